@@ -1,0 +1,121 @@
+"""Errors that a person can act on: a stable code, what is wrong, what to do.
+
+The code is the same string on the command line, in tables and in logs, and stands in the docs. The
+message says what is wrong and what was expected; the hint says what to do. Neither holds a
+patient's data.
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+CODES: Final = MappingProxyType(
+    {
+        "image.not-found": "There is no file at this path.",
+        "image.empty": "The file has no bytes.",
+        "image.unreadable": "The file is no picture that kneegrade reads.",
+        "image.truncated": "The file ends before its pixels do.",
+        "image.no-pixels": "A DICOM file without an image.",
+        "image.multi-frame": "A DICOM file with several frames.",
+        "image.colour": "A colour picture: radiographs are grey.",
+        "image.too-small": "The picture is too small to show a knee.",
+        "image.too-large": "The picture has more pixels than any radiograph.",
+        "image.blank": "Every pixel has the same value.",
+        "image.no-decoder": "No installed decoder reads this DICOM compression.",
+        "image.bad-header": "The DICOM header contradicts itself.",
+        "image.spacing-invalid": "The given pixel spacing is not a positive number.",
+        "knee.not-found": "No knee was found on the film.",
+        "knee.two-knees": "Two knees were found where one is expected.",
+        "knee.side-unknown": "The side could not be told.",
+        "input.nothing": "Nothing to do: no picture was found.",
+        "input.conflict": "Options that exclude each other were given together.",
+        "output.not-writable": "The output folder cannot be written to.",
+        "output.other-run": "The output folder holds the results of another bundle or input.",
+        "table.not-found": "There is no table at this path.",
+        "table.unreadable": "The file is no table that kneegrade reads.",
+        "table.column-missing": "A column that is needed is not there.",
+        "table.value-invalid": "A cell holds a value outside its scale.",
+        "table.key-duplicate": "Two rows have the same key.",
+        "table.empty": "The table has no rows left to work on.",
+        "table.no-match": "The two tables have no knee in common.",
+        "cohort.layout-unknown": "The folder is not laid out as the study is published.",
+        "cohort.count-mismatch": "Files and labels of the study do not agree.",
+        "store.not-found": "There is no ROI store in this folder.",
+        "store.other-settings": "The ROI store was made with other settings.",
+        "recipe.not-found": "There is no recipe of this name or at this path.",
+        "recipe.invalid": "The recipe holds a value that is unknown or outside its range.",
+        "run.not-found": "There is no finished training run in this folder.",
+        "run.other-recipe": "The run folder was begun with another recipe or table.",
+        "bundle.not-found": "There is no bundle of this name or at this path.",
+        "bundle.invalid": "bundle.json is missing something or holds a wrong value.",
+        "bundle.hash-mismatch": "A file of the bundle is not the one its manifest names.",
+        "bundle.unsupported": "The bundle needs a newer kneegrade.",
+        "bundle.parity": "The exported network does not compute what the trained one does.",
+        "extra.missing": "A part of kneegrade that is installed separately is not there.",
+    }
+)
+
+
+class KneegradeError(Exception):
+    """Base of every error that kneegrade raises on purpose.
+
+    Parameters
+    ----------
+    code : str
+        One of `CODES`.
+    message : str
+        What is wrong and what was expected, in one line. Never a patient's data.
+    hint : str
+        What to do about it, in one line.
+    """
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        if code not in CODES:
+            raise ValueError(f"Error code {code!r} is not documented in kneegrade.errors.CODES.")
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint} [{self.code}]"
+
+    def __reduce__(self) -> tuple[type["KneegradeError"], tuple[str, str, str]]:
+        """Survive the way back from a worker process."""
+        return type(self), (self.code, self.message, self.hint)
+
+
+class ImageError(KneegradeError):
+    """The picture is at fault."""
+
+
+class KneeNotFoundError(KneegradeError):
+    """The picture shows no knee that can be graded."""
+
+
+class TableError(KneegradeError):
+    """A table, a study's folder or an ROI store is at fault."""
+
+
+class RecipeError(KneegradeError):
+    """A training recipe or run folder is at fault."""
+
+
+class BundleError(KneegradeError):
+    """A bundle is at fault."""
+
+
+class OutputError(KneegradeError):
+    """The place to write to, or the way the program was called, is at fault."""
+
+
+class MissingExtraError(KneegradeError):
+    """A part of kneegrade that is installed separately is not there."""
+
+    @classmethod
+    def for_extra(cls, extra: str, purpose: str) -> "MissingExtraError":
+        """Say which extra is missing, for what, and how to install it."""
+        return cls(
+            "extra.missing",
+            f"{purpose} needs the extra [{extra}], which is not installed.",
+            f'Install it: pip install "kneegrade[{extra}]"',
+        )

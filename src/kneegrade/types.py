@@ -1,0 +1,374 @@
+"""The nouns of the program: frozen, checked once at birth, arrays read-only.
+
+Points are ``(row, col)`` in float64 pixels; ``(0, 0)`` is the centre of the top-left pixel; rows
+grow distally, columns to the patient's left on a film hung the usual way. Units are in the name.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatImage = NDArray[np.float32]
+
+
+class Side(StrEnum):
+    """The patient's side."""
+
+    RIGHT = "right"
+    LEFT = "left"
+
+    @property
+    def other(self) -> "Side":
+        """The opposite side."""
+        return Side.LEFT if self is Side.RIGHT else Side.RIGHT
+
+    @classmethod
+    def parse(cls, text: str) -> "Side":
+        """Read ``right``, ``R``, ``left`` or ``L`` in any case.
+
+        Raises
+        ------
+        ValueError
+            If the text names no side.
+        """
+        for side in cls:
+            if text.strip().lower() in {side.value, side.value[0]}:
+                return side
+        raise ValueError(f"A side is right or left (R or L). Got {text!r}.")
+
+
+class Task(StrEnum):
+    """What is graded: the paper's seven tasks, then the six it left for later."""
+
+    KL = "kl"
+    FO_L = "fo_l"
+    FO_M = "fo_m"
+    TO_L = "to_l"
+    TO_M = "to_m"
+    JSN_L = "jsn_l"
+    JSN_M = "jsn_m"
+    SCL_FL = "scl_fl"
+    SCL_FM = "scl_fm"
+    SCL_TL = "scl_tl"
+    SCL_TM = "scl_tm"
+    ATT_TL = "att_tl"
+    ATT_TM = "att_tm"
+
+    @property
+    def n_grades(self) -> int:
+        """Number of grades: 5 for Kellgren-Lawrence, 4 for every other task."""
+        return 5 if self is Task.KL else 4
+
+    @property
+    def label(self) -> str:
+        """The task in the words of the field."""
+        return _TASK_LABELS[self]
+
+
+_TASK_LABELS = MappingProxyType(
+    {
+        Task.KL: "Kellgren-Lawrence",
+        Task.FO_L: "osteophytes, femur lateral",
+        Task.FO_M: "osteophytes, femur medial",
+        Task.TO_L: "osteophytes, tibia lateral",
+        Task.TO_M: "osteophytes, tibia medial",
+        Task.JSN_L: "joint space narrowing, lateral",
+        Task.JSN_M: "joint space narrowing, medial",
+        Task.SCL_FL: "sclerosis, femur lateral",
+        Task.SCL_FM: "sclerosis, femur medial",
+        Task.SCL_TL: "sclerosis, tibia lateral",
+        Task.SCL_TM: "sclerosis, tibia medial",
+        Task.ATT_TL: "attrition, tibia lateral",
+        Task.ATT_TM: "attrition, tibia medial",
+    }
+)
+
+
+class Contrast(StrEnum):
+    """What was done to a picture's contrast before it reached us."""
+
+    PLAIN = "plain"
+    ENHANCED = "enhanced"
+    UNKNOWN = "unknown"
+
+
+class View(StrEnum):
+    """The projection of a radiograph, as its header tells it."""
+
+    PA = "pa"
+    AP = "ap"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+class SpacingSource(StrEnum):
+    """Where the millimetres of a pixel come from (DICOM PS3.3 section 10.7.1)."""
+
+    CALIBRATED = "calibrated"
+    """PixelSpacing that was calibrated: millimetres in the patient."""
+    MAGNIFICATION_CORRECTED = "magnification-corrected"
+    """ImagerPixelSpacing divided by EstimatedRadiographicMagnificationFactor."""
+    DETECTOR_PLANE = "detector-plane"
+    """ImagerPixelSpacing as it stands: magnified, lengths come out too long."""
+    KIND_UNKNOWN = "kind-unknown"
+    """PixelSpacing of which the header does not tell the plane."""
+    CALLER = "caller"
+    """Given by the caller."""
+    TABLE = "table"
+    """A column of the knee table."""
+    UNKNOWN = "unknown"
+    """No spacing: shares of bone width only, no millimetres."""
+
+
+class Flag(StrEnum):
+    """What a reader of a result must know about how it came to be."""
+
+    NOT_CHECKED = "not-checked"
+    """Nothing has checked that this is a knee, in the right view, without an implant."""
+    SIDE_FROM_PICTURE = "side-from-picture"
+    """Nobody gave the side: it was judged from the picture."""
+    SIDE_CONFLICT = "side-conflict"
+    """The side that was given and the side that the picture shows differ; the given one is used."""
+    POLARITY_CORRECTED = "polarity-corrected"
+    """The picture was inverted (bone dark) and has been corrected."""
+    POLARITY_CONFLICT = "polarity-conflict"
+    """The header's PhotometricInterpretation was obeyed, and the picture contradicts it."""
+    CONTRAST_JUDGED_PLAIN = "contrast-judged-plain"
+    """Nobody said whether the contrast was enhanced: the picture looks plain and was enhanced."""
+    CONTRAST_JUDGED_ENHANCED = "contrast-judged-enhanced"
+    """Nobody said whether the contrast was enhanced: the picture looks so and was left alone."""
+    LOCATED_BY_RULE = "located-by-rule"
+    """The knee was found on the film by matching an average knee, not by landmarks."""
+    OUTSIDE_FILM = "outside-film"
+    """Part of the region of interest lies outside the film."""
+    SPACING_UNKNOWN = "spacing-unknown"
+    """The file does not tell the size of a pixel: no lengths in mm."""
+    SPACING_DETECTOR_PLANE = "spacing-detector-plane"
+    """The size of a pixel is that at the detector: lengths are magnified."""
+    SPACING_KIND_UNKNOWN = "spacing-kind-unknown"
+    """The header gives a size of a pixel but not in which plane."""
+    VIEW_UNKNOWN = "view-unknown"
+    """The header does not tell the projection."""
+    VIEW_NOT_PA_AP = "view-not-pa-ap"
+    """The header tells a projection that is neither PA nor AP."""
+    FOR_PROCESSING = "for-processing"
+    """A DICOM image 'for processing': raw detector values, not what a reader sees."""
+    LOSSY_COMPRESSION = "lossy-compression"
+    """The picture was compressed with loss."""
+    CHARACTER_SET_REPAIRED = "character-set-repaired"
+    """The header names a character set that does not exist."""
+    HEADER_REPAIRED = "header-repaired"
+    """The header breaks the DICOM standard where it could be read all the same."""
+
+
+def _frozen_array(value: Any, dtype: type[np.generic]) -> NDArray[Any]:
+    array = np.array(value, dtype=dtype, copy=True)
+    array.setflags(write=False)
+    return array
+
+
+def _check_flags(flags: frozenset[Flag]) -> None:
+    for flag in flags:
+        if not isinstance(flag, Flag):
+            raise TypeError(f"A flag must be a Flag. Got {flag!r}.")
+
+
+def _check_spacing(spacing_mm: tuple[float, float] | None) -> None:
+    if spacing_mm is None:
+        return
+    if len(spacing_mm) != 2 or not all(np.isfinite(s) and s > 0 for s in spacing_mm):
+        raise ValueError(f"spacing_mm must be two positive numbers. Got {spacing_mm!r}.")
+
+
+@dataclass(frozen=True)
+class Grades(Mapping[Task, int]):
+    """Grades of one knee; an ungraded task is absent.
+
+    Parameters
+    ----------
+    values : mapping of Task to int
+        0-4 for Kellgren-Lawrence, 0-3 for every other task.
+
+    Raises
+    ------
+    TypeError
+        If a key is no Task or a grade is no integer (1.9 and True are refused).
+    ValueError
+        If a grade is outside its scale.
+    """
+
+    values_by_task: Mapping[Task, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for task, grade in self.values_by_task.items():
+            if not isinstance(task, Task):
+                raise TypeError(f"A task must be a Task. Got {task!r}.")
+            if isinstance(grade, bool) or not isinstance(grade, int | np.integer):
+                raise TypeError(f"A grade of {task.value} must be an integer. Got {grade!r}.")
+            if not 0 <= grade < task.n_grades:
+                raise ValueError(
+                    f"A grade of {task.value} must be in 0..{task.n_grades - 1}. Got {grade}."
+                )
+        checked = {task: int(grade) for task, grade in self.values_by_task.items()}
+        object.__setattr__(self, "values_by_task", MappingProxyType(checked))
+
+    def __getitem__(self, task: Task) -> int:
+        return self.values_by_task[task]
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.values_by_task)
+
+    def __len__(self) -> int:
+        return len(self.values_by_task)
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One radiograph: bone bright, intensities otherwise as the file's header asks for them.
+
+    Parameters
+    ----------
+    pixels : (rows, cols) array, float32
+        Finite grey values; bone is bright as far as the header tells. Read-only.
+    source_id : str
+        SOP Instance UID, or the SHA-256 of the file's bytes. Never a file name.
+    spacing_mm : (row, col) or None
+        Millimetres per pixel; None where unknown.
+    spacing_source : SpacingSource
+        Where ``spacing_mm`` comes from.
+    view : View
+        PA, AP, other or unknown.
+    side : Side or None
+        The side the header names, if it names one.
+    polarity_stated : bool
+        Whether the file itself tells which end of the scale is bright (a DICOM header does).
+    contrast : Contrast
+        Whether the contrast was enhanced before, as far as it is known.
+    flags : frozenset of Flag
+    """
+
+    pixels: FloatImage
+    source_id: str
+    spacing_mm: tuple[float, float] | None = None
+    spacing_source: SpacingSource = SpacingSource.UNKNOWN
+    view: View = View.UNKNOWN
+    side: Side | None = None
+    polarity_stated: bool = False
+    contrast: Contrast = Contrast.UNKNOWN
+    flags: frozenset[Flag] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pixels", _frozen_array(self.pixels, np.float32))
+        if self.pixels.ndim != 2 or 0 in self.pixels.shape:
+            raise ValueError(f"pixels must be (rows, cols). Got shape {self.pixels.shape}.")
+        if not np.isfinite(self.pixels).all():
+            raise ValueError("pixels must be finite.")
+        _check_spacing(self.spacing_mm)
+        if (self.spacing_mm is None) != (self.spacing_source is SpacingSource.UNKNOWN):
+            raise ValueError(
+                "spacing_source must be unknown exactly where spacing_mm is None. "
+                f"Got {self.spacing_mm!r} and {self.spacing_source.value!r}."
+            )
+        _check_flags(self.flags)
+
+
+@dataclass(frozen=True, eq=False)
+class KneeROI:
+    """One knee in standard pose: plateau level, lateral at column 0.
+
+    Parameters
+    ----------
+    side : Side
+    pixels : (n, n) array, float32 in [0, 1]
+        Read-only.
+    to_radiograph : (2, 3) array, float64
+        Takes a point ``(row, col, 1)`` of the ROI to ``(row, col)`` of the radiograph. Its
+        determinant is negative exactly where ``mirrored`` is true.
+    mirrored : bool
+        Whether the columns were reversed to bring lateral to column 0.
+    source_id : str
+        As in `Radiograph`.
+    spacing_mm : (row, col) or None
+        Millimetres per pixel of the ROI.
+    inside_fraction : float
+        Share of the ROI's area that lies on the film, in [0, 1].
+    contrast : Contrast
+    flags : frozenset of Flag
+    """
+
+    side: Side
+    pixels: FloatImage
+    to_radiograph: NDArray[np.float64]
+    mirrored: bool
+    source_id: str
+    spacing_mm: tuple[float, float] | None = None
+    inside_fraction: float = 1.0
+    contrast: Contrast = Contrast.UNKNOWN
+    flags: frozenset[Flag] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pixels", _frozen_array(self.pixels, np.float32))
+        object.__setattr__(self, "to_radiograph", _frozen_array(self.to_radiograph, np.float64))
+        if self.pixels.ndim != 2 or self.pixels.shape[0] != self.pixels.shape[1]:
+            raise ValueError(f"pixels must be (n, n). Got shape {self.pixels.shape}.")
+        if not (self.pixels.min() >= 0 and self.pixels.max() <= 1):
+            raise ValueError("pixels must be in [0, 1].")
+        if self.to_radiograph.shape != (2, 3):
+            raise ValueError(f"to_radiograph must be (2, 3). Got {self.to_radiograph.shape}.")
+        determinant = float(np.linalg.det(self.to_radiograph[:, :2]))
+        if determinant == 0 or (determinant < 0) != self.mirrored:
+            raise ValueError(
+                f"The determinant of to_radiograph ({determinant:.3g}) must be negative exactly "
+                f"where mirrored is true. Got mirrored={self.mirrored}."
+            )
+        if not 0 <= self.inside_fraction <= 1:
+            raise ValueError(f"inside_fraction must be in [0, 1]. Got {self.inside_fraction}.")
+        _check_spacing(self.spacing_mm)
+        _check_flags(self.flags)
+
+
+@dataclass(frozen=True, eq=False)
+class KneePrediction:
+    """The grades of one knee with their probabilities.
+
+    Parameters
+    ----------
+    side : Side
+    grades : Grades
+        The reported grades, by the decoding that the bundle names.
+    probabilities : mapping of Task to (n_grades,) array, float64
+        Non-negative, each summing to 1.
+    bundle_id : str
+    source_id : str
+    spread : mapping of Task to float
+        Standard deviation of the expected grade over the bundle's members, in grades; empty for a
+        bundle of one member.
+    flags : frozenset of Flag
+    """
+
+    side: Side
+    grades: Grades
+    probabilities: Mapping[Task, NDArray[np.float64]]
+    bundle_id: str
+    source_id: str
+    spread: Mapping[Task, float] = field(default_factory=dict)
+    flags: frozenset[Flag] = frozenset()
+
+    def __post_init__(self) -> None:
+        frozen = {t: _frozen_array(p, np.float64) for t, p in self.probabilities.items()}
+        object.__setattr__(self, "probabilities", MappingProxyType(frozen))
+        object.__setattr__(self, "spread", MappingProxyType(dict(self.spread)))
+        if set(self.grades) != set(frozen):
+            raise ValueError("grades and probabilities must have the same tasks.")
+        for task, p in frozen.items():
+            if p.shape != (task.n_grades,) or (p < 0).any() or not np.isclose(p.sum(), 1):
+                raise ValueError(
+                    f"The probabilities of {task.value} must be {task.n_grades} numbers that sum "
+                    f"to 1. Got {p.tolist()}."
+                )
+        _check_flags(self.flags)

@@ -1,0 +1,26 @@
+"""Options and fixtures of the whole suite."""
+
+from pathlib import Path
+
+import pytest
+
+BESIDE_THE_PROJECT = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real-data",
+        type=Path,
+        default=BESIDE_THE_PROJECT if BESIDE_THE_PROJECT.is_dir() else None,
+        metavar="DIR",
+        help="folder with the openly licensed real films (knee-kl, knee-plain, not-knees)",
+    )
+
+
+@pytest.fixture(scope="session")
+def real_data(request: pytest.FixtureRequest) -> Path:
+    """Folder of the openly licensed real films; the test is skipped where there is none."""
+    folder: Path | None = request.config.getoption("--real-data")
+    if folder is None:
+        pytest.skip("needs the real films: pytest --real-data DIR (see CONTRIBUTING.md)")
+    return folder.resolve()

@@ -1,0 +1,1 @@
+"""A radiograph file becomes a `kneegrade.types.Radiograph`."""

@@ -1,0 +1,179 @@
+"""PNG, JPEG, TIFF and WebP: grey pictures whose spacing only the caller may know."""
+
+import hashlib
+import warnings
+from io import BytesIO
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from kneegrade.errors import ImageError
+from kneegrade.images.checks import check_not_blank, check_size, grey_from_colour
+from kneegrade.types import Contrast, Flag, FloatImage, Radiograph, SpacingSource
+
+_FORMATS: Final = ("PNG", "JPEG", "TIFF", "WEBP")
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_JPEG_START: Final = b"\xff\xd8\xff"
+_PILLOW_ERRORS: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    ZeroDivisionError,
+    NotImplementedError,
+)
+"""What Pillow raises on damaged files: OSError covers most, SyntaxError is a broken PNG chunk."""
+_TAG_PHOTOMETRIC: Final = 262
+_TAG_ORIENTATION: Final = 274
+
+
+def is_raster(head: bytes) -> bool:
+    """Tell PNG, JPEG, TIFF and WebP by their first 12 bytes."""
+    return head.startswith((_PNG_START, _JPEG_START, b"II*\0", b"MM\0*")) or (
+        head.startswith(b"RIFF") and head[8:12] == b"WEBP"
+    )
+
+
+def read_raster(
+    data: bytes,
+    *,
+    spacing_mm: tuple[float, float] | None,
+    contrast: Contrast,
+) -> Radiograph:
+    """Read a grey picture.
+
+    An orientation written in the file (EXIF, TIFF) is obeyed, as every viewer does: the picture is
+    read as the person who saved it saw it. Bone is taken to be bright as it stands.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    spacing_mm : (row, col) or None
+        Millimetres per pixel of the picture as a viewer shows it.
+    contrast : Contrast
+
+    Raises
+    ------
+    ImageError
+        ``image.unreadable``, ``.truncated``, ``.multi-frame``, ``.too-large``, ``.too-small``,
+        ``.colour``, ``.blank``.
+    """
+    orientation, lossy, white_is_zero = _check_with_pillow(data)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise _unreadable("OpenCV cannot decode it")
+    grey = _grey(pixels)
+    if white_is_zero and pixels.dtype == np.uint16:  # OpenCV has turned 8 bits already, not 16
+        grey = np.float32(65535) - grey
+    grey = _turn(grey, orientation)
+    check_not_blank(grey)
+    flags = {Flag.VIEW_UNKNOWN}
+    if spacing_mm is None:
+        flags.add(Flag.SPACING_UNKNOWN)
+    if lossy:
+        flags.add(Flag.LOSSY_COMPRESSION)
+    return Radiograph(
+        pixels=grey,
+        source_id=hashlib.sha256(data).hexdigest(),
+        spacing_mm=spacing_mm,
+        spacing_source=SpacingSource.UNKNOWN if spacing_mm is None else SpacingSource.CALLER,
+        contrast=contrast,
+        flags=frozenset(flags),
+    )
+
+
+def _check_with_pillow(data: bytes) -> tuple[int, bool, bool]:
+    """Check header, then data; return orientation, whether lossy, whether TIFF zero is white.
+
+    Pillow reads the size without decoding, and notices missing data where OpenCV fills in.
+    """
+    if data.startswith(_PNG_START) and len(data) >= 24:  # Pillow asks for pixels before it tells
+        check_size(int.from_bytes(data[20:24]), int.from_bytes(data[16:20]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pictures of 90 million pixels and odd EXIF
+        try:
+            picture = Image.open(BytesIO(data), formats=_FORMATS)
+            n_frames = getattr(picture, "n_frames", 1)
+        except Image.DecompressionBombError as error:
+            raise ImageError(
+                "image.too-large",
+                "The header promises more pixels than any radiograph has.",
+                "Check the file, or shrink the picture.",
+            ) from error
+        except UnidentifiedImageError as error:
+            starts_and_ends = ((_PNG_START, b"IEND"), (_JPEG_START, b"\xff\xd9"))
+            if any(data.startswith(start) and end not in data for start, end in starts_and_ends):
+                raise _truncated("no end") from error
+            raise _unreadable("a damaged header") from error
+        except _PILLOW_ERRORS as error:
+            raise _unreadable(type(error).__name__) from error
+        if n_frames > 1:
+            raise ImageError(
+                "image.multi-frame",
+                f"A file must hold one picture. Got {n_frames}.",
+                "Save each picture to a file of its own.",
+            )
+        check_size(picture.height, picture.width)
+        try:
+            picture.load()
+            orientation = int(picture.getexif().get(_TAG_ORIENTATION, 1))
+        except _PILLOW_ERRORS as error:
+            raise _truncated(type(error).__name__) from error
+    if picture.format == "TIFF":  # OpenCV obeys the orientation of a TIFF itself
+        tags = getattr(picture, "tag_v2", {})
+        return 1, False, tags.get(_TAG_PHOTOMETRIC) == 0
+    lossy = picture.format == "JPEG" or (picture.format == "WEBP" and b"VP8L" not in data)
+    return orientation, lossy, False
+
+
+def _grey(pixels: NDArray[Any]) -> FloatImage:
+    """One channel of finite numbers from what OpenCV returns: grey, BGR or BGRA."""
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        if pixels[:, :, 3].min() != np.iinfo(pixels.dtype).max:
+            raise _unreadable("it is partly transparent")
+        pixels = pixels[:, :, :3]
+    if pixels.ndim == 3:
+        if not np.issubdtype(pixels.dtype, np.unsignedinteger):
+            raise _unreadable(f"channels of type {pixels.dtype}")
+        return grey_from_colour(pixels, float(np.iinfo(pixels.dtype).max))
+    grey = pixels.astype(np.float32)
+    if not np.isfinite(grey).all():
+        raise _unreadable("pixels that are no numbers")
+    return grey
+
+
+def _turn(pixels: FloatImage, orientation: int) -> FloatImage:
+    """Show the picture as EXIF's Orientation (1-8) asks; anything else means 1."""
+    if orientation in {5, 6, 7, 8}:
+        pixels = pixels.T
+    if orientation in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    if orientation in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def _truncated(what: str) -> ImageError:
+    return ImageError(
+        "image.truncated",
+        f"The file ends before its pixels do, or they are damaged. Got: {what}.",
+        "Copy or export the picture again.",
+    )
+
+
+def _unreadable(what: str) -> ImageError:
+    return ImageError(
+        "image.unreadable",
+        f"The picture cannot be read; a grey PNG, JPEG, TIFF or WebP was expected. Got: {what}.",
+        "Open it in a viewer and save it again as PNG.",
+    )

@@ -1,0 +1,293 @@
+"""The knee table on disk: the only reader and writer of it. Its columns are in `schema`."""
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kneegrade.cohorts.schema import (
+    KEY_COLUMNS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    check_columns,
+    check_knee_table,
+    normal_form,
+)
+from kneegrade.cohorts.text_table import read_text_table
+from kneegrade.errors import OutputError, TableError
+
+__all__ = [
+    "KEY_COLUMNS",
+    "SCHEMA_VERSION",
+    "check_knee_table",
+    "find_missing_images",
+    "read_knee_table",
+    "read_with_notes",
+    "rebase_images",
+    "resolve_image",
+    "write_knee_table",
+]
+
+MEMBER_SEPARATOR: Final = "::"
+DEFAULTS: Final = MappingProxyType({"cohort": "own", "visit_months": 0, "reading": ""})
+
+_log = logging.getLogger(__name__)
+
+
+def read_knee_table(path: Path) -> pd.DataFrame:
+    """Read a knee table, kneegrade's own or a user's; what was filled in goes to the log.
+
+    Parameters
+    ----------
+    path : Path
+        ``.parquet`` or ``.csv``.
+
+    Returns
+    -------
+    DataFrame
+        The normal form (see `check_knee_table`).
+
+    Raises
+    ------
+    TableError
+        As `read_with_notes`.
+    """
+    table, notes = read_with_notes(path)
+    for note in notes:
+        _log.warning(note)
+    return table
+
+
+def read_with_notes(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read a knee table and say what had to be filled in or renamed.
+
+    Only ``image_path`` and ``side`` must be there. ``cohort`` becomes ``own``, ``visit_months`` 0,
+    ``reading`` empty; a missing ``subject_id`` becomes the ``image_path``, so that two pictures
+    count as two people. Column names of the schema are found in any case.
+
+    Parameters
+    ----------
+    path : Path
+        ``.parquet`` or ``.csv``.
+
+    Returns
+    -------
+    table : DataFrame
+        The normal form (see `check_knee_table`).
+    notes : tuple of str
+        One sentence for each leniency.
+
+    Raises
+    ------
+    TableError
+        table.not-found, table.unreadable, and all of `check_knee_table`.
+    """
+    if _suffix(path) == ".csv":
+        raw, row_numbers = read_text_table(path)
+    else:
+        raw = _read_parquet(path)
+        row_numbers = np.arange(len(raw)) + 2
+    renamed, notes = _rename_columns(raw)
+    check_columns(renamed, ("image_path", "side"))
+    filled, more = _fill_key(renamed)
+    return normal_form(filled, row_numbers), (*notes, *more)
+
+
+def write_knee_table(table: pd.DataFrame, path: Path) -> None:
+    """Check a knee table and write it whole or not at all.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Its ``image_path`` must be relative to the folder of ``path``: see `rebase_images`.
+    path : Path
+        ``.parquet`` (carries ``schema_version``) or ``.csv``. The folder is made if needed.
+
+    Raises
+    ------
+    TableError
+        As `check_knee_table`; table.unreadable for another suffix.
+    OutputError
+        output.not-writable.
+    """
+    suffix = _suffix(path)
+    checked = check_knee_table(table)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if suffix == ".csv":
+            checked.to_csv(temporary, index=False, encoding="utf-8")
+        else:
+            arrow = pa.Table.from_pandas(checked, preserve_index=False)
+            metadata = {**arrow.schema.metadata, b"schema_version": str(SCHEMA_VERSION).encode()}
+            pq.write_table(arrow.replace_schema_metadata(metadata), temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            "output.not-writable",
+            f"The table cannot be written to {path} ({error.strerror or error}).",
+            "Choose another place with --out.",
+        ) from error
+    except (pa.ArrowException, UnicodeEncodeError) as error:
+        raise TableError(
+            "table.value-invalid",
+            f"A column holds values that no table file can hold ({type(error).__name__}).",
+            "Give each extra column values of one kind, and text in UTF-8.",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def resolve_image(table_path: Path, image_path: str) -> str:
+    """Turn an ``image_path`` of a knee table into a path that can be opened.
+
+    Parameters
+    ----------
+    table_path : Path
+        The file of the table.
+    image_path : str
+        Relative to the table's folder, or absolute; ``a.zip::member`` names a picture inside an
+        archive.
+
+    Returns
+    -------
+    str
+        The same with the folder in front; ``::member`` stays.
+    """
+    file, separator, member = image_path.partition(MEMBER_SEPARATOR)
+    return f"{table_path.parent / file}{separator}{member}"
+
+
+def find_missing_images(table: pd.DataFrame, table_path: Path) -> list[str]:
+    """Find the pictures of a table that are not on disk.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A knee table.
+    table_path : Path
+        Its file, from whose folder ``image_path`` counts.
+
+    Returns
+    -------
+    list of str
+        The ``image_path`` of each, in the order of the table. Of a picture inside an archive only
+        the archive is looked for.
+    """
+    files = [resolve_image(table_path, path) for path in table["image_path"]]
+    here = {
+        file: Path(file).is_file() for file in {f.partition(MEMBER_SEPARATOR)[0] for f in files}
+    }
+    return [
+        path
+        for path, file in zip(table["image_path"], files, strict=True)
+        if not here[file.partition(MEMBER_SEPARATOR)[0]]
+    ]
+
+
+def rebase_images(table: pd.DataFrame, old_folder: Path, new_folder: Path) -> pd.DataFrame:
+    """Make ``image_path`` relative to another folder, as when a table is written elsewhere.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``image_path`` relative to ``old_folder``; absolute paths stay.
+    old_folder, new_folder : Path
+        They need not exist.
+
+    Returns
+    -------
+    DataFrame
+        A copy.
+    """
+    old, new = old_folder.resolve(), new_folder.resolve()
+
+    def rebase(image_path: str) -> str:
+        file, separator, member = image_path.partition(MEMBER_SEPARATOR)
+        if Path(file).is_absolute():
+            return image_path
+        try:
+            moved = Path(os.path.relpath(old / file, new))
+        except ValueError:  # another drive on Windows
+            moved = old / file
+        return f"{moved.as_posix()}{separator}{member}"
+
+    paths = pd.array([rebase(path) for path in table["image_path"]], dtype="string")
+    return table.assign(image_path=paths)
+
+
+def _suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in {".csv", ".parquet"}:
+        raise TableError(
+            "table.unreadable",
+            f"A knee table is a .parquet or .csv file. Got {path.name!r}.",
+            "Give the file a name that ends in .parquet or .csv.",
+        )
+    return suffix
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        raise TableError(
+            "table.not-found", f"There is no table at {path}.", "Check the spelling of the path."
+        )
+    try:
+        with pq.ParquetFile(path) as file:
+            arrow = file.read()
+        frame = arrow.to_pandas()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise TableError(
+            "table.unreadable",
+            f"{path} is no Parquet file, or is damaged ({type(error).__name__}).",
+            "Write it again, or give a CSV file a name that ends in .csv.",
+        ) from error
+    version = (arrow.schema.metadata or {}).get(b"schema_version", b"1")
+    if not version.isdigit() or int(version) > SCHEMA_VERSION:
+        raise TableError(
+            "table.unreadable",
+            f"The table has schema version {version.decode(errors='replace')}; this kneegrade "
+            f"reads up to {SCHEMA_VERSION}.",
+            "Install a newer kneegrade.",
+        )
+    return frame.reset_index(drop=all(name is None for name in frame.index.names))
+
+
+def _rename_columns(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    known = {column.name for column in SCHEMA}
+    taken = set(raw.columns)
+    names = {}
+    for name in raw.columns:
+        plain = str(name).strip().lower()
+        if plain in known and plain not in taken:
+            names[name] = plain
+            taken.add(plain)
+    return raw.rename(columns=names), [f"Column {a!r} was read as {b!r}." for a, b in names.items()]
+
+
+def _fill_key(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    table, notes = raw.copy(), []
+    for name, default in DEFAULTS.items():
+        if name not in table:
+            table[name] = default
+            notes.append(f"There is no column {name!r}: {default!r} was filled in.")
+    if "subject_id" not in table:
+        table["subject_id"] = pd.Series(pd.NA, index=table.index, dtype="string")
+    ids = table["subject_id"].astype(object)
+    blank = ids.isna() | (ids.astype(str).str.strip() == "")
+    if blank.any():
+        # An empty image_path is an error of its own column, not of this one.
+        table["subject_id"] = ids.where(~blank, table["image_path"].astype(object).fillna("-"))
+        notes.append(
+            f"{int(blank.sum())} rows have no subject_id: the image_path was taken, so each "
+            "picture counts as another person."
+        )
+    return table, notes

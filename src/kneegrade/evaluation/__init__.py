@@ -1,0 +1,1 @@
+"""Prediction table -> tables and figures: agreement with the readers, and how sure of it we are."""

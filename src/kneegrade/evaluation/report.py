@@ -1,0 +1,178 @@
+"""The report folder of an evaluation: ``metrics.json``, ``metrics.csv`` and ``report.html``."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kneegrade.errors import OutputError
+from kneegrade.evaluation.figures import draw_confusion, draw_reliability
+from kneegrade.evaluation.metrics import compute_confusion, compute_reliability
+from kneegrade.evaluation.subject_use import USE_LABELS, UseGroup, find_bundle_ids
+from kneegrade.evaluation.tables import (
+    METRIC_LABELS,
+    Outcome,
+    count_outcomes,
+    format_interval,
+    iterate_tasks,
+    select_group,
+)
+from kneegrade.types import Task
+
+SCHEMA_VERSION: Final = 1
+
+
+def write_report(
+    joined: pd.DataFrame, agreement: pd.DataFrame, folder: Path, *, rounds: int, seed: int
+) -> dict[str, Any]:
+    """Write the three files of the report; files of the same name are replaced.
+
+    Parameters
+    ----------
+    joined : DataFrame
+        From `tables.join_truth` and `subject_use.add_subject_use`.
+    agreement : DataFrame
+        From `tables.compute_agreement` on ``joined``.
+    folder : Path
+        Made where it does not exist.
+    rounds, seed : int
+        As given to `tables.compute_agreement`.
+
+    Returns
+    -------
+    dict
+        What ``metrics.json`` holds; see `summarise_agreement`.
+
+    Raises
+    ------
+    OutputError
+        ``output.not-writable``.
+    """
+    metrics = summarise_agreement(joined, agreement, rounds=rounds, seed=seed)
+    page = render_page(metrics, _draw_figures(joined))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+        (folder / "metrics.json").write_text(text, encoding="utf-8")
+        agreement.to_csv(folder / "metrics.csv", index=False)
+        (folder / "report.html").write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            "output.not-writable",
+            f"The report folder must be writable. Got: {error.strerror}.",
+            "Name another folder with --out.",
+        ) from error
+    return metrics
+
+
+def summarise_agreement(
+    joined: pd.DataFrame, agreement: pd.DataFrame, *, rounds: int, seed: int
+) -> dict[str, Any]:
+    """Gather counts and figures in one dictionary that JSON can hold.
+
+    Returns
+    -------
+    dict
+        ``schema_version``, ``bundle_ids``, ``readings``, ``bootstrap``, ``counts`` (n_knees,
+        n_failed, n_without_truth, n_not_predicted) and ``groups``: by use of the subjects, its
+        ``label``, ``n_knees``, ``n_subjects`` and ``tasks``. A task has ``n_knees``,
+        ``n_subjects``, ``confusion`` (rows: the reader's grade) and, by decoding and metric,
+        ``estimate, low, high``, None where not defined. The group ``trained`` has no tasks.
+    """
+    compared = joined[joined["outcome"] == Outcome.COMPARED]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "bundle_ids": find_bundle_ids(joined),
+        "readings": sorted(set(compared["reading"]) - {""}),
+        "bootstrap": {"by": "subject", "rounds": rounds, "seed": seed, "coverage": 0.95},
+        "counts": count_outcomes(joined),
+        "groups": {
+            use.value: _summarise_group(select_group(joined, use), agreement, use)
+            for use in UseGroup
+            if len(select_group(joined, use))
+        },
+    }
+
+
+def render_page(metrics: dict[str, Any], figures: dict[tuple[str, str], dict[str, str]]) -> str:
+    """Render the page of a report.
+
+    Parameters
+    ----------
+    metrics : dict
+        From `summarise_agreement`.
+    figures : dict
+        By (use, task): SVG text by the figure's name, ``confusion`` and perhaps ``reliability``.
+
+    Returns
+    -------
+    str
+        HTML that refers to nothing outside itself.
+    """
+    environment = Environment(
+        loader=PackageLoader("kneegrade.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    images = {
+        place: {
+            name: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+            for name, svg in by_name.items()
+        }
+        for place, by_name in figures.items()
+    }
+    return environment.get_template("report.html").render(
+        metrics=metrics,
+        images=images,
+        metric_labels=METRIC_LABELS,
+        task_labels={task.value: task.label for task in Task},
+        write=format_interval,
+    )
+
+
+def _summarise_group(group: pd.DataFrame, agreement: pd.DataFrame, use: UseGroup) -> dict[str, Any]:
+    tasks: dict[str, Any] = {}
+    for graded in iterate_tasks(group) if use is not UseGroup.TRAINED else ():
+        task = graded.task
+        rows = agreement[(agreement["use"] == use) & (agreement["task"] == task)]
+        figures: dict[str, dict[str, Any]] = {}
+        for row in rows.to_dict("records"):
+            figures.setdefault(row["decoding"], {})[row["metric"]] = {
+                name: None if pd.isna(row[name]) else row[name]
+                for name in ("estimate", "low", "high")
+            }
+        confusion = compute_confusion(graded.true, graded.predicted, n_grades=task.n_grades)
+        tasks[task.value] = {
+            "n_knees": int(rows["n_knees"].iloc[0]),
+            "n_subjects": int(rows["n_subjects"].iloc[0]),
+            **figures,
+            "confusion": confusion.tolist(),
+        }
+    return {
+        "label": USE_LABELS[use],
+        "n_knees": len(group),
+        "n_subjects": len(group[["cohort", "subject_id"]].drop_duplicates()),
+        "tasks": tasks,
+    }
+
+
+def _draw_figures(joined: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
+    figures: dict[tuple[str, str], dict[str, str]] = {}
+    for use in UseGroup:
+        if use is UseGroup.TRAINED:
+            continue
+        for graded in iterate_tasks(select_group(joined, use)):
+            confusion = compute_confusion(
+                graded.true, graded.predicted, n_grades=graded.task.n_grades
+            )
+            drawn = {"confusion": draw_confusion(confusion)}
+            if graded.probabilities is not None:
+                reliability = compute_reliability(graded.true, graded.probabilities)
+                drawn["reliability"] = draw_reliability(reliability)
+            figures[use.value, graded.task.value] = drawn
+    return figures

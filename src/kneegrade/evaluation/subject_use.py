@@ -1,0 +1,122 @@
+"""Which subjects made the network: agreement on knees that it has seen is no evidence.
+
+A network grades the knees it was trained on better than any other, so their agreement is not
+reported at all; knees that only chose or calibrated it are reported and labelled so.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, Protocol
+
+import pandas as pd
+
+from kneegrade.errors import TableError
+
+UseOfSubject = Callable[[str, str], str]
+"""Takes a cohort and a subject's id; gives ``trained``, ``selected``, ``unseen`` or ``unknown``."""
+
+
+class UseGroup(StrEnum):
+    """What the network's making used a subject for, in the order of the report."""
+
+    UNSEEN = "unseen"
+    SELECTED = "selected"
+    UNKNOWN = "unknown"
+    TRAINED = "trained"
+
+
+USE_LABELS: Final[Mapping[UseGroup, str]] = MappingProxyType(
+    {
+        UseGroup.UNSEEN: "unseen subjects",
+        UseGroup.SELECTED: "used to select or calibrate",
+        UseGroup.UNKNOWN: "not known whether the network was trained on these subjects",
+        UseGroup.TRAINED: "trained on: no agreement is reported",
+    }
+)
+
+
+class KnowsSubjects(Protocol):
+    """What is asked of a bundle: who it is, and whose knees made it."""
+
+    @property
+    def bundle_id(self) -> str:
+        """Identifier, as the prediction table has it."""
+
+    def use_of_subject(self, cohort: str, subject_id: str) -> str:
+        """Give ``trained``, ``selected`` or ``unseen``."""
+
+
+def choose_subject_use(
+    predictions: pd.DataFrame, asked: KnowsSubjects | None, embedded: KnowsSubjects | None
+) -> UseOfSubject | None:
+    """Find who can tell which subjects the network was made with.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        A prediction table.
+    asked : KnowsSubjects or None
+        The bundle that the user named.
+    embedded : KnowsSubjects or None
+        The bundle that comes with kneegrade; it is asked about its own predictions only.
+
+    Returns
+    -------
+    callable or None
+        None where nobody can tell. Out-of-fold predictions of a training run (``run:...``) are
+        ``selected`` throughout.
+
+    Raises
+    ------
+    TableError
+        ``table.value-invalid`` if the table mixes bundles, or ``asked`` did not make it.
+    """
+    ids = find_bundle_ids(predictions)
+    if len(ids) > 1:
+        raise TableError(
+            "table.value-invalid",
+            f"All predictions must come from one bundle. Got {len(ids)} different bundle_id.",
+            "Evaluate the predictions of each bundle by themselves.",
+        )
+    if asked is not None:
+        if ids and ids[0] != asked.bundle_id:
+            raise TableError(
+                "table.value-invalid",
+                f"The predictions must come from the given bundle {asked.bundle_id}. Got {ids[0]}.",
+                "Name the bundle that made the predictions, or leave --bundle out.",
+            )
+        return asked.use_of_subject
+    if ids and ids[0].startswith("run:"):
+        return lambda cohort, subject_id: UseGroup.SELECTED
+    if ids and embedded is not None and ids[0] == embedded.bundle_id:
+        return embedded.use_of_subject
+    return None
+
+
+def find_bundle_ids(predictions: pd.DataFrame) -> list[str]:
+    """List the different ``bundle_id`` of a prediction table, sorted."""
+    if "bundle_id" not in predictions.columns:
+        return []
+    return sorted(predictions["bundle_id"].dropna().astype(str).unique())
+
+
+def add_subject_use(joined: pd.DataFrame, use_of_subject: UseOfSubject | None) -> pd.DataFrame:
+    """Add the column ``use``: what the network's making used each knee's subject for.
+
+    Parameters
+    ----------
+    joined : DataFrame
+        From `join_truth`.
+    use_of_subject : callable or None
+        None where nobody can tell: every knee is ``unknown``.
+    """
+    if use_of_subject is None:
+        return joined.assign(use=UseGroup.UNKNOWN.value)
+    pairs = joined[["cohort", "subject_id"]].drop_duplicates().dropna()
+    uses = [
+        UseGroup(use_of_subject(str(cohort), str(subject))).value
+        for cohort, subject in pairs.itertuples(index=False)
+    ]
+    with_use = joined.merge(pairs.assign(use=uses), on=["cohort", "subject_id"], how="left")
+    return with_use.assign(use=with_use["use"].fillna(UseGroup.UNKNOWN.value))

@@ -1,0 +1,71 @@
+"""A knee table comes back from disk as it went."""
+
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kneegrade.cohorts.table import check_knee_table, read_knee_table, write_knee_table
+from kneegrade.types import Contrast, Side, SpacingSource, Task
+
+letters = st.characters(exclude_categories=["Cs", "Cc"])
+texts = st.text(letters, min_size=1, max_size=8).filter(lambda text: text.strip() == text)
+optional_texts = st.none() | texts
+ids = (
+    texts
+    | st.from_regex(r"0[0-9]{0,5}", fullmatch=True)
+    | st.sampled_from(["NA", "nan", "1e5", "1.0"])
+)
+
+
+def grades(task: Task) -> st.SearchStrategy[int | None]:
+    return st.none() | st.integers(0, task.n_grades - 1)
+
+
+rows = st.fixed_dictionaries(
+    {
+        "cohort": texts,
+        "subject_id": ids,
+        "visit_months": st.integers(0, 32767),
+        "side": st.sampled_from(Side).map(str),
+        "reading": st.just("") | texts,
+        "image_path": st.text(letters, min_size=1, max_size=8),
+    },
+    optional={
+        "kl": grades(Task.KL),
+        "jsn_m": grades(Task.JSN_M),
+        "split": optional_texts,
+        "contrast": st.sampled_from(Contrast).map(str),
+        "spacing_mm": st.none() | st.floats(0.001, 5),
+        "spacing_source": st.none() | st.sampled_from(SpacingSource).map(str),
+        "bmi": st.none() | st.floats(5, 150),
+        "note": texts,
+    },
+)
+
+
+def key(row: dict[str, object]) -> tuple[object, ...]:
+    return tuple(row[name] for name in ("cohort", "subject_id", "visit_months", "side", "reading"))
+
+
+tables = st.lists(rows, min_size=1, max_size=6, unique_by=key).map(pd.DataFrame)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@settings(max_examples=60, deadline=None)
+@given(table=tables)
+def test_round_trip(suffix: str, table: pd.DataFrame) -> None:
+    normal = check_knee_table(table)
+    if "note" in normal:
+        normal["note"] = normal["note"].astype("string")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"knees{suffix}"
+        write_knee_table(table, path)
+        back = read_knee_table(path)
+    if "note" in back:
+        back["note"] = back["note"].astype("string")
+    pd.testing.assert_frame_equal(back, normal)
+    pd.testing.assert_frame_equal(check_knee_table(normal), normal)

@@ -90,7 +90,7 @@ FILMS = (
     DemoFilm("06-severe-medial-left.jpg", L, (1, 3, 2, 3, 0, 3), 106, "JPEG with loss, varus"),
     DemoFilm(
         "07-cropped-right.png",
-        *(R, (0, 1, 1, 2, 0, 1), 107, "cropped to 100 mm about the joint, no side marker"),
+        *(R, (0, 1, 1, 2, 0, 1), 115, "cropped to 100 mm about the joint, no side marker"),
         spacing_mm=100 / 300,
         size_mm=(100, 100),
     ),

@@ -1,0 +1,32 @@
+"""kneegrade reads knee radiographs: Kellgren-Lawrence and OARSI grades. Research use only."""
+
+from kneegrade.errors import KneegradeError
+from kneegrade.types import (
+    Contrast,
+    Flag,
+    Grades,
+    KneePrediction,
+    KneeROI,
+    Radiograph,
+    Side,
+    SpacingSource,
+    Task,
+    View,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Contrast",
+    "Flag",
+    "Grades",
+    "KneePrediction",
+    "KneeROI",
+    "KneegradeError",
+    "Radiograph",
+    "Side",
+    "SpacingSource",
+    "Task",
+    "View",
+    "__version__",
+]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,44 +126,68 @@ class SpacingSource(StrEnum):
 
 
 class Flag(StrEnum):
-    """What a reader of a result must know about how it came to be."""
+    """What a reader of a result must know about how it came to be, each with its ``meaning``."""
 
-    NOT_CHECKED = "not-checked"
-    """Nothing has checked that this is a knee, in the right view, without an implant."""
-    SIDE_FROM_PICTURE = "side-from-picture"
-    """Nobody gave the side: it was judged from the picture."""
-    SIDE_CONFLICT = "side-conflict"
-    """The side that was given and the side that the picture shows differ; the given one is used."""
-    POLARITY_CORRECTED = "polarity-corrected"
-    """The picture was inverted (bone dark) and has been corrected."""
-    POLARITY_CONFLICT = "polarity-conflict"
-    """The header's PhotometricInterpretation was obeyed, and the picture contradicts it."""
-    CONTRAST_JUDGED_PLAIN = "contrast-judged-plain"
-    """Nobody said whether the contrast was enhanced: the picture looks plain and was enhanced."""
-    CONTRAST_JUDGED_ENHANCED = "contrast-judged-enhanced"
-    """Nobody said whether the contrast was enhanced: the picture looks so and was left alone."""
-    LOCATED_BY_RULE = "located-by-rule"
-    """The knee was found on the film by matching an average knee, not by landmarks."""
-    OUTSIDE_FILM = "outside-film"
-    """Part of the region of interest lies outside the film."""
-    SPACING_UNKNOWN = "spacing-unknown"
-    """The file does not tell the size of a pixel: no lengths in mm."""
-    SPACING_DETECTOR_PLANE = "spacing-detector-plane"
-    """The size of a pixel is that at the detector: lengths are magnified."""
-    SPACING_KIND_UNKNOWN = "spacing-kind-unknown"
-    """The header gives a size of a pixel but not in which plane."""
-    VIEW_UNKNOWN = "view-unknown"
-    """The header does not tell the projection."""
-    VIEW_NOT_PA_AP = "view-not-pa-ap"
-    """The header tells a projection that is neither PA nor AP."""
-    FOR_PROCESSING = "for-processing"
-    """A DICOM image 'for processing': raw detector values, not what a reader sees."""
-    LOSSY_COMPRESSION = "lossy-compression"
-    """The picture was compressed with loss."""
-    CHARACTER_SET_REPAIRED = "character-set-repaired"
-    """The header names a character set that does not exist."""
-    HEADER_REPAIRED = "header-repaired"
-    """The header breaks the DICOM standard where it could be read all the same."""
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> Self:
+        """Keep the meaning beside the value; the value alone still names the flag."""
+        flag = str.__new__(cls, value)
+        flag._value_ = value
+        flag.meaning = meaning
+        return flag
+
+    NOT_CHECKED = (
+        "not-checked",
+        "Nothing has checked that this is a knee, in the right view, without an implant.",
+    )
+    SIDE_FROM_PICTURE = ("side-from-picture", "No side was given: it is judged by the picture.")
+    SIDE_CONFLICT = (
+        "side-conflict",
+        "The given side and the side that the picture shows differ; the given one is used.",
+    )
+    POLARITY_CORRECTED = ("polarity-corrected", "The picture was inverted (bone dark): corrected.")
+    POLARITY_CONFLICT = (
+        "polarity-conflict",
+        "The header's PhotometricInterpretation was obeyed, and the picture contradicts it.",
+    )
+    CONTRAST_JUDGED_PLAIN = (
+        "contrast-judged-plain",
+        "Nobody said whether the contrast was enhanced: the picture looks plain and was enhanced.",
+    )
+    CONTRAST_JUDGED_ENHANCED = (
+        "contrast-judged-enhanced",
+        "Nobody said whether the contrast was enhanced: the picture looks so and was left alone.",
+    )
+    LOCATED_BY_RULE = (
+        "located-by-rule",
+        "The knee was found on the film by matching an average knee, not by landmarks.",
+    )
+    OUTSIDE_FILM = ("outside-film", "Part of the region of interest lies outside the film.")
+    SPACING_UNKNOWN = ("spacing-unknown", "The file tells no size of a pixel: no lengths in mm.")
+    SPACING_DETECTOR_PLANE = (
+        "spacing-detector-plane",
+        "The size of a pixel is that at the detector: lengths are magnified.",
+    )
+    SPACING_KIND_UNKNOWN = (
+        "spacing-kind-unknown",
+        "The header gives a size of a pixel but not in which plane.",
+    )
+    VIEW_UNKNOWN = ("view-unknown", "The header does not tell the projection.")
+    VIEW_NOT_PA_AP = ("view-not-pa-ap", "The header tells a projection that is neither PA nor AP.")
+    FOR_PROCESSING = (
+        "for-processing",
+        "A DICOM image 'for processing': raw detector values, not what a reader sees.",
+    )
+    LOSSY_COMPRESSION = ("lossy-compression", "The picture was compressed with loss.")
+    CHARACTER_SET_REPAIRED = (
+        "character-set-repaired",
+        "The header names a character set that does not exist.",
+    )
+    HEADER_REPAIRED = (
+        "header-repaired",
+        "The header breaks the DICOM standard where it could be read all the same.",
+    )
 
 
 def _frozen_array(value: Any, dtype: type[np.generic]) -> NDArray[Any]:
@@ -314,12 +338,13 @@ class KneeROI:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", _frozen_array(self.pixels, np.float32))
         object.__setattr__(self, "to_radiograph", _frozen_array(self.to_radiograph, np.float64))
-        if self.pixels.ndim != 2 or self.pixels.shape[0] != self.pixels.shape[1]:
-            raise ValueError(f"pixels must be (n, n). Got shape {self.pixels.shape}.")
+        shape = self.pixels.shape
+        if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
+            raise ValueError(f"pixels must be (n, n). Got shape {shape}.")
         if not (self.pixels.min() >= 0 and self.pixels.max() <= 1):
             raise ValueError("pixels must be in [0, 1].")
-        if self.to_radiograph.shape != (2, 3):
-            raise ValueError(f"to_radiograph must be (2, 3). Got {self.to_radiograph.shape}.")
+        if self.to_radiograph.shape != (2, 3) or not np.isfinite(self.to_radiograph).all():
+            raise ValueError(f"to_radiograph must be (2, 3) and finite. Got {self.to_radiograph}.")
         determinant = float(np.linalg.det(self.to_radiograph[:, :2]))
         if determinant == 0 or (determinant < 0) != self.mirrored:
             raise ValueError(

@@ -1,0 +1,40 @@
+# make demo: set up what grading needs, grade the films that ship with the project.
+# make test: set up everything, check and test everything.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
+SETTINGS := pyproject.toml requirements/constraints.txt
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.study
+	rm -rf demo-output
+	$(BIN)/kneegrade grade demo/films --out demo-output --truth demo/truth.csv
+	@echo "Open demo-output/report.html"
+
+test: $(VENV)/.all lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.all
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "kneegrade needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.study: $(BIN)/python $(SETTINGS)
+	$(PIP) -e '.[study]'
+	touch $@
+
+$(VENV)/.all: $(VENV)/.study
+	$(PIP) -e '.[study,train,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo-output

@@ -1,0 +1,102 @@
+"""``kneegrade cohort``: study files -> knee table."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kneegrade.types import Contrast
+
+N_LISTED = 10
+
+app = typer.Typer(help="Make a knee table from a study's files.", no_args_is_help=True)
+
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="TABLE", help="The table to write: .parquet or .csv.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+
+@app.command()
+def kaggle(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The set, packed or in its published folders.")
+    ],
+    out: OutOption,
+    contrast: Annotated[
+        Contrast, typer.Option(help="What was done to the contrast of this copy.")
+    ] = Contrast.UNKNOWN,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the open knee images with KL grades (Chen 2018)."""
+    from kneegrade.cohorts.counts import summarise_knees
+    from kneegrade.cohorts.kaggle import scan_kaggle
+    from kneegrade.cohorts.table import rebase_images, write_knee_table
+
+    found = scan_kaggle(folder, contrast=contrast)
+    write_knee_table(rebase_images(found.table, folder, out.parent), out)
+    _print_summary(
+        {"table": str(out)}
+        | summarise_knees(found.table)
+        | {
+            "pictures_without_label": list(found.without_label),
+            "labels_without_picture": list(found.without_picture),
+            "auto_test_left_out": found.n_auto_test,
+        },
+        as_json,
+    )
+
+
+@app.command()
+def table(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Your table: .parquet or .csv.")],
+    out: OutOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Check your own table and write it in its normal form."""
+    from kneegrade.cohorts.counts import summarise_knees
+    from kneegrade.cohorts.table import (
+        find_missing_images,
+        read_with_notes,
+        rebase_images,
+        write_knee_table,
+    )
+
+    knees, notes = read_with_notes(file)
+    missing = find_missing_images(knees, file)
+    write_knee_table(rebase_images(knees, file.parent, out.parent), out)
+    _print_summary(
+        {"table": str(out)}
+        | summarise_knees(knees)
+        | {"notes": list(notes), "pictures_not_there": missing},
+        as_json,
+    )
+
+
+def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    grid = Table(title=Text(f"{summary['knees']} knees written to {summary['table']}"))
+    for name in summary["counts"][0]:
+        grid.add_column(str(name), justify="left" if name == "split" else "right")
+    for row in summary["counts"]:
+        grid.add_row(*(str(value) for value in row.values()))
+    console.print(grid)
+    for name, value in summary.items():
+        if name in {"table", "knees", "counts"}:
+            continue
+        label = name.replace("_", " ")
+        if isinstance(value, list):
+            console.print(f"{label}: {len(value)}", markup=False)
+            for item in value[:N_LISTED]:
+                console.print(f"  {item}", markup=False)
+            if len(value) > N_LISTED:
+                console.print(f"  and {len(value) - N_LISTED} more (all with --json)", markup=False)
+        else:
+            console.print(f"{label}: {value}", markup=False)

@@ -1,0 +1,34 @@
+"""``kneegrade export``: run folders -> bundle."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs.")],
+    rois: Annotated[
+        Path, typer.Option("--rois", metavar="DIR", help="The ROI store the runs used.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the bundle.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="TOML", help="What the training data are, if not shipped."),
+    ] = None,
+    notes: Annotated[
+        Path | None,
+        typer.Option("--notes", metavar="MD", help="Further measurements, for the model card."),
+    ] = None,
+    version: Annotated[str, typer.Option("--version", help="Version of the bundle.")] = "1",
+    as_json: Annotated[bool, typer.Option("--json", help="Print bundle.json.")] = False,
+) -> None:
+    """Write a bundle of ONNX networks that compute what the trained ones do."""
+    from kneegrade.training.export import export_bundle
+
+    bundle = export_bundle(runs, rois, out, version=version, data_card=data, notes=notes)
+    if as_json:
+        typer.echo(json.dumps(json.loads((out / "bundle.json").read_bytes()), indent=2))
+        return
+    typer.echo(f"Bundle {bundle.bundle_id} with {len(bundle.members)} networks: {out}")

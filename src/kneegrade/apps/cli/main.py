@@ -1,0 +1,73 @@
+"""``kneegrade``: the command, its verbs and its exit codes.
+
+0 all done; 1 some inputs failed, the rest is written; 2 wrong usage; 3 nothing could be done; 70
+our bug. Results go to stdout, everything else to stderr.
+"""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from kneegrade import __version__
+from kneegrade.apps.cli.cohort import app as cohort_app
+from kneegrade.apps.cli.evaluate import evaluate
+from kneegrade.apps.cli.export import export
+from kneegrade.apps.cli.grade import EXIT_NOTHING_DONE, grade
+from kneegrade.apps.cli.info import info
+from kneegrade.apps.cli.prepare import prepare
+from kneegrade.apps.cli.train import train
+from kneegrade.errors import KneegradeError
+
+EXIT_USAGE = 2
+EXIT_OUR_BUG = 70
+USAGE_CODES = frozenset({"input.conflict"})
+
+app = typer.Typer(
+    name="kneegrade",
+    help="Reads knee radiographs: Kellgren-Lawrence and OARSI grades. Research use only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(grade)
+app.add_typer(cohort_app, name="cohort")
+for verb in (prepare, train, export, evaluate, info):
+    app.command()(verb)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kneegrade {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log what is done.")] = False,
+) -> None:
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
+    # pydicom's log quotes header values, which may be a patient's.
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+
+def main() -> None:
+    """Run the command; turn errors into one line and an exit code."""
+    try:
+        app()
+    except KneegradeError as error:
+        typer.echo(f"kneegrade: {error}", err=True)
+        sys.exit(EXIT_USAGE if error.code in USAGE_CODES else EXIT_NOTHING_DONE)
+    except KeyboardInterrupt:
+        typer.echo("kneegrade: interrupted; the same command continues.", err=True)
+        sys.exit(130)
+    except Exception:
+        logging.getLogger(__name__).exception("This is a bug in kneegrade. Please report it.")
+        sys.exit(EXIT_OUR_BUG)

@@ -1,0 +1,312 @@
+"""The page ``report.html`` of a batch: each knee's picture beside its grades, in one file."""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kneegrade.bundles.manifest import Bundle, Decoding, SubjectUse
+from kneegrade.errors import OutputError
+from kneegrade.types import Flag, Task
+
+EMBEDDED_PICTURES: Final = 200
+"""Only the pictures of so many knees stand in the page, which would grow too big otherwise."""
+
+KL_WORDS: Final = (
+    "no osteoarthritis",
+    "doubtful osteoarthritis",
+    "minimal osteoarthritis",
+    "moderate osteoarthritis",
+    "severe osteoarthritis",
+)
+"""The KL grades in the words of Kellgren and Lawrence (Ann Rheum Dis 1957)."""
+
+METRIC_WORDS: Final = {
+    "quadratic_kappa": "Quadratic kappa",
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+    "mae": "Mean distance in grades",
+}
+USE_WORDS: Final = {
+    SubjectUse.TRAINED: "The network was trained on these subjects: this says nothing about others",
+    SubjectUse.SELECTED: "These subjects helped to choose or calibrate the network, so the figures "
+    "are somewhat too good",
+    SubjectUse.UNSEEN: "The network was neither trained, chosen nor calibrated on these subjects",
+}
+DECODING_WORDS: Final = {
+    Decoding.MOST_PROBABLE: "the most probable one",
+    Decoding.EXPECTED: "the expected grade, rounded",
+}
+
+
+@dataclass(frozen=True)
+class ReportedKnee:
+    """One row of the page.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of the prediction table, see `kneegrade.grading.predictions`.
+    picture_png : bytes or None
+        The ROI in standard pose (lateral at the left) as an 8-bit grey PNG; None where there is
+        none.
+    truth : mapping or None
+        The grades that a synthetic film was made with, by task, where they are known.
+    """
+
+    row: Mapping[str, Any]
+    picture_png: bytes | None
+    truth: Mapping[str, int] | None
+
+
+@dataclass(frozen=True)
+class _Bar:
+    grade: int
+    percent: float
+    text: str
+    is_reported: bool
+
+
+@dataclass(frozen=True)
+class _TaskLine:
+    label: str
+    grade: int | None
+    bars: Sequence[_Bar]
+    expected: str
+    truth: int | None
+    has_real_grades: bool
+
+
+@dataclass(frozen=True)
+class _Card:
+    name: str
+    side: str
+    picture: str
+    beyond_embedded: bool
+    kl: _TaskLine | None
+    lines: Sequence[_TaskLine]
+    has_truth: bool
+    flags: Sequence[tuple[str, str]]
+
+
+def write_grade_report(
+    path: Path, knees: Sequence[ReportedKnee], bundle: Bundle, *, version: str
+) -> None:
+    """Write the page; it refers to nothing outside itself.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced where it exists.
+    knees : sequence of ReportedKnee
+        In the order of the page. The pictures of the first `EMBEDDED_PICTURES` graded knees are
+        embedded.
+    bundle : Bundle
+        What graded them. What its manifest does not tell is left out of the page.
+    version : str
+        Version of kneegrade.
+
+    Raises
+    ------
+    OutputError
+        ``output.not-writable``.
+    """
+    page = _render(knees, bundle, version)
+    try:
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise OutputError(
+            "output.not-writable",
+            f"The report must be writable. Got: {error.strerror}.",
+            "Choose another --out, or free space.",
+        ) from error
+
+
+def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str) -> str:
+    environment = Environment(
+        loader=PackageLoader("kneegrade.apps"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    graded = [knee for knee in knees if knee.row.get("status") == "ok"]
+    cards = [_card(knee, number, bundle) for number, knee in enumerate(graded)]
+    failed = [knee.row for knee in knees if knee.row.get("status") != "ok"]
+    return environment.get_template("grade_report.html.jinja").render(
+        cards=cards,
+        failed=[
+            {name: _text(row.get(name)) for name in ("side", "error_code", "error")}
+            | {"name": _name(row)}
+            for row in failed
+        ],
+        bundle=bundle,
+        version=version,
+        n_embedded=EMBEDDED_PICTURES,
+        kl_words=KL_WORDS,
+        decodings=_decodings(bundle),
+        network=_network(bundle),
+        agreement=_agreement(bundle.agreement),
+        about_agreement=_text(bundle.agreement.get("about")),
+    )
+
+
+def _card(knee: ReportedKnee, number: int, bundle: Bundle) -> _Card:
+    truth = knee.truth or {}
+    graded_by_bundle = {spec.task for spec in bundle.tasks}
+    lines = {
+        task: _task_line(task, knee.row, truth, bundle)
+        for task in Task
+        if task in graded_by_bundle or task in truth
+    }
+    embed = knee.picture_png is not None and number < EMBEDDED_PICTURES
+    return _Card(
+        name=_name(knee.row),
+        side=_text(knee.row.get("side")),
+        picture=base64.b64encode(knee.picture_png).decode() if knee.picture_png and embed else "",
+        beyond_embedded=number >= EMBEDDED_PICTURES,
+        kl=lines.pop(Task.KL, None),
+        lines=list(lines.values()),
+        has_truth=bool(truth),
+        flags=[(name, _meaning(name)) for name in _text(knee.row.get("flags")).split(";") if name],
+    )
+
+
+def _task_line(
+    task: Task, row: Mapping[str, Any], truth: Mapping[str, int], bundle: Bundle
+) -> _TaskLine:
+    grade = _number(row.get(task.value))
+    expected = _number(row.get(f"{task.value}_expected"))
+    spread = _number(row.get(f"{task.value}_spread"))
+    bars = []
+    for level in range(task.n_grades):
+        probability = _number(row.get(f"{task.value}_p{level}"))
+        if probability is not None:
+            percent = round(100 * probability, 1)
+            bars.append(_Bar(level, percent, _write_percent(percent), level == grade))
+    with_real_grades = bundle.training.get("tasks_with_real_grades")
+    return _TaskLine(
+        label=_sentence(task.label),
+        grade=None if grade is None else int(grade),
+        bars=bars,
+        expected=(
+            ""
+            if expected is None
+            else f"{expected:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+        ),
+        truth=truth.get(task.value),
+        has_real_grades=with_real_grades is None or task.value in with_real_grades,
+    )
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """The source, and the knee table's key where the row has one."""
+    visit = _text(row.get("visit_months"))
+    key = [
+        _text(row.get("cohort")),
+        _text(row.get("subject_id")),
+        f"month {visit}" if visit else "",
+        _text(row.get("reading")),
+    ]
+    return " · ".join(part for part in (_text(row.get("source")), *key) if part)
+
+
+def _meaning(flag: str) -> str:
+    return Flag(flag).meaning if flag in set(Flag) else ""
+
+
+def _write_percent(percent: float) -> str:
+    if 0 < percent < 1:
+        return "<1 %"
+    return ">99 %" if 99 < percent < 100 else f"{percent:.0f} %"
+
+
+def _decodings(bundle: Bundle) -> list[str]:
+    """How the reported grades come about; where tasks differ, the commonest way is last."""
+    tasks: dict[Decoding, list[str]] = {}
+    for spec in bundle.tasks:
+        tasks.setdefault(spec.decoding, []).append(spec.task.label)
+    *rare, usual = sorted(tasks, key=lambda decoding: len(tasks[decoding]))
+    return [
+        *(f"for {'; '.join(tasks[decoding])} {DECODING_WORDS[decoding]}" for decoding in rare),
+        f"otherwise {DECODING_WORDS[usual]}" if rare else DECODING_WORDS[usual],
+    ]
+
+
+def _network(bundle: Bundle) -> dict[str, Any]:
+    """What the manifest tells about the network's making and limits."""
+    training = bundle.training
+    with_real_grades = training.get("tasks_with_real_grades")
+    tasks = [spec.task for spec in bundle.tasks]
+    data = [
+        {"name": entry} if isinstance(entry, str) else entry for entry in training.get("data") or []
+    ]
+    return {
+        "data": [
+            {name: _text(entry.get(name)) for name in ("name", "licence", "attribution")}
+            for entry in data
+        ],
+        "with_real_grades": [t.label for t in tasks if t.value in (with_real_grades or [])],
+        "without_real_grades": [
+            t.label for t in tasks if with_real_grades is not None and t not in with_real_grades
+        ],
+        "not_validated_on": _texts(training.get("not_validated_on")),
+        "never_assessed": _sentence(", ".join(_texts(training.get("never_assessed")))),
+    }
+
+
+def _agreement(agreement: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The measured agreement of each task: its knees, whether they were used, its figures."""
+    measured = []
+    for name, figures in (agreement.get("task") or {}).items():
+        known = name in set(Task)
+        use = _text(figures.get("subjects"))
+        measured.append(
+            {
+                "label": _sentence(Task(name).label) if known else name,
+                "n_knees": _text(figures.get("n_knees")),
+                "n_subjects": _text(figures.get("n_subjects")),
+                "use": USE_WORDS[SubjectUse(use)] if use in set(SubjectUse) else use,
+                "metrics": [
+                    (words, _write_interval(figures[metric]))
+                    for metric, words in METRIC_WORDS.items()
+                    if metric in figures
+                ],
+            }
+        )
+    return measured
+
+
+def _write_interval(figure: Any) -> str:
+    """``0.820 (0.800 to 0.840)`` from an estimate with or without its two limits."""
+    values = figure if isinstance(figure, Sequence) else [figure]
+    numbers = [_number(value) for value in values]
+    estimate, *limits = ("not defined" if n is None else f"{n:.3f}" for n in numbers)
+    return f"{estimate} ({limits[0]} to {limits[1]})" if len(limits) == 2 else estimate
+
+
+def _texts(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [_text(entry) for entry in value or []]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _text(value: Any) -> str:
+    """Text or number as text; an absent value (None, NaN, NA) as nothing."""
+    if isinstance(value, str):
+        return str(value)
+    return "" if _number(value) is None else str(value)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,244 @@
+"""``bundle.json``: what a trained network needs and knows.
+
+A bundle is a folder: ``bundle.json``, ``subjects.json``, ``member-<k>.onnx`` and ``MODEL_CARD.md``.
+The manifest names every other file with its SHA-256; nothing in a bundle is executable or pickled.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from kneegrade.errors import BundleError
+from kneegrade.types import Task
+
+SCHEMA_VERSION: Final = 1
+DEFAULT_FOLDER: Final = Path(__file__).parent / "default"
+
+
+class Decoding(StrEnum):
+    """How probabilities become the reported grade."""
+
+    MOST_PROBABLE = "most-probable"
+    EXPECTED = "expected"
+    """The expected grade, rounded half up."""
+
+
+class SubjectUse(StrEnum):
+    """What a subject's knees were used for when the bundle was made."""
+
+    TRAINED = "trained"
+    SELECTED = "selected"
+    """Only used to select or calibrate."""
+    UNSEEN = "unseen"
+
+
+@dataclass(frozen=True)
+class EnhancementSpec:
+    """Contrast-limited adaptive histogram equalisation (CLAHE) that a plain picture gets.
+
+    Parameters
+    ----------
+    tiles : int
+        Tiles along each side.
+    clip_limit : float
+        The strongest enhancement, in OpenCV's terms: multiples of a flat histogram's height.
+    local_contrast : float
+        Median standard deviation within a tile at which the enhancement stops, in grey levels.
+    """
+
+    tiles: int
+    clip_limit: float
+    local_contrast: float
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The look that the network's input has; `kneegrade.grading.inputs` brings any ROI to it.
+
+    Parameters
+    ----------
+    size_px : int
+        Rows and columns of the input.
+    field_of_view_plateau_widths : float
+        Width of the input as a multiple of the tibial plateau's width.
+    lateral_first : bool
+        Whether the lateral side is at column 0.
+    enhancement : EnhancementSpec or None
+        What a plain picture gets; a picture that already has it is left alone.
+    clip_percentiles : (low, high)
+        Grey values outside are clipped before mean and standard deviation are set to 0 and 1.
+    """
+
+    size_px: int
+    field_of_view_plateau_widths: float
+    lateral_first: bool
+    enhancement: EnhancementSpec | None
+    clip_percentiles: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        if not self.size_px > 0 or not self.field_of_view_plateau_widths > 0:
+            raise ValueError("size_px and field_of_view_plateau_widths must be above 0")
+        low, high = self.clip_percentiles
+        if not 0 <= low < high <= 100:
+            raise ValueError(f"clip_percentiles must rise within 0..100. Got {low}, {high}")
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task of a bundle: how its logits become probabilities and a grade."""
+
+    task: Task
+    temperature: float
+    decoding: Decoding
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be above 0. Got {self.temperature}")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose manifest was checked and whose files were compared with their hashes."""
+
+    folder: Path
+    name: str
+    version: str
+    tasks: tuple[TaskSpec, ...]
+    input: InputSpec
+    members: tuple[Path, ...]
+    average: str
+    training: dict[str, Any]
+    agreement: dict[str, Any]
+    licence: str
+    bundle_id: str
+    trained_subjects: frozenset[str]
+    selected_subjects: frozenset[str]
+
+    def use_of_subject(self, cohort: str, subject_id: str) -> SubjectUse:
+        """Tell what this subject's knees were used for when the bundle was made."""
+        hashed = hash_subject(cohort, subject_id)
+        if hashed in self.trained_subjects:
+            return SubjectUse.TRAINED
+        if hashed in self.selected_subjects:
+            return SubjectUse.SELECTED
+        return SubjectUse.UNSEEN
+
+
+def hash_subject(cohort: str, subject_id: str) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of ``cohort:subject_id``.
+
+    It keeps ids out of plain sight and lets whoever holds them ask; short numeric ids can be found
+    by trying them all, so it is no anonymisation.
+    """
+    return hashlib.sha256(f"{cohort}:{subject_id}".encode()).hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bundle(name_or_path: str | Path) -> Bundle:
+    """Read and check a bundle.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        ``default`` for the embedded one, or the folder of another.
+
+    Raises
+    ------
+    BundleError
+        ``bundle.not-found``, ``bundle.invalid``, ``bundle.unsupported``, ``bundle.hash-mismatch``.
+    """
+    folder = DEFAULT_FOLDER if str(name_or_path) == "default" else Path(name_or_path)
+    manifest_path = folder / "bundle.json"
+    if not manifest_path.is_file():
+        raise BundleError(
+            "bundle.not-found",
+            f"A bundle must be the word default or a folder with a bundle.json. "
+            f"Got {str(name_or_path)!r}.",
+            "Check the path, or leave --bundle out to use the embedded bundle.",
+        )
+    raw = manifest_path.read_bytes()
+    try:
+        manifest = json.loads(raw)
+        _check_version(manifest)
+        files = _check_files(folder, manifest["files"])
+        subjects = json.loads((folder / "subjects.json").read_bytes())
+        return _bundle_from(manifest, folder, files, subjects, hashlib.sha256(raw).hexdigest())
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise BundleError(
+            "bundle.invalid",
+            f"The bundle in {folder} is not one that this version reads: {error!r}.",
+            "Export it again with kneegrade export, or fetch it again.",
+        ) from error
+
+
+def _check_version(manifest: dict[str, Any]) -> None:
+    version = manifest["schema_version"]
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            "bundle.unsupported",
+            f"bundle.json has schema_version {version}, this kneegrade reads {SCHEMA_VERSION}.",
+            "Install the kneegrade that made it, or export the bundle again.",
+        )
+
+
+def _check_files(folder: Path, hashes: dict[str, str]) -> list[str]:
+    for name, expected in hashes.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file() or hash_file(path) != expected:
+            raise BundleError(
+                "bundle.hash-mismatch",
+                f"{name} in {folder} is missing or is not the file that bundle.json names.",
+                "Fetch or export the bundle again; do not use this copy.",
+            )
+    return list(hashes)
+
+
+def _bundle_from(
+    manifest: dict[str, Any],
+    folder: Path,
+    files: list[str],
+    subjects: dict[str, Any],
+    digest: str,
+) -> Bundle:
+    spec = manifest["input"]
+    enhancement = spec["enhancement"]
+    low, high = spec["clip_percentiles"]
+    members = tuple(manifest["members"])
+    if not members or not {*members, "subjects.json"} <= set(files):
+        raise ValueError("members and subjects.json must be among the files with a hash")
+    if not manifest["tasks"]:
+        raise ValueError("tasks must name one task or more")
+    if manifest["average"] not in {"probability", "logit"}:
+        raise ValueError(f"average must be probability or logit. Got {manifest['average']!r}")
+    return Bundle(
+        folder=folder,
+        name=manifest["name"],
+        version=manifest["version"],
+        tasks=tuple(
+            TaskSpec(Task(name), float(task["temperature"]), Decoding(task["decoding"]))
+            for name, task in manifest["tasks"].items()
+        ),
+        input=InputSpec(
+            size_px=int(spec["size_px"]),
+            field_of_view_plateau_widths=float(spec["field_of_view_plateau_widths"]),
+            lateral_first=bool(spec["lateral_first"]),
+            enhancement=EnhancementSpec(**enhancement) if enhancement else None,
+            clip_percentiles=(float(low), float(high)),
+        ),
+        members=tuple(folder / name for name in members),
+        average=manifest["average"],
+        training=manifest["training"],
+        agreement=manifest["agreement"],
+        licence=manifest["licence"],
+        bundle_id=f"{manifest['name']}-{manifest['version']}-{digest[:12]}",
+        trained_subjects=frozenset(subjects["trained"]),
+        selected_subjects=frozenset(subjects["selected"]),
+    )

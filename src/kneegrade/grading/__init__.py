@@ -1,0 +1,1 @@
+"""KneeROI -> KneePrediction."""

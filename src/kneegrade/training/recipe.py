@@ -1,0 +1,254 @@
+"""``recipe.toml``: how to train. Every value stands in the file; nothing is set elsewhere."""
+
+import tomllib
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from kneegrade.bundles.manifest import Decoding, EnhancementSpec, InputSpec
+from kneegrade.errors import RecipeError
+from kneegrade.types import Task
+
+Precision = Literal["32-true", "bf16-mixed"]
+RECIPES_FOLDER: Final = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """The network.
+
+    Parameters
+    ----------
+    backbone : str
+        A model name of timm.
+    start : str
+        ``imagenet`` (weights from an installed package) or ``random``.
+    dropout : float
+        Before each task's linear layer, in [0, 1).
+    """
+
+    backbone: str
+    start: str
+    dropout: float
+
+    def __post_init__(self) -> None:
+        _require(self.start in {"imagenet", "random"}, "start", "imagenet or random", self.start)
+        _require(0 <= self.dropout < 1, "dropout", "in [0, 1)", self.dropout)
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """Optimisation: AdamW, linear warm-up, cosine decay, exponential average of the weights.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+    learning_rate : float
+        At its peak.
+    warmup_share : float
+        Share of all steps over which the rate rises.
+    weight_decay : float
+        On weights of two or more dimensions.
+    average_decay : float
+        Decay per step of the averaged weights, which are the ones that are kept.
+    precision : str
+        ``32-true`` or ``bf16-mixed``.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_share: float
+    weight_decay: float
+    average_decay: float
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        _require(self.epochs > 0, "epochs", "1 or more", self.epochs)
+        _require(self.batch_size > 1, "batch_size", "2 or more", self.batch_size)
+        _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        _require(0 <= self.warmup_share < 1, "warmup_share", "in [0, 1)", self.warmup_share)
+        _require(0 <= self.average_decay < 1, "average_decay", "in [0, 1)", self.average_decay)
+        _require(
+            self.precision in {"32-true", "bf16-mixed"},
+            "precision",
+            "32-true or bf16-mixed",
+            self.precision,
+        )
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """Cross-entropy plus a share of the squared error of the expected grade.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        In [0, 1).
+    expected_grade_weight : float
+        0 leaves the cross-entropy alone.
+    """
+
+    label_smoothing: float
+    expected_grade_weight: float
+
+    def __post_init__(self) -> None:
+        _require(
+            0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing
+        )
+        _require(
+            self.expected_grade_weight >= 0,
+            "expected_grade_weight",
+            "0 or more",
+            self.expected_grade_weight,
+        )
+
+
+@dataclass(frozen=True)
+class AugmentSpec:
+    """Random changes of a training picture.
+
+    Parameters
+    ----------
+    rotation_deg, shift_share, scale_share : float
+        Largest rotation, shift (share of the width) and change of scale, uniform, always drawn.
+    gamma : float
+        Largest gamma; drawn log-uniform between its inverse and itself.
+    p_gamma, p_window, p_enhance, p_flatten, p_blur, p_noise : float
+        Probabilities of: gamma; a linear window that saturates up to a tenth of either end; CLAHE
+        (again); stronger low frequencies with weaker fine structure, as before an enhancement; a
+        Gaussian blur; Gaussian noise.
+    """
+
+    rotation_deg: float
+    shift_share: float
+    scale_share: float
+    gamma: float
+    p_gamma: float
+    p_window: float
+    p_enhance: float
+    p_flatten: float
+    p_blur: float
+    p_noise: float
+
+    def __post_init__(self) -> None:
+        _require(self.gamma >= 1, "gamma", "1 or more", self.gamma)
+        for name in ("p_gamma", "p_window", "p_enhance", "p_flatten", "p_blur", "p_noise"):
+            _require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe.
+
+    Parameters
+    ----------
+    name : str
+    tasks : tuple of Task
+    decoding : Decoding
+        How the bundle will report a grade.
+    seed : int
+    n_folds : int
+        Subject-wise folds where the knee table has no published split.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    decoding: Decoding
+    seed: int
+    n_folds: int
+    input: InputSpec
+    network: NetworkSpec
+    schedule: ScheduleSpec
+    loss: LossSpec
+    augment: AugmentSpec
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """Build a recipe from the text of a ``recipe.toml``.
+
+        Raises
+        ------
+        RecipeError
+            ``recipe.invalid``, naming the first value that is missing, unknown or out of range.
+        """
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise _invalid(f"It is not TOML: {error}.") from error
+        spec = _take(values, cls)
+        try:
+            tasks = tuple(Task(name) for name in spec["tasks"])
+            decoding = Decoding(spec["decoding"])
+        except ValueError as error:
+            raise _invalid(f"{error}.") from error
+        _require(bool(tasks), "tasks", "one task or more", spec["tasks"])
+        look = _take(spec["input"], InputSpec)
+        enhancement = look["enhancement"]
+        return cls(
+            name=str(spec["name"]),
+            tasks=tasks,
+            decoding=decoding,
+            seed=int(spec["seed"]),
+            n_folds=int(spec["n_folds"]),
+            input=InputSpec(
+                **{
+                    **look,
+                    "enhancement": EnhancementSpec(**_take(enhancement, EnhancementSpec))
+                    if enhancement
+                    else None,
+                    "clip_percentiles": tuple(look["clip_percentiles"]),
+                }
+            ),
+            network=NetworkSpec(**_take(spec["network"], NetworkSpec)),
+            schedule=ScheduleSpec(**_take(spec["schedule"], ScheduleSpec)),
+            loss=LossSpec(**_take(spec["loss"], LossSpec)),
+            augment=AugmentSpec(**_take(spec["augment"], AugmentSpec)),
+        )
+
+
+def read_recipe_text(name_or_path: str) -> str:
+    """Text of a recipe that ships with the package (by name) or of a file.
+
+    Raises
+    ------
+    RecipeError
+        ``recipe.not-found``.
+    """
+    shipped = RECIPES_FOLDER / f"{name_or_path}.toml"
+    for path in (Path(name_or_path), shipped):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    names = ", ".join(sorted(path.stem for path in RECIPES_FOLDER.glob("*.toml")))
+    raise RecipeError(
+        "recipe.not-found",
+        f"A recipe must be a .toml file or one of: {names}. Got {name_or_path!r}.",
+        "Check the name or path.",
+    )
+
+
+def _take(values: Any, cls: type) -> dict[str, Any]:
+    """Demand that a TOML table has exactly the fields of a dataclass."""
+    if not isinstance(values, dict):
+        raise _invalid(f"{cls.__name__} must be a table. Got {values!r}.")
+    names = {field.name for field in fields(cls)}
+    unknown = sorted(set(values) - names)
+    missing = sorted(
+        field.name for field in fields(cls) if field.name not in values and field.default is MISSING
+    )
+    if unknown or missing:
+        raise _invalid(f"{cls.__name__}: unknown {unknown or 'none'}, missing {missing or 'none'}.")
+    return values
+
+
+def _require(condition: bool, name: str, expected: str, got: object) -> None:
+    if not condition:
+        raise _invalid(f"{name} must be {expected}. Got {got!r}.")
+
+
+def _invalid(what: str) -> RecipeError:
+    return RecipeError(
+        "recipe.invalid",
+        f"The recipe cannot be used. {what}",
+        "Compare it with the recipes that ship with kneegrade.",
+    )

@@ -149,7 +149,7 @@ class Flag(StrEnum):
     POLARITY_CORRECTED = ("polarity-corrected", "The picture was inverted (bone dark): corrected.")
     POLARITY_CONFLICT = (
         "polarity-conflict",
-        "The header's PhotometricInterpretation was obeyed, and the picture contradicts it.",
+        "Shown as its header asks, the picture has dark bone: header and picture disagree.",
     )
     CONTRAST_JUDGED_PLAIN = (
         "contrast-judged-plain",

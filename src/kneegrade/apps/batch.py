@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-import cv2
-import numpy as np
-
 from kneegrade import __version__
 from kneegrade.bundles.manifest import Bundle
 from kneegrade.errors import KneegradeError, MissingExtraError, OutputError
@@ -28,6 +25,7 @@ from kneegrade.grading.predictions import (
     write_parquet,
 )
 from kneegrade.knees.crop import InputKind
+from kneegrade.knees.pictures import encode_png
 from kneegrade.pipeline import KneeGrader
 from kneegrade.types import Contrast, KneeROI, Side
 
@@ -117,7 +115,7 @@ def grade_batch(
                 row, roi = _grade_one(picture, grader, kind)
                 with _writable(folder):
                     if roi is not None and keep_pictures:
-                        _write_picture(roi, picture.file_in(folder))
+                        picture.file_in(folder).write_bytes(encode_png(roi.pixels))
                     _append(journal, {"identity": picture.identity, "row": row})
             rows.append(row)
             on_progress(done, len(pictures))
@@ -164,11 +162,6 @@ def _grade_one(picture: Picture, grader: KneeGrader, kind: InputKind) -> tuple[R
         bundle_id = grader.bundle.bundle_id
         return row_of_error(error, picture.source, picture.key, picture.side, bundle_id), None
     return row_of_prediction(knee.prediction, picture.source, picture.key), knee.roi
-
-
-def _write_picture(roi: KneeROI, path: Path) -> None:
-    encoded = cv2.imencode(".png", np.rint(roi.pixels * 255).astype(np.uint8))[1]
-    path.write_bytes(encoded.tobytes())
 
 
 def _read_journal(folder: Path, bundle: Bundle, kind: InputKind) -> dict[str, Row]:

@@ -272,21 +272,23 @@ def _agreement(agreement: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "n_subjects": _text(figures.get("n_subjects")),
                 "use": USE_WORDS[SubjectUse(use)] if use in set(SubjectUse) else use,
                 "metrics": [
-                    (words, _write_interval(figures[metric]))
+                    (words, _write_interval(figures["reported"][metric]))
                     for metric, words in METRIC_WORDS.items()
-                    if metric in figures
+                    if metric in figures.get("reported", {})
                 ],
             }
         )
     return measured
 
 
-def _write_interval(figure: Any) -> str:
+def _write_interval(figure: Mapping[str, float | None]) -> str:
     """``0.820 (0.800 to 0.840)`` from an estimate with or without its two limits."""
-    values = figure if isinstance(figure, Sequence) else [figure]
-    numbers = [_number(value) for value in values]
-    estimate, *limits = ("not defined" if n is None else f"{n:.3f}" for n in numbers)
-    return f"{estimate} ({limits[0]} to {limits[1]})" if len(limits) == 2 else estimate
+    estimate, low, high = (_number(figure.get(name)) for name in ("estimate", "low", "high"))
+    if estimate is None:
+        return "not defined"
+    if low is None or high is None:
+        return f"{estimate:.3f}"
+    return f"{estimate:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _texts(value: Any) -> list[str]:

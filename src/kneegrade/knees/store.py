@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -23,6 +22,7 @@ from kneegrade.cohorts.table import KEY_COLUMNS, resolve_image
 from kneegrade.errors import KneegradeError, OutputError, TableError
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.crop import InputKind, crop_knee
+from kneegrade.knees.pictures import encode_png, read_png
 from kneegrade.types import Contrast, Flag, FloatImage, KneeROI, Side
 
 SCHEMA_VERSION: Final = 1
@@ -132,14 +132,13 @@ def read_settings(folder: Path) -> StoreSettings:
 
 def read_roi_pixels(folder: Path, roi_file: str) -> FloatImage:
     """Pixels of one stored ROI: ``(n, n)``, float32 in [0, 1]."""
-    stored = cv2.imread(str(folder / roi_file), cv2.IMREAD_GRAYSCALE)
-    if stored is None:
+    pixels = read_png(folder / roi_file)
+    if pixels is None:
         raise TableError(
             "store.not-found",
             f"The ROI store names {roi_file}, which is not there or is no picture.",
             "Run kneegrade prepare again.",
         )
-    pixels: FloatImage = np.asarray(stored, dtype=np.float32) / np.float32(255)
     return pixels
 
 
@@ -174,12 +173,14 @@ def _write_one(
         )
     except KneegradeError as error:
         return {"roi_file": name, "status": "failed", "error_code": error.code, "flags": ""}
-    if not cv2.imwrite(str(folder / name), np.rint(roi.pixels * 255).astype(np.uint8)):
+    try:
+        (folder / name).write_bytes(encode_png(roi.pixels))
+    except OSError as error:
         raise OutputError(
             "output.not-writable",
-            f"A picture cannot be written to the folder {str(folder)!r}.",
+            f"A picture cannot be written to the folder {str(folder)!r}: {error.strerror}.",
             "Make room, or choose another folder.",
-        )
+        ) from error
     return {
         "roi_file": name,
         "status": "ok",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from kneegrade.bundles.manifest import hash_subject
@@ -53,16 +54,18 @@ def hold_out(index: pd.DataFrame, recipe: Recipe, fold: int | None) -> HoldOut:
     usable = index[index["status"] == "ok"]
     graded = [task.value for task in recipe.tasks if task.value in usable.columns]
     usable = usable[usable[graded].notna().any(axis=1)] if graded else usable.iloc[:0]
-    has_split = "split" in usable.columns and {"train", "val"} <= set(usable["split"].dropna())
-    if has_split and fold is None:
+    splits = set(index["split"].dropna()) if "split" in index.columns else set()
+    if {"train", "val"} <= splits and fold is None:
         parts = HoldOut(
             usable[usable["split"] == "train"], usable[usable["split"] == "val"], "split"
         )
     else:
-        if has_split:
+        if splits:
             usable = usable[usable["split"].isin(["train", "val"])]
         held = 0 if fold is None else fold
-        folds = assign_folds(usable, n_folds=recipe.n_folds, seed=recipe.seed) if len(usable) else 0
+        folds = np.zeros(len(usable), dtype=np.int64)
+        if len(usable):
+            folds = assign_folds(usable, n_folds=recipe.n_folds, seed=recipe.seed).to_numpy()
         parts = HoldOut(usable[folds != held], usable[folds == held], f"fold-{held}")
     if not len(parts.train) or not len(parts.heldout):
         raise TableError(

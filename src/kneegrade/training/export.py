@@ -30,6 +30,8 @@ from kneegrade.training.run import FinishedRun, predict_logits, read_run
 DATA_CARDS_FOLDER: Final = Path(__file__).parent / "data_cards"
 PARITY_KNEES: Final = 100
 PARITY_BOUND: Final = 1e-4
+CARD_TEXTS: Final = ("name", "licence", "attribution", "readers")
+CARD_LISTS: Final = ("tasks_with_real_grades", "not_validated_on", "never_assessed")
 BUNDLE_LICENCE: Final = "Apache-2.0"
 
 
@@ -206,7 +208,11 @@ def _manifest(
         "training": {
             "network": recipe.network.backbone,
             "start": start,
-            "data": [dict(card) for card in cards],
+            "data": [{name: card[name] for name in CARD_TEXTS} for card in cards],
+            **{
+                name: sorted({item for card in cards for item in card[name]}, key=str.lower)
+                for name in CARD_LISTS
+            },
             "knees_per_run": [run.facts["knees"] for run in runs],
             "versions": runs[0].facts["versions"],
         },
@@ -221,13 +227,11 @@ def _agreement(runs: Sequence[FinishedRun], index: pd.DataFrame) -> dict[str, An
     joined = add_subject_use(join_truth(predictions, index), use)
     figures = compute_agreement(joined)
     summary = summarise_agreement(joined, figures, rounds=1000, seed=0)
-    (group,) = summary["groups"].values()
+    ((use_group, group),) = summary["groups"].items()
     return {
-        "about": f"held-out knees ({group['label']})",
+        "about": f"knees held out from training ({group['label']})",
         "bootstrap": summary["bootstrap"],
-        "n_knees": group["n_knees"],
-        "n_subjects": group["n_subjects"],
-        "tasks": group["tasks"],
+        "task": {name: {"subjects": use_group, **task} for name, task in group["tasks"].items()},
     }
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor
@@ -40,6 +41,10 @@ class GradingModule(lightning.LightningModule):
         images = images.contiguous(memory_format=torch.channels_last)
         return dict(zip(self.recipe.tasks, self.network(images), strict=True))
 
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Make dropout hang on seed and step only, so that a continued run draws the same."""
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step)
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch."""
         images, grades = batch
@@ -50,9 +55,8 @@ class GradingModule(lightning.LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep the logits of one held-out batch."""
         images, grades = batch
-        self._outputs.append(
-            ({task: scores.float() for task, scores in self(images).items()}, _by_task(grades))
-        )
+        logits = {task: scores.float().cpu() for task, scores in self(images).items()}
+        self._outputs.append((logits, {task: g.cpu() for task, g in _by_task(grades).items()}))
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and kappas over all held-out knees."""
@@ -116,13 +120,12 @@ class KneeData(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of the current epoch (Lightning asks for them anew each epoch)."""
         epoch = self.trainer.current_epoch if self.trainer else 0
-        order = torch.Generator().manual_seed(self._recipe.seed * 1000 + epoch)
+        rng = np.random.default_rng([self._recipe.seed, epoch])
         return DataLoader(
             KneeDataset(self._train, self._recipe, epoch=epoch),
             batch_size=self._recipe.schedule.batch_size,
-            shuffle=True,
+            sampler=rng.permutation(len(self._train)).tolist(),
             drop_last=len(self._train) > self._recipe.schedule.batch_size,
-            generator=order,
             num_workers=self._n_workers,
         )
 

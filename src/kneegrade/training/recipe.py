@@ -38,7 +38,7 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class ScheduleSpec:
-    """Optimisation: AdamW, linear warm-up, cosine decay, exponential average of the weights.
+    """Optimisation: AdamW, cosine warm-up and decay, exponential average of the weights.
 
     Parameters
     ----------
@@ -176,12 +176,16 @@ class Recipe:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise _invalid(f"It is not TOML: {error}.") from error
-        spec = _take(values, cls)
         try:
-            tasks = tuple(Task(name) for name in spec["tasks"])
-            decoding = Decoding(spec["decoding"])
-        except ValueError as error:
+            return cls._from_values(values)
+        except (TypeError, ValueError) as error:
             raise _invalid(f"{error}.") from error
+
+    @classmethod
+    def _from_values(cls, values: dict[str, Any]) -> Self:
+        spec = _take(values, cls)
+        tasks = tuple(Task(name) for name in spec["tasks"])
+        decoding = Decoding(spec["decoding"])
         _require(bool(tasks), "tasks", "one task or more", spec["tasks"])
         look = _take(spec["input"], InputSpec)
         enhancement = look["enhancement"]

@@ -96,7 +96,7 @@ def fit_run(
     if (folder / "run.json").is_file():
         log.info("The run is finished already.")
         return read_run(folder)
-    _keep_freed_memory()
+    keep_freed_memory()
     lightning.seed_everything(recipe.seed, verbose=False)
     module = GradingModule(recipe)
     heldout = read_labelled_knees(parts.heldout, store, recipe)
@@ -131,8 +131,9 @@ def read_run(folder: Path) -> FinishedRun:
         ``run.not-found`` if there is none, or its weights are not the ones it wrote.
     """
     path = folder / "run.json"
+    weights = folder / "weights.safetensors"
     facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    if facts is None or hash_file(folder / "weights.safetensors") != facts["weights_sha256"]:
+    if facts is None or not weights.is_file() or hash_file(weights) != facts["weights_sha256"]:
         raise RecipeError(
             "run.not-found",
             f"There is no finished training run in {str(folder)!r}.",
@@ -184,13 +185,37 @@ def _fit(
         enable_model_summary=False,
     )
     checkpoint = folder / "last.ckpt"
+    _set_log_aside(folder / "log")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
         warnings.filterwarnings("ignore", message="Experiment logs directory .* is not empty")
         trainer.fit(
-            module, data, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=False
+            module, data, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=True
         )
+    # Lightning leaves the averaged weights in the module only where it trained an epoch in this
+    # call; the checkpoint always holds them.
+    averaged = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict(averaged)
+    _join_logs(folder / "log")
+
+
+def _set_log_aside(folder: Path) -> None:
+    """Rename the log of an interrupted call: Lightning deletes it when it begins another."""
+    path = folder / "metrics.csv"
+    if path.is_file():
+        path.rename(folder / f"metrics-{len(list(folder.glob('metrics-*.csv'))):03}.csv")
+
+
+def _join_logs(folder: Path) -> None:
+    """Make one log of the logs of every call; an epoch that was run twice stands as it ended."""
+    parts = [*sorted(folder.glob("metrics-*.csv")), *folder.glob("metrics.csv")]
+    rows = pd.concat([pd.read_csv(path) for path in parts])
+    rows = rows.groupby(["epoch", "step"], as_index=False).last()
+    rows.to_csv(folder / "metrics.csv", index=False)
+    for path in parts:
+        if path.name != "metrics.csv":
+            path.unlink()
 
 
 def _begin(folder: Path, recipe_text: str, parts: HoldOut, store: Path) -> None:
@@ -265,11 +290,13 @@ def _finish(
             "python": platform.python_version(),
         },
     }
-    (folder / "run.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    temporary = folder / "run.json.part"
+    temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(folder / "run.json")
     (folder / "last.ckpt").unlink(missing_ok=True)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Ask glibc not to hand freed memory back between steps.
 
     Training frees and takes the same large blocks at every step; giving them back to the system

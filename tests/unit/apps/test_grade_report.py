@@ -1,0 +1,278 @@
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kneegrade.apps.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
+from kneegrade.bundles.manifest import Bundle, Decoding, InputSpec, TaskSpec
+from kneegrade.errors import ImageError, OutputError
+from kneegrade.grading.predictions import row_of_error, row_of_prediction
+from kneegrade.types import Flag, Grades, KneePrediction, Side, Task
+
+PNG = b"\x89PNG a picture"
+EVIL = "<script>alert(1)</script>"
+BUNDLE = Bundle(
+    folder=Path("bundle"),
+    name="open-knees",
+    version="7.8",
+    tasks=(
+        TaskSpec(Task.KL, 1.0, Decoding.EXPECTED),
+        TaskSpec(Task.FO_L, 1.0, Decoding.MOST_PROBABLE),
+    ),
+    input=InputSpec(
+        size_px=64,
+        field_of_view_plateau_widths=1.5,
+        lateral_first=True,
+        enhancement=None,
+        clip_percentiles=(1.0, 99.0),
+    ),
+    members=(Path("member-0.onnx"), Path("member-1.onnx")),
+    average="probability",
+    training={
+        "data": [
+            {
+                "name": "Open knees",
+                "licence": "CC BY 4.0",
+                "attribution": "Someone (2018), https://example.org/knees",
+            }
+        ],
+        "not_validated_on": ["knees with an implant"],
+        "tasks_with_real_grades": ["kl"],
+        "never_assessed": ["patellofemoral joint", "fracture"],
+    },
+    agreement={
+        "task": {
+            "kl": {
+                "n_knees": 826,
+                "n_subjects": 413,
+                "subjects": "selected",
+                "reported": {
+                    "quadratic_kappa": {"estimate": 0.82, "low": 0.8, "high": 0.84},
+                    "mae": {"estimate": 0.4, "low": None, "high": None},
+                },
+            }
+        },
+        "about": "the val part of the open set",
+    },
+    licence="CC BY 4.0",
+    bundle_id="open-knees-7.8-0123456789ab",
+    trained_subjects=frozenset(),
+    selected_subjects=frozenset(),
+)
+
+
+class Page(HTMLParser):
+    """The text of a page, its tags, its pictures and everything that it refers to."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.references: list[str] = []
+        self.alts: list[str | None] = []
+        self.feed(html)
+        without_style = re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL)
+        self.text = " ".join(unescape(without_style).split())
+        self.html = html
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        values = dict(attrs)
+        for name in {"src", "href", "srcset", "action", "data", "poster"} & set(values):
+            self.references.append(values[name] or "")
+        if tag == "img":
+            self.alts.append(values.get("alt"))
+
+
+def graded(
+    source: str = "a.png",
+    side: Side = Side.RIGHT,
+    flags: frozenset[Flag] = frozenset({Flag.NOT_CHECKED}),
+    truth: Mapping[str, int] | None = None,
+    key: Mapping[str, Any] | None = None,
+) -> ReportedKnee:
+    prediction = KneePrediction(
+        side=side,
+        grades=Grades({Task.KL: 3, Task.FO_L: 1}),
+        probabilities={
+            Task.KL: np.array([0.0, 0.004, 0.126, 0.62, 0.25]),
+            Task.FO_L: np.array([0.1, 0.7, 0.2, 0.0]),
+        },
+        bundle_id=BUNDLE.bundle_id,
+        source_id="x",
+        spread={Task.KL: 0.17, Task.FO_L: 0.05},
+        flags=flags,
+    )
+    return ReportedKnee(row_of_prediction(prediction, source, key or {}), PNG, truth)
+
+
+def failed(source: str = "broken.dcm") -> ReportedKnee:
+    error = ImageError("image.truncated", "The file ends early.", "Copy it <again>.")
+    return ReportedKnee(row_of_error(error, source, {}, None, BUNDLE.bundle_id), None, None)
+
+
+def render(folder: Path, knees: Sequence[ReportedKnee], bundle: Bundle = BUNDLE) -> Page:
+    write_grade_report(folder / "report.html", knees, bundle, version="1.2.3")
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_knee_has_its_grades_and_the_page_its_frame(tmp_path: Path) -> None:
+    page = render(tmp_path, [graded(), failed()])
+    for expected in (
+        "Research use only. Not a medical device.",
+        "open-knees , version 7.8",
+        "1 knee graded, 1 file failed",
+        "Right knee a.png",
+        "lateral medial",
+        "KL 3 moderate osteoarthritis",
+        "0 0 % 1 <1 % 2 13 % 3 62 % ◂ graded 4 25 %",
+        "Expected grade 3.12 ± 0.17",
+        "for Kellgren-Lawrence the expected grade, rounded",
+        "Osteophytes, femur lateral † 1 1.10 ± 0.05",
+        "Written by kneegrade 1.2.3",
+    ):
+        assert expected in page.text
+    assert 'class="fill" width="62.0"' in page.html
+    assert page.text.index("KL 3") < page.text.index("broken.dcm")
+    assert f"data:image/png;base64,{base64.b64encode(PNG).decode()}" in page.references
+
+
+def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
+    evil = replace(
+        BUNDLE,
+        name=EVIL,
+        licence=EVIL,
+        training={"data": [{"name": EVIL, "attribution": EVIL}], "not_validated_on": [EVIL]},
+        agreement={"task": {EVIL: {"subjects": EVIL}}, "about": EVIL},
+    )
+    knee = graded(source=EVIL, key={"cohort": EVIL, "subject_id": EVIL, "reading": EVIL})
+    knee = replace(knee, row={**knee.row, "flags": EVIL})
+    page = render(tmp_path, [knee, failed(EVIL)], evil)
+    assert "script" not in page.tags
+    assert page.html.count("&lt;script&gt;") >= 12
+    assert "Copy it &lt;again&gt;." in page.html
+
+
+def test_page_refers_to_nothing_outside(tmp_path: Path) -> None:
+    page = render(tmp_path, [graded(), failed()])
+    assert "https://example.org/knees" in page.text
+    assert len(page.references) >= 3
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.references)
+    assert {"script", "link", "iframe"}.isdisjoint(page.tags)
+    style = page.html[page.html.index("<style>") : page.html.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+@pytest.mark.parametrize("flag", list(Flag))
+def test_every_flag_has_a_meaning_of_its_own(flag: Flag, tmp_path: Path) -> None:
+    assert re.fullmatch(r"[A-Z][^\n]+\.", flag.meaning)
+    assert [other for other in Flag if other.meaning == flag.meaning] == [flag]
+    assert Flag(flag.value) is flag
+    page = render(tmp_path, [graded(flags=frozenset({flag}))])
+    assert f"{flag.value} {flag.meaning}" in page.text
+
+
+def test_failed_rows_alone(tmp_path: Path) -> None:
+    page = render(tmp_path, [failed("one.dcm"), failed("two.dcm")])
+    assert "0 knees graded, 2 files failed" in page.text
+    assert "one.dcm image.truncated The file ends early. Copy it <again>. two.dcm" in page.text
+    assert "img" not in page.tags
+    assert "article" not in page.tags
+
+
+def test_left_knee_is_said_to_be_mirrored(tmp_path: Path) -> None:
+    left, right = (render(tmp_path, [graded(side=side)]) for side in (Side.LEFT, Side.RIGHT))
+    assert "Left knee, mirrored." in left.text
+    assert left.alts == [
+        "Radiograph of the left knee, mirrored, lateral side at the left; graded KL 3."
+    ]
+    assert "Left knee, mirrored." not in right.text
+    assert right.alts == ["Radiograph of the right knee, lateral side at the left; graded KL 3."]
+
+
+def test_truth_stands_beside_the_grade(tmp_path: Path) -> None:
+    differs = render(tmp_path, [graded(truth={"kl": 2, "fo_l": 1, "jsn_m": 3})]).text
+    assert "made with KL 2 ≠ differs" in differs
+    assert "SYNTHETIC film." in differs
+    assert "Osteophytes, femur lateral † 1 1.10 ± 0.05 1 Joint" in differs
+    assert "Joint space narrowing, medial – – 3" in differs
+    same = render(tmp_path, [graded(truth={"kl": 3, "fo_l": 0})]).text
+    assert "made with KL 3 moderate" in same
+    assert "1.10 ± 0.05 0 ≠" in same
+
+
+def test_without_truth_nothing_is_said_of_it(tmp_path: Path) -> None:
+    text = render(tmp_path, [graded()]).text.lower()
+    for word in ("made with", "synthetic", "≠"):
+        assert word not in text
+
+
+def test_only_the_first_pictures_are_embedded(tmp_path: Path) -> None:
+    knees = [failed(), *[graded(f"{n}.png") for n in range(EMBEDDED_PICTURES + 2)]]
+    page = render(tmp_path, knees)
+    assert page.tags.count("img") == EMBEDDED_PICTURES
+    assert page.tags.count("article") == EMBEDDED_PICTURES + 2
+    assert f"The pictures of the first {EMBEDDED_PICTURES} knees are embedded" in page.text
+    assert page.text.count("Picture not embedded.") == 2
+    assert "are embedded" not in render(tmp_path, knees[: EMBEDDED_PICTURES + 1]).text
+
+
+def test_end_tells_what_the_grades_rest_on(tmp_path: Path) -> None:
+    text = render(tmp_path, [graded()]).text
+    for expected in (
+        "Patellofemoral joint, fracture.",
+        "knees with an implant",
+        "the val part of the open set",
+        "Quadratic kappa 0.820 (0.800 to 0.840)",
+        "Mean distance in grades 0.400",
+        "826 knees of 413 subjects. These subjects helped to choose or calibrate",
+        "one reading team",
+        "real radiographs: Kellgren-Lawrence.",
+        "Learned without any reader’s grade (†): osteophytes, femur lateral.",
+        "Open knees , licence: CC BY 4.0 Someone (2018)",
+    ):
+        assert expected in text
+
+
+def test_silent_manifest_and_sparse_row_are_read(tmp_path: Path) -> None:
+    silent = replace(BUNDLE, training={}, agreement={}, licence="", members=BUNDLE.members[:1])
+    row = {"source": "b.png", "status": "ok", "kl": "2", "kl_p2": float("nan"), "fo_l": None}
+    page = render(tmp_path, [ReportedKnee(row, None, None)], silent)
+    assert "Side unknown b.png No picture was kept. KL 2 minimal osteoarthritis" in page.text
+    assert "Osteophytes, femur lateral" in page.text
+    for word in ("nan", "None", "†", "±", "Trained on", "Never assessed", "agreement"):
+        assert word not in page.text
+
+
+def test_key_of_the_knee_table_names_the_knee(tmp_path: Path) -> None:
+    key = {"cohort": "oai", "subject_id": "9000099", "visit_months": 0, "reading": "bu"}
+    assert "a.png · oai · 9000099 · month 0 · bu" in render(tmp_path, [graded(key=key)]).text
+
+
+def test_name_that_is_no_unicode_is_written_all_the_same(tmp_path: Path) -> None:
+    assert r"knee\udce9.png" in render(tmp_path, [graded("knee\udce9.png")]).text
+
+
+def test_headings_do_not_skip_a_level(tmp_path: Path) -> None:
+    levels = [
+        int(tag[1])
+        for tag in render(tmp_path, [graded(), failed()]).tags
+        if re.fullmatch(r"h\d", tag)
+    ]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+def test_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as caught:
+        write_grade_report(tmp_path / "no" / "report.html", [graded()], BUNDLE, version="1")
+    assert caught.value.code == "output.not-writable"

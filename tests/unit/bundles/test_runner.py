@@ -1,0 +1,47 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_bundle import SIZE_PX, tiny_logits, write_network
+
+from kneegrade.bundles.runner import OnnxRunner
+from kneegrade.errors import BundleError
+from kneegrade.types import Task
+
+
+def test_logits_per_task(tmp_path: Path) -> None:
+    tasks = [Task.KL, Task.TO_M]
+    write_network(tmp_path / "n.onnx", tasks, seed=3)
+    images = np.random.default_rng(0).normal(size=(5, 1, SIZE_PX, SIZE_PX)).astype(np.float32)
+    logits = OnnxRunner(tmp_path / "n.onnx", n_threads=1).run(images)
+    assert list(logits) == tasks
+    for task, values in logits.items():
+        assert values.dtype == np.float64
+        np.testing.assert_allclose(values, tiny_logits(images, task, seed=3), atol=1e-5)
+
+
+@pytest.mark.parametrize("data", [b"", b"not a network", pickle.dumps({"a": 1})])
+def test_a_file_that_is_no_network(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "member-0.onnx").write_bytes(data)
+    with pytest.raises(BundleError) as caught:
+        OnnxRunner(tmp_path / "member-0.onnx")
+    assert caught.value.code == "bundle.invalid"
+
+
+def test_a_network_cut_short(tmp_path: Path) -> None:
+    write_network(tmp_path / "whole.onnx", [Task.KL], seed=0)
+    data = (tmp_path / "whole.onnx").read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(data[: len(data) // 2])
+    with pytest.raises(BundleError) as caught:
+        OnnxRunner(tmp_path / "cut.onnx")
+    assert caught.value.code == "bundle.invalid"
+    assert "whole" not in str(caught.value)
+
+
+def test_a_network_whose_output_is_no_task(tmp_path: Path) -> None:
+    write_network(tmp_path / "n.onnx", [Task.KL], seed=0)
+    (tmp_path / "m.onnx").write_bytes((tmp_path / "n.onnx").read_bytes().replace(b"kl", b"xy"))
+    with pytest.raises(BundleError) as caught:
+        OnnxRunner(tmp_path / "m.onnx")
+    assert caught.value.code == "bundle.invalid"

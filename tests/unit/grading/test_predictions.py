@@ -1,0 +1,233 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kneegrade.errors import ImageError, MissingExtraError, TableError
+from kneegrade.grading import predictions
+from kneegrade.grading.predictions import (
+    FIRST_COLUMNS,
+    KEY_COLUMNS,
+    LAST_COLUMNS,
+    Row,
+    read_predictions,
+    row_of_error,
+    row_of_prediction,
+    table_columns,
+    task_columns,
+    write_csv,
+    write_json,
+    write_parquet,
+)
+from kneegrade.types import Flag, Grades, KneePrediction, Side, Task
+
+TASKS = (Task.KL, Task.JSN_M)
+KEY = {
+    "cohort": "oai",
+    "subject_id": "0012",
+    "visit_months": 24,
+    "side": "left",
+    "reading": "bu",
+    "image_path": "not a column of this table",
+}
+
+
+def prediction(**changes: Any) -> KneePrediction:
+    values: dict[str, Any] = {
+        "side": Side.LEFT,
+        "grades": Grades({Task.KL: 2, Task.JSN_M: 0}),
+        "probabilities": {
+            Task.KL: np.array([0.1, 0.2, 0.4, 0.2, 0.1]),
+            Task.JSN_M: np.array([1, 1, 1, 0]) / 3,
+        },
+        "bundle_id": "tiny-0.1-abc",
+        "source_id": "1.2.3",
+        "spread": {Task.KL: 0.25},
+        "flags": frozenset({Flag.SPACING_UNKNOWN, Flag.NOT_CHECKED}),
+    }
+    return KneePrediction(**values | changes)
+
+
+ERROR = ImageError("image.empty", "The file has 0 bytes.", "Copy it again.")
+
+
+@pytest.fixture
+def rows() -> list[Row]:
+    """A knee of a study, a loose file, and a file that gave no knee."""
+    return [
+        row_of_prediction(prediction(), "films/a.dcm", KEY),
+        row_of_prediction(prediction(spread={}, flags=frozenset()), "b, c.png", {}),
+        row_of_error(ERROR, "d.dcm", {}, None, "tiny-0.1-abc"),
+    ]
+
+
+def write(rows: list[Row], path: Path) -> Path:
+    if path.suffix == ".csv":
+        write_csv(rows, TASKS, path)
+    elif path.suffix == ".json":
+        write_json(rows, {"bundle": "tiny"}, path)
+    else:
+        write_parquet(rows, TASKS, path)
+    return path
+
+
+def code_of(path: Path) -> str:
+    with pytest.raises(TableError) as caught:
+        read_predictions(path)
+    assert caught.value.hint
+    return caught.value.code
+
+
+def test_columns_in_order() -> None:
+    assert task_columns(Task.JSN_M) == [
+        "jsn_m",
+        *(f"jsn_m_p{grade}" for grade in range(4)),
+        "jsn_m_expected",
+        "jsn_m_spread",
+    ]
+    assert table_columns(TASKS) == [
+        *FIRST_COLUMNS,
+        *task_columns(Task.KL),
+        *task_columns(Task.JSN_M),
+        *LAST_COLUMNS,
+    ]
+
+
+def test_a_graded_knee() -> None:
+    row = row_of_prediction(prediction(), "films/a.dcm", KEY)
+    assert set(row) == set(table_columns(TASKS))
+    assert {name: row[name] for name in KEY_COLUMNS} == {name: KEY[name] for name in KEY_COLUMNS}
+    assert (row["source"], row["status"], row["error_code"]) == ("films/a.dcm", "ok", "")
+    assert (row["kl"], row["kl_p2"], row["kl_expected"], row["kl_spread"]) == (2, 0.4, 2.0, 0.25)
+    assert (row["jsn_m"], row["jsn_m_p0"], row["jsn_m_spread"]) == (0, 0.333333, None)
+    assert row["flags"] == "not-checked;spacing-unknown"
+
+
+def test_a_file_that_gave_no_knee() -> None:
+    row = row_of_error(ERROR, "d.dcm", KEY, Side.LEFT, "b")
+    assert (row["status"], row["error_code"]) == ("failed", "image.empty")
+    assert row["error"] == "The file has 0 bytes. Copy it again."
+    assert (row["subject_id"], row["side"], row["bundle_id"]) == ("0012", "left", "b")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
+def test_there_and_back(tmp_path: Path, rows: list[Row], suffix: str) -> None:
+    table = read_predictions(write(rows, tmp_path / f"p{suffix}"))
+    assert list(table["source"]) == ["films/a.dcm", "b, c.png", "d.dcm"]
+    assert list(table["status"]) == ["ok", "ok", "failed"]
+    assert list(table["error_code"]) == ["", "", "image.empty"]
+    assert list(table["flags"]) == ["not-checked;spacing-unknown", "", ""]
+    assert table["subject_id"][0] == "0012"
+    assert list(table["side"].fillna("-")) == ["left", "left", "-"]
+    assert table["visit_months"].dtype == "Int16"
+    assert table["visit_months"][0] == 24
+    assert table["subject_id"].isna().tolist() == [False, True, True]
+    assert table["kl"].dtype == "Int8"
+    assert table["kl"].fillna(-1).tolist() == [2, 2, -1]
+    np.testing.assert_allclose(table["kl_p2"], [0.4, 0.4, np.nan])
+    np.testing.assert_allclose(table["kl_spread"], [0.25, np.nan, np.nan])
+    assert table["jsn_m_expected"].dtype == "float64"
+
+
+def test_the_three_forms_hold_the_same(tmp_path: Path, rows: list[Row]) -> None:
+    csv, parquet, plain = (
+        read_predictions(write(rows, tmp_path / f"p{suffix}"))
+        for suffix in (".csv", ".parquet", ".json")
+    )
+    assert list(csv.columns) == table_columns(TASKS)
+    pd.testing.assert_frame_equal(csv, parquet)
+    pd.testing.assert_frame_equal(csv, plain)
+
+
+def test_loose_files_come_back_from_json_with_all_text_columns(tmp_path: Path) -> None:
+    row = row_of_prediction(prediction(flags=frozenset()), "a.png", {})
+    table = read_predictions(write([row], tmp_path / "p.json"))
+    assert list(table.columns) == table_columns(TASKS)
+    assert list(table[["error_code", "error", "flags"]].iloc[0]) == ["", "", ""]
+    assert table[["cohort", "subject_id", "visit_months"]].isna().all(axis=None)
+
+
+def test_json_says_what_it_is(tmp_path: Path, rows: list[Row]) -> None:
+    document = json.loads(write(rows, tmp_path / "p.json").read_text(encoding="utf-8"))
+    assert (document["schema_version"], document["bundle"]) == (1, "tiny")
+    assert len(document["predictions"]) == 3
+    assert not {None, ""} & {value for row in document["predictions"] for value in row.values()}
+
+
+def test_json_refuses_what_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json([{"kl_p0": float("nan")}], {}, tmp_path / "p.json")
+
+
+def test_csv_is_plain(tmp_path: Path, rows: list[Row]) -> None:
+    data = write(rows, tmp_path / "p.csv").read_bytes()
+    assert b"\r" not in data
+    assert data.count(b"\n") == 4
+    assert b'"b, c.png"' in data
+
+
+def test_a_table_without_a_row(tmp_path: Path) -> None:
+    for suffix in (".csv", ".parquet"):
+        assert len(read_predictions(write([], tmp_path / f"p{suffix}"))) == 0
+
+
+def test_no_table_there(tmp_path: Path) -> None:
+    assert code_of(tmp_path / "p.csv") == "table.not-found"
+    assert code_of(tmp_path) == "table.not-found"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("p.parquet", b"PAR1 but not really"),
+        ("p.parquet", b""),
+        ("p.json", b"{"),
+        ("p.json", b"[1, 2]"),
+        ("p.json", b"{}"),
+        ("p.json", b'{"predictions": 3}'),
+        ("p.csv", b""),
+        ("p.csv", b"\xff\xfe\x00"),
+        ("p.csv", b"source,status,kl\na,ok,severe\n"),
+        ("p.csv", b"source,status,kl\na,ok,300\n"),
+        ("p.csv", b"source,status,kl\na,ok,1.5\n"),
+        ("p.csv", b"source,status,kl_p0\na,ok,high\n"),
+        ("p.csv", b"source,status,visit_months\na,ok,baseline\n"),
+    ],
+)
+def test_a_file_that_is_no_table(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert code_of(tmp_path / name) == "table.unreadable"
+
+
+@pytest.mark.parametrize("text", ["source,kl\na,1\n", "status,kl\nok,1\n"])
+def test_a_table_of_something_else(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.csv").write_text(text)
+    assert code_of(tmp_path / "p.csv") == "table.column-missing"
+
+
+def test_without_the_extra(
+    tmp_path: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CSV and JSON are written all the same; Parquet and reading say what to install."""
+    csv = write(rows, tmp_path / "p.csv")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    write(rows, tmp_path / "q.csv")
+    write(rows, tmp_path / "q.json")
+    attempts: list[Callable[[], object]] = [
+        lambda: write(rows, tmp_path / "q.parquet"),
+        lambda: read_predictions(csv),
+    ]
+    for attempt in attempts:
+        with pytest.raises(MissingExtraError) as caught:
+            attempt()
+        assert caught.value.code == "extra.missing"
+    assert not (tmp_path / "q.parquet").exists()
+
+
+def test_the_module_needs_no_pandas() -> None:
+    assert not hasattr(predictions, "pd")

@@ -1,0 +1,158 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from kneegrade.knees.orientation import (
+    AVERAGE_KNEE_FILE,
+    AVERAGE_KNEE_PX,
+    KneeBox,
+    compute_average_knee,
+    judge_orientation,
+    locate_by_average_knee,
+    read_average_knee,
+)
+from kneegrade.types import Side
+
+RIGHT = np.asarray(cv2.resize(read_average_knee(), (200, 200)), dtype=np.float32)
+"""A picture of a right knee: the average one, enlarged."""
+
+
+def film_with(knee: np.ndarray, top: int, left: int, shape: tuple[int, int]) -> np.ndarray:
+    """A dark film with noise and one knee on it."""
+    film = np.random.default_rng(2).normal(knee.min() - 1, 0.1, shape)
+    film[top : top + knee.shape[0], left : left + knee.shape[1]] = knee
+    return film.astype(np.float32)
+
+
+def test_the_average_knee_is_standardised() -> None:
+    for size in (AVERAGE_KNEE_PX, 32):
+        knee = read_average_knee(size)
+        assert knee.shape == (size, size)
+        assert knee.mean() == pytest.approx(0, abs=1e-4)
+        assert knee.std() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("inverted", [False, True])
+def test_side_and_polarity_of_the_average_knee(side: Side, inverted: bool) -> None:
+    picture = RIGHT if side is Side.RIGHT else RIGHT[:, ::-1]
+    shown = judge_orientation(1000 - 50 * picture if inverted else 50 * picture + 1000)
+    assert shown.side is side
+    assert (shown.polarity < 0) is inverted
+    assert abs(shown.polarity) > 0.9
+    assert shown.match > 0.99
+    assert shown.side_margin > 0.05
+
+
+def test_mirroring_swaps_the_side_and_nothing_else() -> None:
+    picture = RIGHT + np.random.default_rng(0).normal(0, 0.5, RIGHT.shape).astype(np.float32)
+    shown, mirrored = judge_orientation(picture), judge_orientation(picture[:, ::-1])
+    assert mirrored.side is shown.side.other
+    for name in ("side_margin", "polarity", "match"):
+        assert getattr(mirrored, name) == pytest.approx(getattr(shown, name), abs=1e-4)
+
+
+def test_a_picture_of_nothing_matches_nothing() -> None:
+    flat = judge_orientation(np.full((80, 80), 3, np.float32))
+    assert (flat.match, flat.polarity, flat.side_margin) == (0, 0, 0)
+    noise = np.random.default_rng(0).normal(size=(200, 200)).astype(np.float32)
+    assert judge_orientation(noise).match < 0.2
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_knee_is_found_on_a_film(side: Side, inverted: bool) -> None:
+    knee = RIGHT if side is Side.RIGHT else RIGHT[:, ::-1]
+    film = film_with(knee, top=260, left=90, shape=(700, 420))
+    boxes = locate_by_average_knee(-film if inverted else film)
+    best = max(boxes.values(), key=lambda box: box.score)
+    assert set(boxes) == set(Side)
+    assert best.side is side
+    assert best.inverted is inverted
+    assert best.score > 0.9
+    assert best.size_px == pytest.approx(200, rel=0.12)
+    middle = (best.top + best.size_px / 2, best.left + best.size_px / 2)
+    assert middle == pytest.approx((360, 190), abs=15)
+
+
+def test_a_flat_film_has_no_knee() -> None:
+    boxes = locate_by_average_knee(np.full((300, 200), 5, np.float32))
+    assert max(box.score for box in boxes.values()) == 0
+
+
+def test_boxes_apart() -> None:
+    box = KneeBox(0, 0, 100, Side.RIGHT, False, 0.9)
+    assert box.is_apart_from(replace(box, left=101))
+    assert box.is_apart_from(replace(box, top=80, left=80))
+    assert not box.is_apart_from(replace(box, left=100))
+    assert not box.is_apart_from(replace(box, top=-10, left=-10, size_px=120))
+
+
+def test_the_average_is_a_median_scaled_to_8_bits() -> None:
+    rng = np.random.default_rng(3)
+    rois = [
+        np.clip((RIGHT + 3) / 6 + rng.normal(0, 0.05, RIGHT.shape), 0, 1).astype(np.float32)
+        for _ in range(9)
+    ]
+    average = compute_average_knee([*rois, np.zeros((64, 64), np.float32)])
+    assert (average.min(), average.max()) == (0, 255)
+    assert average.shape == (AVERAGE_KNEE_PX, AVERAGE_KNEE_PX)
+    stored = cv2.imread(str(AVERAGE_KNEE_FILE), cv2.IMREAD_GRAYSCALE).astype(float)
+    assert np.corrcoef(average.ravel(), stored.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.real_data
+def test_the_listed_inverted_knees_are_found_and_no_other(
+    inverted_knees: list, kaggle_sample: list
+) -> None:
+    def is_inverted(pixels: np.ndarray) -> bool:
+        return judge_orientation(pixels.astype(np.float32)).polarity < 0
+
+    assert [file for file, _, pixels in inverted_knees if not is_inverted(pixels)] == []
+    assert [file for file, _, pixels in kaggle_sample[:300] if is_inverted(pixels)] == []
+
+
+@pytest.mark.real_data
+def test_the_side_is_told_from_the_picture(kaggle_sample: list, inverted_knees: list) -> None:
+    right = [
+        judge_orientation(pixels.astype(np.float32)).side is side
+        for _, side, pixels in kaggle_sample
+    ]
+    assert len(right) == 600
+    assert np.mean(right) >= 0.995
+    inverted = [
+        judge_orientation(p.astype(np.float32)).side is side for _, side, p in inverted_knees
+    ]
+    assert np.mean(inverted) >= 0.95
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_every_plain_film_is_found_with_its_side(
+    plain_films: dict[str, np.ndarray], mirrored: bool
+) -> None:
+    assert len(plain_films) == 30
+    wrong = []
+    for name, film in plain_films.items():
+        boxes = locate_by_average_knee((film[:, ::-1] if mirrored else film).astype(np.float32))
+        best = max(boxes.values(), key=lambda box: box.score)
+        if best.side is not (Side.RIGHT if mirrored else Side.LEFT) or best.inverted:
+            wrong.append(name)
+    assert wrong == []
+
+
+@pytest.mark.real_data
+def test_the_average_knee_is_that_of_the_open_set(
+    kaggle_sample: list, kaggle_labels: pd.DataFrame
+) -> None:
+    """The file was made of all training knees that are not inverted; a sample comes close."""
+    train = [(s, p) for file, s, p in kaggle_sample if file.startswith("train/")]
+    rois = [(p if s is Side.RIGHT else p[:, ::-1]).astype(np.float32) / 255 for s, p in train]
+    stored = cv2.imread(str(AVERAGE_KNEE_FILE), cv2.IMREAD_GRAYSCALE).astype(float)
+    difference = np.abs(compute_average_knee(rois) - stored)
+    assert len(rois) > 450
+    assert difference.mean() < 4
+    assert difference.max() < 20

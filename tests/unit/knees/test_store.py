@@ -1,0 +1,205 @@
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from kneegrade.errors import OutputError, TableError
+from kneegrade.images.read import read_radiograph
+from kneegrade.knees import store
+from kneegrade.knees.crop import InputKind, crop_knee
+from kneegrade.knees.orientation import read_average_knee
+from kneegrade.knees.store import (
+    StoreSettings,
+    read_index,
+    read_roi_pixels,
+    read_rois,
+    read_settings,
+    write_rois,
+)
+from kneegrade.types import Contrast, Flag, Side
+
+SETTINGS = StoreSettings(80, InputKind.CROP)
+KNEE = cv2.resize(read_average_knee(), (96, 96))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> pd.DataFrame:
+    """Six knees of three subjects; the picture of one is no picture."""
+    paths = [f"p{i}.png" for i in range(6)]
+    for i, path in enumerate(paths):
+        knee = np.clip(110 + 40 * KNEE + 5 * i, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / path), knee if i % 2 == 0 else knee[:, ::-1])
+    (tmp_path / "p3.png").write_bytes(b"not a picture")
+    return pd.DataFrame(
+        {
+            "cohort": "oai",
+            "subject_id": np.repeat(["9000001", "9000002", "9000003"], 2),
+            "visit_months": pd.array([0] * 6, dtype="Int16"),
+            "side": ["right", "left"] * 3,
+            "reading": "bu",
+            "image_path": paths,
+            "kl": pd.array([0, 1, 2, 3, None, 4], dtype="Int8"),
+            "contrast": ["plain", "enhanced", "unknown"] * 2,
+        },
+        index=[5, 5, 7, 8, 9, 0],  # rows are told apart by key, not by label
+    )
+
+
+def write(table: pd.DataFrame, folder: Path, **options: Any) -> pd.DataFrame:
+    settings = options.pop("settings", SETTINGS)
+    return write_rois(table, folder / "knees.csv", folder / "rois", settings, **options)
+
+
+def count_cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the pictures read from now on."""
+    read: list[str] = []
+
+    def spy(source: str, **options: Any) -> Any:
+        read.append(Path(source).name)
+        return read_radiograph(source, **options)
+
+    monkeypatch.setattr(store, "read_radiograph", spy)
+    return read
+
+
+def test_every_row_of_the_table_has_a_row_in_the_index(tmp_path: Path, table: pd.DataFrame) -> None:
+    index = write(table, tmp_path)
+    pd.testing.assert_frame_equal(read_index(tmp_path / "rois"), index, check_dtype=False)
+    assert list(index["image_path"]) == list(table["image_path"])
+    assert list(index["status"]) == ["ok"] * 3 + ["failed"] + ["ok"] * 2
+    assert index["error_code"][3] == "image.unreadable"
+    assert index["kl"].fillna(-1).tolist() == [0, 1, 2, 3, -1, 4]
+    assert not list((tmp_path / "rois").glob("*.part"))
+
+
+def test_no_file_name_holds_an_id(tmp_path: Path, table: pd.DataFrame) -> None:
+    index = write(table, tmp_path)
+    assert index["roi_file"].is_unique
+    assert index["roi_file"].str.fullmatch("roi-[0-9a-f]{16}[.]png").all()
+    assert not [p for p in (tmp_path / "rois").iterdir() if "900000" in p.name]
+
+
+def test_rois_come_back_as_they_were_cut(tmp_path: Path, table: pd.DataFrame) -> None:
+    index = write(table, tmp_path)
+    usable = index[index["status"] == "ok"]
+    for (_, row), roi in zip(usable.iterrows(), read_rois(tmp_path / "rois", usable), strict=True):
+        radiograph = read_radiograph(
+            tmp_path / row["image_path"], contrast=Contrast(row["contrast"])
+        )
+        cut = crop_knee(radiograph, size_px=80, side=Side(row["side"]), kind=InputKind.CROP)
+        np.testing.assert_array_equal(roi.pixels, cut.pixels)
+        np.testing.assert_array_equal(roi.to_radiograph, cut.to_radiograph)
+        assert (roi.side, roi.mirrored, roi.flags) == (cut.side, cut.mirrored, cut.flags)
+        assert (roi.contrast, roi.inside_fraction) == (cut.contrast, cut.inside_fraction)
+        assert Flag.NOT_CHECKED in roi.flags
+
+
+def test_a_second_call_reads_only_what_failed(
+    tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = write(table, tmp_path)
+    read = count_cuts(monkeypatch)
+    progress: list[tuple[int, int]] = []
+    again = write(table, tmp_path, on_progress=lambda *now: progress.append(now))
+    assert read == ["p3.png"]
+    assert progress == [(6, 6)]
+    pd.testing.assert_frame_equal(again, first)
+
+
+def test_an_interrupted_call_is_continued_in_the_tables_order(
+    tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = write(table, tmp_path / ".." / tmp_path.name)
+    for path in (tmp_path / "rois").iterdir():
+        path.unlink()
+
+    def stop(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "FLUSH_EVERY", 2)
+    with pytest.raises(KeyboardInterrupt):
+        write(table.iloc[::-1], tmp_path, on_progress=stop, n_workers=1)
+    assert len(read_index(tmp_path / "rois")) == 2
+    pd.testing.assert_frame_equal(write(table, tmp_path), whole)
+
+
+def test_the_index_holds_the_table_it_was_given_last(
+    tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(table, tmp_path)
+    read = count_cuts(monkeypatch)
+    changed = table.iloc[[4, 0]].assign(kl=pd.array([3, 3], dtype="Int8"), split="train")
+    index = write(changed, tmp_path)
+    assert read == []
+    assert list(index["image_path"]) == ["p4.png", "p0.png"]
+    assert list(index["kl"]) == [3, 3]
+    assert list(index["split"]) == ["train", "train"]
+
+
+@pytest.mark.parametrize(("column", "value"), [("image_path", "p2.png"), ("contrast", "enhanced")])
+def test_another_picture_of_a_knee_is_cut_anew(
+    tmp_path: Path,
+    table: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    column: str,
+    value: str,
+) -> None:
+    first = write(table.iloc[:1], tmp_path)
+    read = count_cuts(monkeypatch)
+    index = write(table.iloc[:1].assign(**{column: value}), tmp_path)
+    assert len(read) == 1
+    assert index[column][0] == value
+    assert index["roi_file"][0] == first["roi_file"][0]
+
+
+def test_a_lost_picture_is_cut_again(tmp_path: Path, table: pd.DataFrame) -> None:
+    first = write(table, tmp_path)
+    (tmp_path / "rois" / first["roi_file"][0]).unlink()
+    write(table, tmp_path)
+    assert (tmp_path / "rois" / first["roi_file"][0]).is_file()
+
+
+def test_other_settings_are_refused(tmp_path: Path, table: pd.DataFrame) -> None:
+    write(table, tmp_path)
+    assert read_settings(tmp_path / "rois") == SETTINGS
+    for settings in (StoreSettings(81, InputKind.CROP), StoreSettings(80, InputKind.FILM)):
+        with pytest.raises(TableError) as caught:
+            write(table, tmp_path, settings=settings)
+        assert caught.value.code == "store.other-settings"
+
+
+def test_where_nothing_can_be_cut(tmp_path: Path, table: pd.DataFrame) -> None:
+    index = write(table.iloc[[3]], tmp_path)
+    assert list(index["status"]) == ["failed"]
+    assert {"contrast", "a00", "inside_fraction"} <= set(index.columns)
+    assert len(write(table.iloc[:0], tmp_path)) == 0
+
+
+def test_no_store_there(tmp_path: Path) -> None:
+    with pytest.raises(TableError) as caught:
+        read_index(tmp_path)
+    assert caught.value.code == "store.not-found"
+
+
+def test_a_picture_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(TableError) as caught:
+        read_roi_pixels(tmp_path, "roi-0123456789abcdef.png")
+    assert caught.value.code == "store.not-found"
+
+
+def test_a_folder_that_cannot_be_written(
+    tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rois").write_text("in the way")
+    with pytest.raises(OutputError) as caught:
+        write(table, tmp_path)
+    assert caught.value.code == "output.not-writable"
+    (tmp_path / "rois").unlink()
+    monkeypatch.setattr(store.cv2, "imwrite", lambda *_: False)  # what OpenCV says on a full disk
+    with pytest.raises(OutputError) as caught:
+        write(table, tmp_path)
+    assert caught.value.code == "output.not-writable"

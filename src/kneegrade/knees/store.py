@@ -9,9 +9,12 @@ cropping settings.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,7 +54,7 @@ def write_rois(
     folder: Path,
     settings: StoreSettings,
     *,
-    n_workers: int = 2,
+    n_workers: int = 1,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Cut every knee of a table into an ROI store; continue where an earlier call stopped.
@@ -68,7 +71,7 @@ def write_rois(
         The store.
     settings : StoreSettings
     n_workers : int
-        Threads.
+        Processes.
     on_progress : callable
         Called with the number of knees done and in all.
 
@@ -90,16 +93,26 @@ def write_rois(
     results = _read_finished(folder, table, names)
     open_rows = [i for i, name in enumerate(names) if name not in results]
     n_done = len(names) - len(open_rows)
-    with ThreadPoolExecutor(n_workers) as pool:
-        jobs = pool.map(
-            lambda i: _write_one(table.iloc[i], names[i], table_path, folder, settings), open_rows
-        )
+    rows = table.iloc[open_rows].to_dict("records")
+    write = partial(_write_one, table_path=table_path, folder=folder, settings=settings)
+    with _many_processes(n_workers) as map_over:
+        jobs = map_over(write, rows, [names[i] for i in open_rows])
         for count, result in enumerate(jobs, start=1):
             results[result["roi_file"]] = result
             on_progress(n_done + count, len(names))
             if count % FLUSH_EVERY == 0:
                 _write_index(table, names, results, folder)
     return _write_index(table, names, results, folder)
+
+
+@contextmanager
+def _many_processes(n_workers: int) -> Iterator[Callable[..., Iterable[Result]]]:
+    """``map`` over processes (reading DICOM is not safe in threads), or plainly for one worker."""
+    if n_workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
+        yield partial(pool.map, chunksize=8)
 
 
 def read_index(folder: Path) -> pd.DataFrame:
@@ -159,7 +172,7 @@ def read_rois(folder: Path, index: pd.DataFrame) -> Iterable[KneeROI]:
 
 
 def _write_one(
-    row: "pd.Series[Any]", name: str, table_path: Path, folder: Path, settings: StoreSettings
+    row: Mapping[str, Any], name: str, table_path: Path, folder: Path, settings: StoreSettings
 ) -> Result:
     try:
         spacing = row.get("spacing_mm")

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +200,11 @@ def test_a_folder_that_cannot_be_written(
         write(table, tmp_path)
     assert caught.value.code == "output.not-writable"
     (tmp_path / "rois").unlink()
-    monkeypatch.setattr(store.cv2, "imwrite", lambda *_: False)  # what OpenCV says on a full disk
+
+    def fill_the_disk(pixels: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "encode_png", fill_the_disk)
     with pytest.raises(OutputError) as caught:
         write(table, tmp_path)
     assert caught.value.code == "output.not-writable"

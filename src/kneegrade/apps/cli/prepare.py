@@ -14,7 +14,7 @@ def prepare(
     size_px: Annotated[int, typer.Option("--size", min=32, max=2048, help="Width in pixels.")] = (
         224
     ),
-    workers: Annotated[int, typer.Option(min=1, help="Threads.")] = min(os.cpu_count() or 1, 4),
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = min(os.cpu_count() or 1, 4),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Cut every knee of a table into standard pose; continues where it stopped."""

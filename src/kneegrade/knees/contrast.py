@@ -1,5 +1,6 @@
 """Contrast of a knee picture: scaling, enhancement, and whether it was enhanced before."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import cv2
@@ -103,6 +104,21 @@ def judge_contrast(pixels: Gray8) -> Contrast:
     within = float(np.median(tiles.std(axis=1)))
     between = float(tiles.mean(axis=1).std())
     return Contrast.PLAIN if between > PLAIN_FROM * within else Contrast.ENHANCED
+
+
+def judge_set_contrast(pictures: Iterable[Gray8], *, majority: float = 0.8) -> Contrast:
+    """Tell whether a set of pictures, processed alike, was enhanced: surer than any one picture.
+
+    Returns
+    -------
+    Contrast
+        ``unknown`` where fewer than ``majority`` of the pictures agree.
+    """
+    votes = [judge_contrast(picture) for picture in pictures]
+    for contrast in (Contrast.PLAIN, Contrast.ENHANCED):
+        if votes and votes.count(contrast) >= majority * len(votes):
+            return contrast
+    return Contrast.UNKNOWN
 
 
 def _tiles(pixels: Gray8, count: int) -> NDArray[np.float32]:

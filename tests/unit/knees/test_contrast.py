@@ -7,6 +7,7 @@ from kneegrade.knees.contrast import (
     enhance,
     enhance_to,
     judge_contrast,
+    judge_set_contrast,
     measure_local_contrast,
     resize_square,
     scale_to_unit,
@@ -99,3 +100,11 @@ def test_plain_films_are_judged_plain(plain_films: dict[str, np.ndarray]) -> Non
         judged.append(judge_contrast(np.rint(roi.pixels * 255).astype(np.uint8)))
     assert len(judged) == 30
     assert judged.count(Contrast.PLAIN) >= 28
+
+
+def test_a_set_is_judged_by_the_majority() -> None:
+    plain, enhanced = plain_pixels(), enhanced_pixels()
+    assert judge_set_contrast([enhanced] * 9 + [plain]) is Contrast.ENHANCED
+    assert judge_set_contrast([plain] * 9 + [enhanced]) is Contrast.PLAIN
+    assert judge_set_contrast([plain, enhanced]) is Contrast.UNKNOWN
+    assert judge_set_contrast([]) is Contrast.UNKNOWN

@@ -2,16 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kneegrade.errors import ImageError
 from kneegrade.types import Contrast
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 N_LISTED = 10
+N_JUDGED = 200
 
 app = typer.Typer(help="Make a knee table from a study's files.", no_args_is_help=True)
 
@@ -28,7 +33,8 @@ def kaggle(
     ],
     out: OutOption,
     contrast: Annotated[
-        Contrast, typer.Option(help="What was done to the contrast of this copy.")
+        Contrast,
+        typer.Option(help="What was done to the contrast of this copy; unknown is judged."),
     ] = Contrast.UNKNOWN,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,11 +44,15 @@ def kaggle(
     from kneegrade.cohorts.table import rebase_images, write_knee_table
 
     found = scan_kaggle(folder, contrast=contrast)
-    write_knee_table(rebase_images(found.table, folder, out.parent), out)
+    knees = rebase_images(found.table, folder, out.parent)
+    if contrast is Contrast.UNKNOWN:
+        knees["contrast"] = _judge_contrast(knees, out).value
+    write_knee_table(knees, out)
     _print_summary(
         {"table": str(out)}
         | summarise_knees(found.table)
         | {
+            "contrast": knees["contrast"].iloc[0],
             "pictures_without_label": list(found.without_label),
             "labels_without_picture": list(found.without_picture),
             "auto_test_left_out": found.n_auto_test,
@@ -75,6 +85,24 @@ def table(
         | {"notes": list(notes), "pictures_not_there": missing},
         as_json,
     )
+
+
+def _judge_contrast(knees: "pd.DataFrame", table_path: Path) -> Contrast:
+    """Judge the whole set by some of its pictures: one copy of it was processed in one way."""
+    import numpy as np
+
+    from kneegrade.cohorts.table import resolve_image
+    from kneegrade.images.read import read_radiograph
+    from kneegrade.knees.contrast import judge_set_contrast, scale_to_unit
+
+    pictures = []
+    for path in knees["image_path"].sample(min(N_JUDGED, len(knees)), random_state=0):
+        try:
+            pixels = read_radiograph(resolve_image(table_path, path)).pixels
+        except ImageError:
+            continue  # prepare and grade give it a row with its error
+        pictures.append(np.rint(scale_to_unit(pixels) * 255).astype(np.uint8))
+    return judge_set_contrast(pictures)
 
 
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:

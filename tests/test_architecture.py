@@ -1,4 +1,4 @@
-"""What DESIGN.md promises about the source as a whole."""
+"""Layers, library addresses, sizes and names of the source as a whole."""
 
 import ast
 import re

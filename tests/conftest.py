@@ -1,8 +1,12 @@
 """Options and fixtures of the whole suite."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Small networks on few cores: threads that wait for one another cost more than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BESIDE_THE_PROJECT = Path(__file__).parents[2] / "shared" / "data"
 

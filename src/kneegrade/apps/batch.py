@@ -58,9 +58,20 @@ class Picture:
 
     @property
     def identity(self) -> str:
-        """What tells this picture's row from every other row of the batch."""
+        """What tells this picture's row from every other row of the batch, settings included."""
         side = self.side.value if self.side else ""
-        return json.dumps([self.source, side, *map(str, self.key.values())])
+        settings = [side, str(self.spacing_mm or ""), self.contrast.value]
+        return json.dumps([self.source, *settings, *map(str, self.key.values())])
+
+    def read_state(self) -> list[int]:
+        """Size and time of the last change of the file or archive; nothing where there is none."""
+        for path in (self.path, self.path.partition("::")[0]):
+            try:
+                found = Path(path).stat()
+            except (OSError, ValueError):
+                continue
+            return [found.st_size, found.st_mtime_ns]
+        return []
 
     def file_in(self, folder: Path) -> Path:
         """Where a batch keeps the ROI's picture: its name is a hash, so that it holds no id."""
@@ -79,7 +90,8 @@ def grade_batch(
 ) -> list[Row]:
     """Grade pictures, writing each row as soon as it is there.
 
-    Rows that an earlier call finished with ``status`` ok are kept; failed ones are tried again.
+    Rows that an earlier call finished with ``status`` ok are kept while the file is unchanged;
+    failed ones are tried again.
 
     Parameters
     ----------
@@ -110,13 +122,14 @@ def grade_batch(
     rows: list[Row] = []
     with journal:
         for done, picture in enumerate(pictures, start=1):
-            row = finished.get(picture.identity)
+            state = picture.read_state()
+            row = finished.get((picture.identity, *state))
             if row is None:
                 row, roi = _grade_one(picture, grader, kind)
                 with _writable(folder):
                     if roi is not None and keep_pictures:
                         picture.file_in(folder).write_bytes(encode_png(roi.pixels))
-                    _append(journal, {"identity": picture.identity, "row": row})
+                    _append(journal, {"identity": picture.identity, "state": state, "row": row})
             rows.append(row)
             on_progress(done, len(pictures))
     return rows
@@ -164,30 +177,38 @@ def _grade_one(picture: Picture, grader: KneeGrader, kind: InputKind) -> tuple[R
     return row_of_prediction(knee.prediction, picture.source, picture.key), knee.roi
 
 
-def _read_journal(folder: Path, bundle: Bundle, kind: InputKind) -> dict[str, Row]:
-    """Rows that an earlier call finished; begins the journal where there is none."""
+def _read_journal(
+    folder: Path, bundle: Bundle, kind: InputKind
+) -> dict[tuple[str | int, ...], Row]:
+    """Rows that an earlier call finished, by identity and state; begins a journal if needed."""
     path = folder / JOURNAL
-    head = {"bundle_id": bundle.bundle_id, "input": kind.value}
-    lines = list(_read_lines(path)) if path.is_file() else []
+    head = {"kneegrade": __version__, "bundle_id": bundle.bundle_id, "input": kind.value}
+    try:
+        lines = list(_read_lines(path)) if path.is_file() else []
+        rows = {(line["identity"], *line["state"]): line["row"] for line in lines[1:]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise _other_run(folder, f"a {JOURNAL} that kneegrade did not write") from error
     if not lines:
         path.write_text(json.dumps(head) + "\n", encoding="utf-8")
-        return {}
-    if lines[0] != head:
-        raise OutputError(
-            "output.other-run",
-            f"The folder {str(folder)!r} holds results of another bundle or --input: {lines[0]}.",
-            "Name another --out, or delete this folder.",
-        )
-    done = {line["identity"]: line["row"] for line in lines[1:]}
-    return {identity: row for identity, row in done.items() if row["status"] == "ok"}
+    elif lines[0] != head:
+        raise _other_run(folder, f"results of another bundle, --input or version: {lines[0]}")
+    return {identity: row for identity, row in rows.items() if row["status"] == "ok"}
+
+
+def _other_run(folder: Path, what: str) -> OutputError:
+    return OutputError(
+        "output.other-run",
+        f"The folder {str(folder)!r} holds {what}.",
+        "Name another --out, or delete this folder.",
+    )
 
 
 def _read_lines(path: Path) -> Iterable[Any]:
     """Whole lines of the journal; a last line that was cut off is dropped from the file too."""
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole, encoding="utf-8")
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        path.write_bytes(whole)
     return [json.loads(line) for line in whole.splitlines()]
 
 

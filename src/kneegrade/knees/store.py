@@ -95,13 +95,17 @@ def write_rois(
     n_done = len(names) - len(open_rows)
     rows = table.iloc[open_rows].to_dict("records")
     write = partial(_write_one, table_path=table_path, folder=folder, settings=settings)
-    with _many_processes(n_workers) as map_over:
-        jobs = map_over(write, rows, [names[i] for i in open_rows])
-        for count, result in enumerate(jobs, start=1):
-            results[result["roi_file"]] = result
-            on_progress(n_done + count, len(names))
-            if count % FLUSH_EVERY == 0:
-                _write_index(table, names, results, folder)
+    try:
+        with _many_processes(n_workers) as map_over:
+            jobs = map_over(write, rows, [names[i] for i in open_rows])
+            for count, result in enumerate(jobs, start=1):
+                results[result["roi_file"]] = result
+                on_progress(n_done + count, len(names))
+                if count % FLUSH_EVERY == 0:
+                    _write_index(table, names, results, folder)
+    except KeyboardInterrupt:
+        _write_index(table, names, results, folder)
+        raise
     return _write_index(table, names, results, folder)
 
 

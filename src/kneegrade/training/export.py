@@ -15,7 +15,7 @@ import torch
 
 from kneegrade.bundles.manifest import SCHEMA_VERSION, Bundle, hash_file, read_bundle
 from kneegrade.bundles.runner import OnnxRunner
-from kneegrade.errors import BundleError, RecipeError
+from kneegrade.errors import BundleError, OutputError, RecipeError
 from kneegrade.evaluation.report import summarise_agreement
 from kneegrade.evaluation.subject_use import add_subject_use, choose_subject_use
 from kneegrade.evaluation.tables import compute_agreement, join_truth
@@ -66,7 +66,9 @@ def export_bundle(
         ``run.other-recipe`` if the runs' recipes differ.
     BundleError
         ``bundle.parity`` if a probability of the exported network differs by 1e-4 or more from
-        the trained one's; ``bundle.invalid`` if no data card is known.
+        the trained one's; ``bundle.invalid`` if no whole data card is known.
+    OutputError
+        ``output.not-writable``.
     """
     runs = [read_run(path) for path in run_folders]
     recipe = runs[0].recipe
@@ -78,7 +80,8 @@ def export_bundle(
         )
     index = read_index(store)
     cards = _read_data_cards(index, data_card)
-    folder.mkdir(parents=True, exist_ok=True)
+    further = _read_notes(notes)
+    _make_folder(folder)
     parity = read_labelled_knees(_parity_rows(index), store, recipe)
     members = []
     worst = 0.0
@@ -98,7 +101,7 @@ def export_bundle(
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
     bundle = read_bundle(folder)
-    write_model_card(bundle, recipe, worst, notes.read_text(encoding="utf-8") if notes else "")
+    write_model_card(bundle, recipe, worst, further)
     return bundle
 
 
@@ -241,11 +244,52 @@ def _read_data_cards(index: pd.DataFrame, data_card: Path | None) -> list[dict[s
         if data_card
         else [DATA_CARDS_FOLDER / f"{reading}.toml" for reading in sorted(set(index["reading"]))]
     )
-    for path in paths:
-        if not path.is_file():
-            raise BundleError(
-                "bundle.invalid",
-                f"A bundle must tell what it was trained on. There is no data card {path.name!r}.",
-                "Write one like kneegrade/training/data_cards/chen-2018.toml, give it with --data.",
-            )
-    return [tomllib.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [_read_data_card(path) for path in paths]
+
+
+def _read_data_card(path: Path) -> dict[str, Any]:
+    hint = "Write one like kneegrade/training/data_cards/chen-2018.toml, give it with --data."
+    if not path.is_file():
+        raise BundleError(
+            "bundle.invalid",
+            f"A bundle must tell what it was trained on. There is no data card {path.name!r}.",
+            hint,
+        )
+    try:
+        card = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            "bundle.invalid", f"The data card {path.name!r} is no TOML: {error}.", hint
+        ) from error
+    texts = [name for name in CARD_TEXTS if not isinstance(card.get(name), str)]
+    lists = [name for name in CARD_LISTS if not isinstance(card.get(name), list)]
+    if texts or lists:
+        raise BundleError(
+            "bundle.invalid",
+            f"The data card {path.name!r} must have the texts {', '.join(CARD_TEXTS)} and the "
+            f"lists {', '.join(CARD_LISTS)}. Missing: {', '.join(texts + lists)}.",
+            hint,
+        )
+    return card
+
+
+def _read_notes(path: Path | None) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path else ""
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            "bundle.invalid",
+            f"The notes for the model card cannot be read. Got {type(error).__name__}.",
+            "Check the path after --notes; the file is text in UTF-8.",
+        ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            "output.not-writable",
+            f"The folder {str(folder)!r} cannot be written to: {error.strerror}.",
+            "Choose another --out.",
+        ) from error

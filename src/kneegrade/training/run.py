@@ -190,9 +190,15 @@ def _fit(
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
         warnings.filterwarnings("ignore", message="Experiment logs directory .* is not empty")
-        trainer.fit(
-            module, data, ckpt_path=checkpoint if checkpoint.is_file() else None, weights_only=True
-        )
+        try:
+            trainer.fit(
+                module,
+                data,
+                ckpt_path=checkpoint if checkpoint.is_file() else None,
+                weights_only=True,
+            )
+        except SystemExit as stop:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from stop
     # Lightning leaves the averaged weights in the module only where it trained an epoch in this
     # call; the checkpoint always holds them.
     averaged = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]

@@ -110,8 +110,13 @@ def test_a_second_call_reads_only_what_failed(
     pd.testing.assert_frame_equal(again, first)
 
 
+@pytest.mark.parametrize(("error", "n_kept"), [(KeyboardInterrupt, 3), (MemoryError, 2)])
 def test_an_interrupted_call_is_continued_in_the_tables_order(
-    tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    table: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    n_kept: int,
 ) -> None:
     whole = write(table, tmp_path / ".." / tmp_path.name)
     for path in (tmp_path / "rois").iterdir():
@@ -119,12 +124,12 @@ def test_an_interrupted_call_is_continued_in_the_tables_order(
 
     def stop(done: int, total: int) -> None:
         if done == 3:
-            raise KeyboardInterrupt
+            raise error
 
     monkeypatch.setattr(store, "FLUSH_EVERY", 2)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         write(table.iloc[::-1], tmp_path, on_progress=stop, n_workers=1)
-    assert len(read_index(tmp_path / "rois")) == 2
+    assert len(read_index(tmp_path / "rois")) == n_kept
     pd.testing.assert_frame_equal(write(table, tmp_path), whole)
 
 

@@ -1,8 +1,9 @@
 """``kneegrade cohort``: study files -> knee table."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,9 +12,6 @@ from rich.text import Text
 
 from kneegrade.errors import ImageError
 from kneegrade.types import Contrast
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 N_LISTED = 10
 N_JUDGED = 200
@@ -46,7 +44,8 @@ def kaggle(
     found = scan_kaggle(folder, contrast=contrast)
     knees = rebase_images(found.table, folder, out.parent)
     if contrast is Contrast.UNKNOWN:
-        knees["contrast"] = _judge_contrast(knees, out).value
+        some = knees["image_path"].sample(min(N_JUDGED, len(knees)), random_state=0)
+        knees["contrast"] = _judge_contrast(some, out).value
     write_knee_table(knees, out)
     _print_summary(
         {"table": str(out)}
@@ -87,7 +86,7 @@ def table(
     )
 
 
-def _judge_contrast(knees: "pd.DataFrame", table_path: Path) -> Contrast:
+def _judge_contrast(image_paths: Iterable[str], table_path: Path) -> Contrast:
     """Judge the whole set by some of its pictures: one copy of it was processed in one way."""
     import numpy as np
 
@@ -96,7 +95,7 @@ def _judge_contrast(knees: "pd.DataFrame", table_path: Path) -> Contrast:
     from kneegrade.knees.contrast import judge_set_contrast, scale_to_unit
 
     pictures = []
-    for path in knees["image_path"].sample(min(N_JUDGED, len(knees)), random_state=0):
+    for path in image_paths:
         try:
             pixels = read_radiograph(resolve_image(table_path, path)).pixels
         except ImageError:

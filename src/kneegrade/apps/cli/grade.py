@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from kneegrade.apps.cli.grade_table import print_rows
 from kneegrade.errors import OutputError, TableError
 from kneegrade.types import Contrast, Side, Task
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 EXIT_SOME_FAILED = 1
 EXIT_NOTHING_DONE = 3
 WIDTH_OF_NO_TERMINAL = 160
+SMALLEST_MM = 0.001
 
 
 def _parse_side(text: str) -> Side:
@@ -39,6 +39,18 @@ def _parse_kind(text: str) -> "InputKind":
         raise typer.BadParameter(f"must be auto, crop or film. Got {text!r}.") from error
 
 
+SideOption = Annotated[
+    Side | None,
+    typer.Option("--side", parser=_parse_side, metavar="right|left", help="Side of every picture."),
+]
+KindOption = Annotated[
+    Any,
+    typer.Option(
+        "--input", parser=_parse_kind, metavar="auto|crop|film", help="What a picture shows."
+    ),
+]
+
+
 def grade(
     paths: Annotated[
         list[Path] | None,
@@ -51,26 +63,20 @@ def grade(
         Path | None, typer.Option("--knees", metavar="TABLE", help="Grade a knee table instead.")
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Only these rows of the knee table.")
+        str | None,
+        typer.Option("--split", metavar="NAME", help="Only these rows of the knee table."),
     ] = None,
-    side: Annotated[
-        Side | None,
-        typer.Option("--side", parser=_parse_side, help="Side of every picture: right or left."),
-    ] = None,
-    kind: Annotated[
-        Any,
-        typer.Option(
-            "--input", parser=_parse_kind, help="What a picture shows: auto, crop or film."
-        ),
-    ] = "auto",
+    side: SideOption = None,
+    kind: KindOption = "auto",
     spacing_mm: Annotated[
-        float | None, typer.Option("--spacing", metavar="MM", help="Millimetres per pixel.")
+        float | None,
+        typer.Option("--spacing", metavar="MM", min=SMALLEST_MM, help="Millimetres per pixel."),
     ] = None,
     contrast: Annotated[
         Contrast, typer.Option("--contrast", help="What was done to the pictures' contrast.")
     ] = Contrast.UNKNOWN,
     bundle: Annotated[
-        str, typer.Option("--bundle", help="Name or folder of the bundle.")
+        str, typer.Option("--bundle", metavar="NAME|DIR", help="The bundle that grades.")
     ] = "default",
     truth: Annotated[
         Path | None,
@@ -78,25 +84,36 @@ def grade(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
-    """Grade radiographs of one knee, or pictures that are already cropped to one."""
+    """Grade radiographs of one knee, or pictures that are already cropped to one.
+
+    Writes predictions and a page; run again, it continues where it stopped.
+    """
     from kneegrade.apps.batch import grade_batch, write_tables
     from kneegrade.apps.cli.progress import show_progress
     from kneegrade.pipeline import KneeGrader
 
     pictures = _pictures_of(paths, knees, split, side, spacing_mm, contrast)
+    known = _read_truth(truth)
     grader = KneeGrader(bundle)
     with show_progress("Grading") as on_progress:
         rows = grade_batch(pictures, grader, out, kind=kind, on_progress=on_progress)
     written = write_tables(rows, grader.bundle, out)
-    written.append(_write_page(pictures, rows, grader.bundle, out, _read_truth(truth)))
+    written.append(_write_page(pictures, rows, grader.bundle, out, known))
     if as_json:
         typer.echo(written[0].read_text(encoding="utf-8"), nl=False)
     else:
-        _print_rows(rows, [spec.task for spec in grader.bundle.tasks])
+        print_rows(rows, [spec.task for spec in grader.bundle.tasks], _console())
     typer.echo("Written: " + ", ".join(str(path) for path in written), err=True)
     n_failed = sum(row["status"] != "ok" for row in rows)
     if n_failed:
         raise typer.Exit(EXIT_NOTHING_DONE if n_failed == len(rows) else EXIT_SOME_FAILED)
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH_OF_NO_TERMINAL)
+    return console
 
 
 def _pictures_of(
@@ -120,9 +137,14 @@ def _pictures_of(
     from kneegrade.images.read import find_images
 
     return [
-        Picture(str(path), str(path), side, spacing_mm, contrast)
+        Picture(_printable(path), str(path), side, spacing_mm, contrast)
         for path in find_images(list(paths or []))
     ]
+
+
+def _printable(path: Path) -> str:
+    """The path as text that can be written, also where its bytes are no UTF-8."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _pictures_of_table(
@@ -188,55 +210,21 @@ def _write_page(
     truth: Mapping[str, Mapping[str, int]],
 ) -> Path:
     from kneegrade import __version__
-    from kneegrade.apps.grade_report import ReportedKnee, write_grade_report
+    from kneegrade.apps.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
 
     reported = []
+    n_graded = 0
     for picture, row in zip(pictures, rows, strict=True):
         file = picture.file_in(out)
-        is_there = row["status"] == "ok" and file.is_file()
+        n_graded += row["status"] == "ok"
+        is_shown = row["status"] == "ok" and n_graded <= EMBEDDED_PICTURES and file.is_file()
         reported.append(
             ReportedKnee(
                 row=row,
-                picture_png=file.read_bytes() if is_there else None,
+                picture_png=file.read_bytes() if is_shown else None,
                 truth=truth.get(Path(row["source"]).name),
             )
         )
     page = out / "report.html"
     write_grade_report(page, reported, bundle, version=__version__)
     return page
-
-
-def _print_rows(rows: Sequence[Mapping[str, Any]], tasks: Sequence[Task]) -> None:
-    graded = [row for row in rows if row["status"] == "ok"]
-    shared = frozenset.intersection(*(_flags_of(row) for row in graded)) if graded else frozenset()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("source", overflow="fold")
-    table.add_column("side")
-    for task in tasks:
-        table.add_column(task.value, justify="right")
-        for grade in range(task.n_grades):
-            table.add_column(f"p{grade}", justify="right")
-    table.add_column("flags or error", overflow="fold")
-    for row in rows:
-        cells = [Path(row["source"]).name, row["side"] or ""]
-        if row["status"] == "ok":
-            for task in tasks:
-                cells.append(str(row[task.value]))
-                cells += [f"{row[f'{task.value}_p{g}']:.2f}" for g in range(task.n_grades)]
-            cells.append(" ".join(sorted(_flags_of(row) - shared)))
-        else:
-            cells += [""] * sum(1 + task.n_grades for task in tasks)
-            cells.append(f"{row['error_code']}: {row['error']}")
-        table.add_row(*cells)
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = max(console.width, WIDTH_OF_NO_TERMINAL)
-    console.print(table)
-    if shared:
-        console.print("Flags of every knee: " + " ".join(sorted(shared)))
-    console.print(f"{len(graded)} knees graded, {len(rows) - len(graded)} pictures failed.")
-    console.print("Research use only. Not a medical device.")
-
-
-def _flags_of(row: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(row["flags"].split(";")) - {""}

@@ -6,9 +6,10 @@ our bug. Results go to stdout, everything else to stderr.
 
 import logging
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from kneegrade import __version__
 from kneegrade.apps.cli.cohort import app as cohort_app
@@ -22,10 +23,23 @@ from kneegrade.errors import KneegradeError
 
 EXIT_USAGE = 2
 EXIT_OUR_BUG = 70
+EXIT_INTERRUPTED = 130
 USAGE_CODES = frozenset({"input.conflict"})
+
+
+class _Verbs(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; say so where the user stops it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("kneegrade: interrupted; the same command continues.", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
 
 app = typer.Typer(
     name="kneegrade",
+    cls=_Verbs,
     help="Reads knee radiographs: Kellgren-Lawrence and OARSI grades. Research use only.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -54,8 +68,10 @@ def _options(
 ) -> None:
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
-    # pydicom's log quotes header values, which may be a patient's.
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    # pydicom's log quotes header values, which may be a patient's; it sets its own level later.
+    quiet = logging.getLogger("pydicom")
+    quiet.addHandler(logging.NullHandler())
+    quiet.propagate = False
 
 
 def main() -> None:
@@ -65,9 +81,6 @@ def main() -> None:
     except KneegradeError as error:
         typer.echo(f"kneegrade: {error}", err=True)
         sys.exit(EXIT_USAGE if error.code in USAGE_CODES else EXIT_NOTHING_DONE)
-    except KeyboardInterrupt:
-        typer.echo("kneegrade: interrupted; the same command continues.", err=True)
-        sys.exit(130)
     except Exception:
         logging.getLogger(__name__).exception("This is a bug in kneegrade. Please report it.")
         sys.exit(EXIT_OUR_BUG)

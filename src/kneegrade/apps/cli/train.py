@@ -1,6 +1,7 @@
 """``kneegrade train``: recipe + ROI store -> run folder."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,8 @@ def train(
     from kneegrade.training.recipe import read_recipe_text
     from kneegrade.training.run import fit_run
 
+    if not logging.getLogger().isEnabledFor(logging.INFO):
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     run = fit_run(
         read_recipe_text(recipe),
         rois,

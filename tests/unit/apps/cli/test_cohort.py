@@ -1,0 +1,90 @@
+"""The verb ``cohort``: what it writes and what it prints."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from kneegrade.apps.cli.cohort import app
+from kneegrade.cohorts.table import find_missing_images, read_knee_table
+from kneegrade.errors import TableError
+
+
+def run(*arguments: str | Path) -> str:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if done.exception is not None:
+        raise done.exception
+    return done.stdout
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    folder = tmp_path / "set"
+    for name in ("train/0/9000001L", "train/3/9000001R", "val/1/9000002R", "auto_test/1/9000003L"):
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), np.eye(8, dtype=np.uint8))
+    return folder
+
+
+def test_kaggle_json(published: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tables" / "knees.parquet"
+    reply = json.loads(run("kaggle", published, "--out", out, "--contrast", "plain", "--json"))
+    assert reply["knees"] == 3
+    assert [(row["split"], row["kl3"], row["knees"]) for row in reply["counts"]] == [
+        ("train", 1, 2),
+        ("val", 0, 1),
+    ]
+    assert reply["subjects_in_several_splits"] == 0
+    assert reply["auto_test_left_out"] == 1
+    table = read_knee_table(out)
+    assert set(table["contrast"]) == {"plain"}
+    assert table["image_path"].tolist()[0] == "../set/train/0/9000001L.png"
+    assert find_missing_images(table, out) == []
+
+
+def test_kaggle_prints_counts_and_leaks(published: Path, tmp_path: Path) -> None:
+    (published / "val/1/9000002R.png").rename(published / "val/1/9000001L.png")
+    (published / "train/0/9000001L.png").rename(published / "train/0/odd[red].png")
+    text = run("kaggle", published, "--out", tmp_path / "knees.csv")
+    assert "2 knees written to" in text
+    assert "subjects in several splits: 1" in text
+    assert "pictures without label: 1\n  train/0/odd[red].png" in text
+    assert set(read_knee_table(tmp_path / "knees.csv")["contrast"]) == {"unknown"}
+
+
+def test_kaggle_error_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TableError) as caught:
+        run("kaggle", tmp_path, "--out", tmp_path / "knees.parquet")
+    assert caught.value.code == "cohort.layout-unknown"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_table(published: Path, tmp_path: Path) -> None:
+    own = published / "own.csv"
+    own.write_text(
+        "image_path,side,Age\ntrain/0/9000001L.png,l,61\n"
+        + "".join(f"gone{i:02d}.png,R,\n" for i in range(12))
+    )
+    out = tmp_path / "knees.parquet"
+    reply = json.loads(run("table", own, "--out", out, "--json"))
+    assert (reply["knees"], len(reply["pictures_not_there"])) == (13, 12)
+    assert any("13 rows have no subject_id" in note for note in reply["notes"])
+    table = read_knee_table(out)
+    assert table["image_path"].tolist()[:2] == ["set/train/0/9000001L.png", "set/gone00.png"]
+    assert table["subject_id"].tolist()[1] == "gone00.png"
+    text = run("table", own, "--out", out)
+    assert "pictures not there: 12" in text
+    assert "and 2 more (all with --json)" in text
+    assert "'Age' was read as 'age'" in text
+
+
+def test_own_table_error(tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("image_path,side\na.png,up\n")
+    with pytest.raises(TableError, match="Row 2") as caught:
+        run("table", own, "--out", tmp_path / "knees.parquet")
+    assert caught.value.code == "table.value-invalid"

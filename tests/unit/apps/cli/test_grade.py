@@ -1,0 +1,446 @@
+"""The verb ``grade``: its tables, its options, what it prints."""
+
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from command import Reply, kneegrade, read_rows
+from made_films import CROP_MM, FILM_MM, draw_knee, write_picture
+from rich.console import Console
+from tiny_bundle import write_tiny_bundle
+
+from kneegrade.apps.cli.grade_table import ROWS_SHOWN, print_rows
+from kneegrade.grading.predictions import read_predictions
+from kneegrade.phantoms.films import write_dicom_film
+from kneegrade.types import Side, Task
+
+COLUMNS = (
+    "source side status error_code kl kl_p0 kl_p1 kl_p2 kl_p3 kl_p4 flags "
+    "cohort subject_id visit_months reading"
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A right and a left cropped knee, a right film, and a file that is none."""
+    folder = tmp_path / "films"
+    write_picture(folder / "a-right.png", draw_knee(Side.RIGHT))
+    write_picture(folder / "b-left.jpg", draw_knee(Side.LEFT))
+    write_picture(folder / "c-film.tif", draw_knee(Side.RIGHT, size_mm=FILM_MM))
+    (folder / "d-broken.dcm").write_text("This is no film.\n" * 20)
+    return folder
+
+
+def grade(*arguments: str | Path, bundle: Path, out: Path) -> Reply:
+    return kneegrade("grade", *arguments, "--bundle", bundle, "--out", out)
+
+
+def flags_of(row: dict[str, str]) -> set[str]:
+    return set(row["flags"].split(";")) - {""}
+
+
+def test_a_folder_becomes_tables_and_a_page(films: Path, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    reply = grade(films, bundle=bundle, out=out)
+    assert reply.code == 1
+    rows = read_rows(out)
+    assert set(COLUMNS.split()) <= set(rows[0])
+    assert [Path(row["source"]).name for row in rows] == sorted(p.name for p in films.iterdir())
+    assert [row["status"] for row in rows] == ["ok", "ok", "ok", "failed"]
+    assert [row["side"] for row in rows] == ["right", "left", "right", ""]
+    assert rows[3]["error_code"] == "image.unreadable"
+    for row in rows[:3]:
+        probabilities = [float(row[f"kl_p{grade}"]) for grade in range(5)]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+        expected = sum(grade * p for grade, p in enumerate(probabilities))
+        assert int(row["kl"]) == int(expected + 0.5), "the bundle's decoding"
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert all(path.name in page for path in films.iterdir())
+    document = json.loads((out / "predictions.json").read_text(encoding="utf-8"))
+    assert len(document["predictions"]) == len(read_predictions(out / "predictions.parquet")) == 4
+    assert reply.err.count("\n") == 1
+    assert "report.html" in reply.err
+
+
+def test_all_done_is_0_and_nothing_done_is_3(films: Path, bundle: Path, tmp_path: Path) -> None:
+    assert grade(films / "a-right.png", bundle=bundle, out=tmp_path / "one").code == 0
+    reply = grade(films / "d-broken.dcm", bundle=bundle, out=tmp_path / "two")
+    assert reply.code == 3
+    assert [row["error_code"] for row in read_rows(tmp_path / "two")] == ["image.unreadable"]
+
+
+def test_a_file_that_is_named_three_times_is_one_row(
+    films: Path, bundle: Path, tmp_path: Path
+) -> None:
+    grade(films, films / "*.png", films / "a-right.png", bundle=bundle, out=tmp_path / "out")
+    assert len(read_rows(tmp_path / "out")) == 4
+
+
+def test_json_is_all_that_stdout_holds(films: Path, bundle: Path, tmp_path: Path) -> None:
+    reply = grade(films, "--json", bundle=bundle, out=tmp_path / "out")
+    assert reply.code == 1
+    document = json.loads(reply.out)
+    assert reply.out == (tmp_path / "out" / "predictions.json").read_text(encoding="utf-8")
+    assert document["bundle"]["bundle_id"].startswith("tiny-0.1-")
+    assert [row["status"] for row in document["predictions"]] == ["ok", "ok", "ok", "failed"]
+
+
+def test_a_second_call_says_the_same(films: Path, bundle: Path, tmp_path: Path) -> None:
+    first = grade(films, bundle=bundle, out=tmp_path / "out")
+    assert grade(films, bundle=bundle, out=tmp_path / "out") == first
+    assert kneegrade("grade", films, "--out", tmp_path / "out", "--bundle", films).code == 3
+
+
+# a knee table
+
+
+def write_table(films: Path) -> Path:
+    table = films.parent / "tables" / "knees.csv"
+    table.parent.mkdir()
+    with zipfile.ZipFile(films / "set.zip", "w") as archive:
+        archive.write(films / "b-left.jpg", "val/3/9000001L.jpg")
+    table.write_text(
+        "cohort,subject_id,visit_months,side,reading,image_path,split,kl,contrast,spacing_mm\n"
+        "hospital,0012,24,right,ann,../films/a-right.png,train,2,plain,0.45\n"
+        "hospital,0012,24,left,ann,../films/set.zip::val/3/9000001L.jpg,val,3,enhanced,\n"
+        "hospital,0013,0,right,,../films/gone.png,val,,,\n",
+        encoding="utf-8",
+    )
+    return table
+
+
+def test_a_knee_table_keeps_its_keys(films: Path, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    reply = grade("--knees", write_table(films), bundle=bundle, out=out)
+    assert reply.code == 1
+    rows = read_rows(out)
+    keys = [
+        [row[name] for name in ("cohort", "subject_id", "visit_months", "side", "reading")]
+        for row in rows
+    ]
+    assert keys == [
+        ["hospital", "0012", "24", "right", "ann"],
+        ["hospital", "0012", "24", "left", "ann"],
+        ["hospital", "0013", "0", "right", ""],
+    ]
+    assert [row["source"] for row in rows] == [
+        "../films/a-right.png",
+        "../films/set.zip::val/3/9000001L.jpg",
+        "../films/gone.png",
+    ]
+    assert [row["error_code"] for row in rows] == ["", "", "image.not-found"]
+    assert "spacing-unknown" not in flags_of(rows[0])
+    assert "spacing-unknown" in flags_of(rows[1])
+    assert not {"contrast-judged-plain", "contrast-judged-enhanced"} & flags_of(rows[1])
+    again = grade("--knees", films.parent / "tables/knees.csv", bundle=bundle, out=out)
+    assert (again.code, read_rows(out)) == (1, rows)
+
+
+def test_one_split_of_a_knee_table(films: Path, bundle: Path, tmp_path: Path) -> None:
+    table = write_table(films)
+    grade("--knees", table, "--split", "train", bundle=bundle, out=tmp_path / "out")
+    assert [row["subject_id"] for row in read_rows(tmp_path / "out")] == ["0012"]
+    reply = grade("--knees", table, "--split", "test", bundle=bundle, out=tmp_path / "none")
+    assert reply.code == 3
+    assert "[table.empty]" in reply.err
+    assert "train" in reply.err
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("image_path,kl\na.png,1\n", "table.column-missing"),
+        ("image_path,side\n", "table.empty"),
+        ("image_path,side\na.png,up\n", "table.value-invalid"),
+        ("image_path,side\na.png,right\na.png,right\n", "table.key-duplicate"),
+    ],
+)
+def test_a_table_that_cannot_be_used(bundle: Path, tmp_path: Path, text: str, code: str) -> None:
+    (tmp_path / "knees.csv").write_text(text)
+    reply = grade("--knees", tmp_path / "knees.csv", bundle=bundle, out=tmp_path / "out")
+    assert (reply.code, reply.out) == (3, "")
+    assert reply.err.splitlines()[-1].endswith(f"[{code}]")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_that_is_not_there(bundle: Path, tmp_path: Path) -> None:
+    reply = grade("--knees", tmp_path / "knees.parquet", bundle=bundle, out=tmp_path / "out")
+    assert reply.code == 3
+    assert reply.err.count("\n") == 1
+    assert "[table.not-found]" in reply.err
+
+
+# side and kind of a picture
+
+
+def test_the_side_is_read_given_or_seen(films: Path, bundle: Path, tmp_path: Path) -> None:
+    knee = draw_knee(Side.LEFT, size_mm=FILM_MM)
+    write_dicom_film(films / "e.dcm", knee.pixels, side=Side.LEFT, spacing_mm=knee.spacing_mm)
+    write_dicom_film(
+        films / "f.dcm",
+        knee.pixels,
+        side=Side.LEFT,
+        spacing_mm=knee.spacing_mm,
+        header_complete=False,
+    )
+    given = [films / "a-right.png", films / "e.dcm", films / "f.dcm"]
+    grade(*given, bundle=bundle, out=tmp_path / "seen")
+    rows = read_rows(tmp_path / "seen")
+    assert [row["side"] for row in rows] == ["right", "left", "left"]
+    assert ["side-from-picture" in flags_of(row) for row in rows] == [True, False, True]
+    grade(*given, "--side", "R", bundle=bundle, out=tmp_path / "given")
+    rows = read_rows(tmp_path / "given")
+    assert [row["side"] for row in rows] == ["right"] * 3
+    assert not any("side-from-picture" in flags_of(row) for row in rows)
+    assert ["side-conflict" in flags_of(row) for row in rows] == [False, True, True]
+
+
+@pytest.mark.parametrize("kind", ["auto", "crop", "film"])
+def test_what_a_picture_is(films: Path, bundle: Path, tmp_path: Path, kind: str) -> None:
+    given = [films / "a-right.png", films / "c-film.tif"]
+    grade(*given, "--input", kind, bundle=bundle, out=tmp_path / "out")
+    located = ["located-by-rule" in flags_of(row) for row in read_rows(tmp_path / "out")]
+    assert located == {"auto": [False, True], "crop": [False, False], "film": [True, True]}[kind]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--side", "up"),
+        ("--input", "hand"),
+        ("--spacing", "0"),
+        ("--spacing", "-1"),
+        ("--contrast", "much"),
+        ("--split", "val"),
+        ("--knees", "knees.csv"),
+        ("--no-such-option",),
+    ],
+)
+def test_wrong_usage_is_2_and_writes_nothing(
+    films: Path, bundle: Path, tmp_path: Path, wrong: tuple[str, ...]
+) -> None:
+    reply = grade(films, *wrong, bundle=bundle, out=tmp_path / "out")
+    assert (reply.code, reply.out) == (2, "")
+    assert wrong[0] in reply.err or "[input.conflict]" in reply.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_neither_paths_nor_table(bundle: Path, tmp_path: Path) -> None:
+    reply = grade(bundle=bundle, out=tmp_path / "out")
+    assert (reply.code, reply.err.count("\n")) == (2, 1)
+    assert "[input.conflict]" in reply.err
+
+
+# polarity
+
+
+def test_an_inverted_picture_is_corrected(bundle: Path, tmp_path: Path) -> None:
+    for size_mm, name in ((CROP_MM, "crop"), (FILM_MM, "film")):
+        knee = draw_knee(size_mm=size_mm)
+        write_picture(tmp_path / f"{name}-1.png", knee)
+        write_picture(tmp_path / f"{name}-2.png", knee, inverted=True)
+    grade(tmp_path / "*.png", bundle=bundle, out=tmp_path / "out")
+    rows = read_rows(tmp_path / "out")
+    assert len(rows) == 4
+    for upright, inverted in (rows[:2], rows[2:]):
+        assert flags_of(inverted) - flags_of(upright) == {"polarity-corrected"}
+        assert flags_of(upright) < flags_of(inverted)
+        assert inverted["kl"] == upright["kl"]
+        for grade_ in range(5):
+            name = f"kl_p{grade_}"
+            assert float(inverted[name]) == pytest.approx(float(upright[name]), abs=1e-3)
+
+
+def test_a_header_that_contradicts_the_pixels(bundle: Path, tmp_path: Path) -> None:
+    knee = draw_knee(size_mm=FILM_MM)
+    for name, inverted in (("honest-1.dcm", True), ("honest-2.dcm", False), ("lying.dcm", True)):
+        write_dicom_film(
+            tmp_path / name,
+            knee.pixels,
+            side=knee.side,
+            spacing_mm=knee.spacing_mm,
+            inverted=inverted,
+        )
+    dataset = pydicom.dcmread(tmp_path / "lying.dcm")
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.PresentationLUTShape = "IDENTITY"
+    dataset.save_as(tmp_path / "lying.dcm")
+    grade(tmp_path / "*.dcm", bundle=bundle, out=tmp_path / "out")
+    rows = read_rows(tmp_path / "out")
+    polarity = [{f for f in flags_of(row) if f.startswith("polarity")} for row in rows]
+    assert polarity == [set(), set(), {"polarity-corrected", "polarity-conflict"}]
+    assert rows[0]["kl_expected"] == rows[1]["kl_expected"]
+    assert float(rows[2]["kl_expected"]) == pytest.approx(float(rows[1]["kl_expected"]), abs=0.01)
+
+
+# names
+
+
+def test_no_name_of_a_file_reaches_the_log_or_a_name(
+    films: Path, bundle: Path, tmp_path: Path
+) -> None:
+    (films / "a-right.png").rename(films / "9003380R-Jane-Doe.png")
+    (films / "d-broken.dcm").rename(films / "9003381L-John-Doe.dcm")
+    out = tmp_path / "out"
+    reply = kneegrade("--verbose", "grade", films, "--bundle", bundle, "--out", out)
+    assert reply.code == 1
+    assert "Doe" not in reply.err
+    assert "Doe" in reply.out
+    assert not [path for path in out.rglob("*") if "Doe" in path.name or "900338" in path.name]
+
+
+def test_names_in_any_script(films: Path, bundle: Path, tmp_path: Path) -> None:
+    names = ["колено 1.png", "膝.png", "knäck [red]é.png"]
+    for name in names:
+        write_picture(films / "more" / name, draw_knee())
+    reply = grade(films / "more", bundle=bundle, out=tmp_path / "out")
+    assert reply.code == 0
+    assert sorted(Path(row["source"]).name for row in read_rows(tmp_path / "out")) == sorted(names)
+    assert all(name in reply.out for name in names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
+def test_a_name_that_is_no_text(films: Path, bundle: Path, tmp_path: Path) -> None:
+    (films / "a-right.png").rename(films / "a-\udcff.png")
+    reply = grade(films, bundle=bundle, out=tmp_path / "out")
+    assert reply.code == 1
+    assert [row["status"] for row in read_rows(tmp_path / "out")] == ["ok", "ok", "ok", "failed"]
+    assert r"a-\udcff.png" in reply.out
+
+
+# the truth beside the grades
+
+
+def test_known_grades_stand_on_the_page(films: Path, bundle: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("file,kl,fo_l\na-right.png,3,\n")
+    reply = grade(films / "a-right.png", "--truth", truth, bundle=bundle, out=tmp_path / "out")
+    assert reply.code == 0
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    without = grade(films / "a-right.png", bundle=bundle, out=tmp_path / "without")
+    assert without.code == 0
+    assert page != (tmp_path / "without" / "report.html").read_text(encoding="utf-8")
+
+
+def test_known_grades_that_cannot_be_read_stop_before_any_work(
+    films: Path, bundle: Path, tmp_path: Path
+) -> None:
+    reply = grade(films, "--truth", tmp_path / "no.csv", bundle=bundle, out=tmp_path / "out")
+    assert reply.code == 3
+    assert "[table.unreadable]" in reply.err
+    assert not (tmp_path / "out").exists()
+
+
+# without the extra [study]
+
+
+def test_without_pandas_csv_and_json_are_written(
+    films: Path,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    reply = grade(films / "a-right.png", bundle=bundle, out=tmp_path / "out")
+    assert reply.code == 0
+    assert {path.name for path in (tmp_path / "out").glob("predictions.*")} == {
+        "predictions.csv",
+        "predictions.json",
+    }
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert "[extra.missing]" in caplog.text
+    for module in [name for name in sys.modules if name.startswith("kneegrade.cohorts")]:
+        monkeypatch.delitem(sys.modules, module)
+    reply = grade("--knees", tmp_path / "k.csv", bundle=bundle, out=tmp_path / "out")
+    assert (reply.code, reply.err.count("\n")) == (3, 1)
+    assert "[extra.missing]" in reply.err
+
+
+# the screen
+
+
+def row_of(source: str, flags: str = "", tasks: tuple[Task, ...] = (Task.KL,)) -> dict[str, Any]:
+    row: dict[str, Any] = {"source": source, "side": "right", "status": "ok", "flags": flags}
+    for task in tasks:
+        row[task.value] = 2
+        row |= {f"{task.value}_p{grade}": 0.25 for grade in range(task.n_grades)}
+    return row
+
+
+def failed_row(source: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "side": None,
+        "status": "failed",
+        "error_code": "image.empty",
+        "error": "The file must hold a picture. Got 0 bytes. Copy the file again.",
+        "flags": "",
+    }
+
+
+def show(rows: list[dict[str, Any]], width: int, tasks: tuple[Task, ...] = (Task.KL,)) -> list[str]:
+    file = io.StringIO()
+    print_rows(rows, tasks, Console(width=width, file=file, highlight=False, markup=False))
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+LONG_FLAGS = "contrast-judged-enhanced;spacing-detector-plane;side-from-picture;not-checked"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_a_narrow_screen_breaks_no_flag_and_no_number(width: int) -> None:
+    rows = [
+        row_of("films/04-moderate-medial-left.dcm", LONG_FLAGS),
+        row_of("films/b.png", "not-checked"),
+        failed_row("films/c.png"),
+    ]
+    lines = show(rows, width)
+    assert all(len(line) <= width for line in lines)
+    words = " ".join(lines).split()
+    assert set(LONG_FLAGS.split(";")) <= set(words)
+    assert words.count("0.25") == 10
+    assert words.count("not-checked") == 1, "a flag of every knee is named once"
+    assert "Flags of every knee: not-checked" in lines
+    assert "2 knees graded, 1 picture failed (1 image.empty)." in lines
+    assert ("Flags:" in lines) == (width < 160)
+
+
+def test_every_other_task_is_one_column() -> None:
+    tasks = (Task.KL, Task.FO_L, Task.JSN_M)
+    header = show([row_of("a.png", tasks=tasks)], 100, tasks)[0]
+    assert header.split() == [
+        "source",
+        "side",
+        "kl",
+        *(f"p{k}" for k in range(5)),
+        "fo_l",
+        "jsn_m",
+        "flags",
+    ]
+
+
+def test_equal_names_are_told_apart() -> None:
+    text = "\n".join(show([row_of("one/a.png"), row_of("two/a.png"), failed_row("z/b.png")], 100))
+    assert all(source in text for source in ("one/a.png", "two/a.png", "z/b.png"))
+    assert "one/" not in "\n".join(show([row_of("one/a.png"), row_of("two/b.png")], 100))
+
+
+def test_a_long_list_is_cut() -> None:
+    rows = [row_of(f"{i}.png") for i in range(ROWS_SHOWN + 3)]
+    lines = show([*rows, failed_row("z.png")], 100)
+    assert sum(line.endswith("0.25") for line in lines) == ROWS_SHOWN
+    assert "and 3 more, in the files" in lines
+    assert f"{ROWS_SHOWN + 3} knees graded, 1 picture failed (1 image.empty)." in lines
+    assert any("image.empty: The file must" in line for line in lines)

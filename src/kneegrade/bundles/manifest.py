@@ -55,6 +55,29 @@ class EnhancementSpec:
 
 
 @dataclass(frozen=True)
+class PoseSpec:
+    """A slightly changed pose in which the network sees the knee once more.
+
+    Parameters
+    ----------
+    scale : float
+        Above 1 enlarges the knee.
+    rotation_deg : float
+        Counter-clockwise.
+    """
+
+    scale: float = 1.0
+    rotation_deg: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.scale <= 2 or not -45 <= self.rotation_deg <= 45:
+            raise ValueError(
+                "A pose must have a scale in 0.5..2 and a rotation in -45..45 degrees. "
+                f"Got {self.scale}, {self.rotation_deg}"
+            )
+
+
+@dataclass(frozen=True)
 class InputSpec:
     """The look that the network's input has; `kneegrade.grading.inputs` brings any ROI to it.
 
@@ -70,6 +93,8 @@ class InputSpec:
         What a plain picture gets; a picture that already has it is left alone.
     clip_percentiles : (low, high)
         Grey values outside are clipped before mean and standard deviation are set to 0 and 1.
+    poses : tuple of PoseSpec
+        The probabilities of a knee are the mean over these.
     """
 
     size_px: int
@@ -77,8 +102,11 @@ class InputSpec:
     lateral_first: bool
     enhancement: EnhancementSpec | None
     clip_percentiles: tuple[float, float]
+    poses: tuple[PoseSpec, ...] = (PoseSpec(),)
 
     def __post_init__(self) -> None:
+        if not self.poses:
+            raise ValueError("poses must hold one pose or more")
         if not self.size_px > 0 or not self.field_of_view_plateau_widths > 0:
             raise ValueError("size_px and field_of_view_plateau_widths must be above 0")
         low, high = self.clip_percentiles
@@ -232,6 +260,7 @@ def _bundle_from(
             lateral_first=bool(spec["lateral_first"]),
             enhancement=EnhancementSpec(**enhancement) if enhancement else None,
             clip_percentiles=(float(low), float(high)),
+            poses=tuple(PoseSpec(**pose) for pose in spec.get("poses", [{}])),
         ),
         members=tuple(folder / name for name in members),
         average=manifest["average"],

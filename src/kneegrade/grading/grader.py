@@ -1,4 +1,4 @@
-"""Run a bundle's members on ROIs, average them, calibrate, decode."""
+"""Run a bundle's members on ROIs in every pose, calibrate, average, decode."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from kneegrade.bundles.manifest import Bundle, Decoding
 from kneegrade.bundles.runner import OnnxRunner, Runner
-from kneegrade.grading.inputs import contrast_of, network_input
+from kneegrade.grading.inputs import contrast_of, network_inputs
 from kneegrade.types import Contrast, Flag, Grades, KneePrediction, KneeROI, Task
 
 
@@ -31,15 +31,16 @@ class Grader:
         """Grade knees; one prediction per ROI, in order."""
         if not rois:
             return []
-        images = np.stack([network_input(roi, self.bundle.input) for roi in rois])
-        logits = [member.run(images) for member in self._members]
+        images = np.stack([network_inputs(roi, self.bundle.input) for roi in rois], axis=1)
+        logits = [[member.run(pose) for pose in images] for member in self._members]
         probabilities: dict[Task, NDArray[np.float64]] = {}
         spreads: dict[Task, NDArray[np.float64]] = {}
         for spec in self.bundle.tasks:
-            scaled = np.stack([outputs[spec.task] for outputs in logits]) / spec.temperature
-            per_member = softmax(scaled)
+            outputs = [[of_pose[spec.task] for of_pose in of_member] for of_member in logits]
+            scaled = np.stack(outputs) / spec.temperature  # (members, poses, knees, grades)
+            per_member = softmax(scaled).mean(axis=1)
             probabilities[spec.task] = (
-                softmax(scaled.mean(axis=0))
+                softmax(scaled.mean(axis=(0, 1)))
                 if self.bundle.average == "logit"
                 else per_member.mean(axis=0)
             )

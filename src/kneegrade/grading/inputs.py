@@ -7,8 +7,9 @@ contrast history, size and orientation to what the bundle asks for, `normalise` 
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.bundles.manifest import InputSpec
+from kneegrade.bundles.manifest import InputSpec, PoseSpec
 from kneegrade.knees.contrast import enhance_to, judge_contrast, resize_square
+from kneegrade.knees.pose import change_pose
 from kneegrade.types import Contrast, KneeROI
 
 
@@ -59,6 +60,12 @@ def normalise(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]
     return image
 
 
-def network_input(roi: KneeROI, spec: InputSpec) -> NDArray[np.float32]:
-    """One ROI as the network takes it: ``(1, size_px, size_px)``, float32."""
-    return normalise(apply_look(roi, spec), spec)
+def network_inputs(roi: KneeROI, spec: InputSpec) -> NDArray[np.float32]:
+    """One ROI as the network takes it, in each pose: ``(n_poses, 1, size_px, size_px)``."""
+    look = apply_look(roi, spec)
+    return np.stack([normalise(pose_of(look, pose), spec) for pose in spec.poses])
+
+
+def pose_of(look: NDArray[np.uint8], pose: PoseSpec) -> NDArray[np.uint8]:
+    """The picture that `apply_look` made, in another pose."""
+    return change_pose(look, scale=pose.scale, rotation_deg=pose.rotation_deg)

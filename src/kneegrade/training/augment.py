@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.knees.contrast import enhance
+from kneegrade.knees.pose import change_pose
 from kneegrade.training.recipe import AugmentSpec
 
 Gray8 = NDArray[np.uint8]
@@ -20,19 +21,16 @@ def augment(pixels: Gray8, spec: AugmentSpec, rng: np.random.Generator) -> Gray8
     spec : AugmentSpec
     rng : numpy.random.Generator
     """
-    changed = _change_pose(pixels, spec, rng)
+    changed = _draw_pose(pixels, spec, rng)
     changed = _change_detail(changed, spec, rng)
     return _change_scale(changed, spec, rng)
 
 
-def _change_pose(pixels: Gray8, spec: AugmentSpec, rng: np.random.Generator) -> Gray8:
-    size = pixels.shape[0]
-    angle = rng.uniform(-spec.rotation_deg, spec.rotation_deg)
+def _draw_pose(pixels: Gray8, spec: AugmentSpec, rng: np.random.Generator) -> Gray8:
+    rotation_deg = rng.uniform(-spec.rotation_deg, spec.rotation_deg)
     scale = 1 + rng.uniform(-spec.scale_share, spec.scale_share)
-    affine = cv2.getRotationMatrix2D(((size - 1) / 2, (size - 1) / 2), angle, scale)
-    affine[:, 2] += rng.uniform(-spec.shift_share, spec.shift_share, 2) * size
-    moved = cv2.warpAffine(pixels, affine, (size, size), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, dtype=np.uint8)
+    columns, rows = rng.uniform(-spec.shift_share, spec.shift_share, 2) * pixels.shape[0]
+    return change_pose(pixels, scale=scale, rotation_deg=rotation_deg, shift_px=(rows, columns))
 
 
 def _change_detail(pixels: Gray8, spec: AugmentSpec, rng: np.random.Generator) -> Gray8:

@@ -17,7 +17,8 @@ def fit_temperature(logits: NDArray[np.float64], grades: NDArray[np.int64]) -> f
 
     Parameters
     ----------
-    logits : (n, n_grades) array
+    logits : (n, n_poses, n_grades) array
+        The probabilities of the poses are averaged.
     grades : (n,) array
         -1 where there is no grade.
 
@@ -32,7 +33,7 @@ def fit_temperature(logits: NDArray[np.float64], grades: NDArray[np.int64]) -> f
     scores, truth = logits[present], grades[present]
 
     def surprise(temperature: float) -> float:
-        p = softmax(scores / temperature)[np.arange(len(truth)), truth]
+        p = softmax(scores / temperature).mean(axis=1)[np.arange(len(truth)), truth]
         return float(-np.log(np.maximum(p, 1e-12)).mean())
 
     return float(minimize_scalar(surprise, bounds=BOUNDS, method="bounded").x)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kneegrade.grading.inputs import apply_look, normalise
+from kneegrade.bundles.manifest import PoseSpec
+from kneegrade.grading.inputs import apply_look, normalise, pose_of
 from kneegrade.knees.store import read_rois
 from kneegrade.training.augment import augment
 from kneegrade.training.losses import MISSING_GRADE
@@ -60,20 +61,32 @@ class KneeDataset(Dataset[tuple[Tensor, dict[str, int]]]):
     knees : LabelledKnees
     recipe : Recipe
     epoch : int or None
-        None leaves the pictures as they are.
+        None leaves the pictures as they are, but for the pose.
+    pose : PoseSpec
+        Pose in which the pictures are shown where ``epoch`` is None.
     """
 
-    def __init__(self, knees: LabelledKnees, recipe: Recipe, *, epoch: int | None) -> None:
+    def __init__(
+        self,
+        knees: LabelledKnees,
+        recipe: Recipe,
+        *,
+        epoch: int | None,
+        pose: PoseSpec = PoseSpec(),  # noqa: B008 - frozen
+    ) -> None:
         self._knees = knees
         self._recipe = recipe
         self._epoch = epoch
+        self._pose = pose
 
     def __len__(self) -> int:
         return len(self._knees)
 
     def __getitem__(self, position: int) -> tuple[Tensor, dict[str, int]]:
         picture = self._knees.pictures[position]
-        if self._epoch is not None:
+        if self._epoch is None:
+            picture = pose_of(picture, self._pose)
+        else:
             rng = np.random.default_rng([self._recipe.seed, self._epoch, position])
             picture = augment(picture, self._recipe.augment, rng)
         image = torch.from_numpy(normalise(picture, self._recipe.input))

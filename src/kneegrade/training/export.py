@@ -204,6 +204,7 @@ def _manifest(
             "lateral_first": look.lateral_first,
             "enhancement": enhancement and vars(enhancement),
             "clip_percentiles": list(look.clip_percentiles),
+            "poses": [vars(pose) for pose in look.poses],
         },
         "average": "probability",
         "members": list(members),

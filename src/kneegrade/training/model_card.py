@@ -109,6 +109,7 @@ def _input(bundle: Bundle, parity: float) -> Iterator[str]:
             f"until its local contrast is {look.enhancement.local_contrast} grey levels; an "
             "enhanced one is left alone."
         )
+    yield f"The probabilities are the mean over {len(look.poses)} poses (scale and rotation)."
     yield (
         f"\nThe ONNX files give the trained networks' probabilities to within {parity:.1e} "
         "on 100 knees.\n"

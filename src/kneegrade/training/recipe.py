@@ -5,7 +5,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from kneegrade.bundles.manifest import Decoding, EnhancementSpec, InputSpec
+from kneegrade.bundles.manifest import Decoding, EnhancementSpec, InputSpec, PoseSpec
 from kneegrade.errors import RecipeError
 from kneegrade.types import Task
 
@@ -202,6 +202,7 @@ class Recipe:
                     if enhancement
                     else None,
                     "clip_percentiles": tuple(look["clip_percentiles"]),
+                    "poses": tuple(PoseSpec(**_take(p, PoseSpec)) for p in look.get("poses", [{}])),
                 }
             ),
             network=NetworkSpec(**_take(spec["network"], NetworkSpec)),

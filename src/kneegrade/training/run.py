@@ -111,7 +111,11 @@ def fit_run(
         {key: value.contiguous() for key, value in network.state_dict().items()},
         folder / "weights.safetensors",
     )
-    logits = predict_logits(network, KneeDataset(heldout, recipe, epoch=None))
+    per_pose = [
+        predict_logits(network, KneeDataset(heldout, recipe, epoch=None, pose=pose))
+        for pose in recipe.input.poses
+    ]
+    logits = {task: np.stack([p[task] for p in per_pose], axis=1) for task in recipe.tasks}
     temperatures = {
         task: fit_temperature(logits[task], heldout.grades[task]) for task in recipe.tasks
     }
@@ -259,7 +263,9 @@ def _heldout_rows(
     temperatures: dict[Task, float],
     recipe: Recipe,
 ) -> list[dict[str, Any]]:
-    probabilities = {task: softmax(logits[task] / temperatures[task]) for task in recipe.tasks}
+    probabilities = {
+        task: softmax(logits[task] / temperatures[task]).mean(axis=1) for task in recipe.tasks
+    }
     rows = []
     for i, row in enumerate(parts.heldout.to_dict("records")):
         p = {task: values[i] for task, values in probabilities.items()}

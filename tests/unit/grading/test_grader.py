@@ -8,7 +8,7 @@ from tiny_bundle import tiny_logits, write_manifest, write_tiny_bundle
 
 from kneegrade.bundles.manifest import Bundle, Decoding, read_bundle
 from kneegrade.grading.grader import Grader, decode_grade, expected_grade, softmax
-from kneegrade.grading.inputs import network_input
+from kneegrade.grading.inputs import network_inputs
 from kneegrade.types import Contrast, Flag, KneeROI, Side, Task
 
 TWO_TASKS = (Task.KL, Task.JSN_M)
@@ -37,7 +37,7 @@ def bundle_of(folder: Path, **options: object) -> Bundle:
 
 def expected_members(bundle: Bundle, rois: list[KneeROI], task: Task) -> np.ndarray:
     """Logits over the temperature, (members, knees, grades)."""
-    images = np.stack([network_input(roi, bundle.input) for roi in rois])
+    images = np.stack([network_inputs(roi, bundle.input)[0] for roi in rois])
     scale = TEMPERATURE if task is Task.KL else 1.0
     return np.stack([tiny_logits(images, task, k) / scale for k in range(len(bundle.members))])
 

@@ -5,7 +5,7 @@ import pytest
 from made_rois import enhanced_pixels, make_roi, plain_pixels
 
 from kneegrade.bundles.manifest import EnhancementSpec, InputSpec
-from kneegrade.grading.inputs import apply_look, contrast_of, network_input, normalise
+from kneegrade.grading.inputs import apply_look, contrast_of, network_inputs, normalise
 from kneegrade.knees.contrast import enhance_to, measure_local_contrast, resize_square
 from kneegrade.types import Contrast
 
@@ -77,4 +77,4 @@ def test_a_flat_picture_is_zero() -> None:
 def test_the_network_gets_both_steps() -> None:
     roi = make_roi(plain_pixels(), contrast=Contrast.UNKNOWN)
     expected = normalise(apply_look(roi, SPEC), SPEC)
-    np.testing.assert_array_equal(network_input(roi, SPEC), expected)
+    np.testing.assert_array_equal(network_inputs(roi, SPEC)[0], expected)

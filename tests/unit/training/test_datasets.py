@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kneegrade.grading.inputs import network_input
+from kneegrade.grading.inputs import network_inputs
 from kneegrade.knees.store import read_index, read_rois
 from kneegrade.training.datasets import KneeDataset, LabelledKnees, read_labelled_knees
 from kneegrade.training.losses import MISSING_GRADE
@@ -32,7 +32,7 @@ def test_training_sees_what_grading_sees(store: Path, recipe: Recipe) -> None:
     for i, roi in enumerate(read_rois(store, index)):
         image, grades = dataset[i]
         assert image.dtype == torch.float32
-        np.testing.assert_array_equal(image.numpy(), network_input(roi, recipe.input))
+        np.testing.assert_array_equal(image.numpy(), network_inputs(roi, recipe.input)[0])
         assert grades == {"kl": knees.grades[Task.KL][i]}
 
 

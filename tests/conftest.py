@@ -4,11 +4,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Small networks on few cores: threads that wait for one another cost more than they save.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BESIDE_THE_PROJECT = Path(__file__).parents[2] / "shared" / "data"
+
+
+# The same examples in every run: a failure can be repeated.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

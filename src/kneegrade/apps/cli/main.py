@@ -77,7 +77,7 @@ def _options(
 def main() -> None:
     """Run the command; turn errors into one line and an exit code."""
     try:
-        app()
+        app(prog_name="kneegrade")
     except KneegradeError as error:
         typer.echo(f"kneegrade: {error}", err=True)
         sys.exit(EXIT_USAGE if error.code in USAGE_CODES else EXIT_NOTHING_DONE)

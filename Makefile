@@ -15,7 +15,7 @@ demo: $(VENV)/.study
 	@echo "Open demo-output/report.html"
 
 test: $(VENV)/.all lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.all
 	$(BIN)/ruff check

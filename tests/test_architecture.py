@@ -31,13 +31,15 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
         ("pandas", "pyarrow"),
         (
             "cohorts",
-            "phantoms/cohort.py",
+            "phantoms/oai_release.py",
+            "phantoms/most_release.py",
             "grading/predictions.py",
             "knees/store.py",
             "evaluation",
             "training",
         ),
     ),
+    "pyreadstat": ("cohorts", "phantoms/oai_release.py", "phantoms/most_release.py"),
     **dict.fromkeys(
         ("scipy", "sklearn", "matplotlib"), ("evaluation", "cohorts/folds.py", "training")
     ),
@@ -69,6 +71,7 @@ DISTRIBUTIONS = {
 NOT_IMPORTED = {
     *("pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm", "pyjpegls"),
     *("torchvision", "onnx", "onnxscript"),
+    "openpyxl",
 }
 """Needed by pydicom to decode and by timm and torch to work, not imported by name."""
 
@@ -143,7 +146,8 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         needs_study = module.startswith(("cohorts/", "evaluation/", "apps/")) or module in {
             "grading/predictions.py",
             "knees/store.py",
-            "phantoms/cohort.py",
+            "phantoms/oai_release.py",
+            "phantoms/most_release.py",
         }
         extra = "train" if module.startswith("training/") else "study" if needs_study else "core"
         if name not in declared[extra]:

@@ -6,32 +6,42 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kneegrade.phantoms.films import PhantomKnee, draw_phantom
+from kneegrade.phantoms.films import PhantomFilm, draw_film
+from kneegrade.phantoms.scanners import SCANNERS
+from kneegrade.phantoms.severity import NARROWING, OSTEOPHYTES, Severity
+from kneegrade.phantoms.shape import draw_body
 from kneegrade.types import Grades, Side, Task
 
 CROP_MM = (100.0, 100.0)
 FILM_MM = (200.0, 140.0)
-FEATURES_OF_KL = {0: (0, 0), 1: (1, 0), 2: (1, 1), 3: (2, 2), 4: (3, 3)}
-"""Grades of all osteophytes and of the medial narrowing that make a KL grade."""
+NOTHING_IN_HEADER = dict.fromkeys(("ImageLaterality", "ViewPosition", "PatientOrientation"))
+FEATURES_OF_KL = {
+    0: {},
+    1: {Task.TO_M: 1},
+    2: dict.fromkeys(OSTEOPHYTES, 1),
+    3: dict.fromkeys(OSTEOPHYTES, 2) | {Task.JSN_M: 2},
+    4: dict.fromkeys(OSTEOPHYTES, 3) | {Task.JSN_M: 3},
+}
 
 
 @cache
 def draw_knee(
     side: Side = Side.RIGHT, *, kl: int = 1, size_mm: tuple[float, float] = CROP_MM, seed: int = 1
-) -> PhantomKnee:
-    """A drawn knee: cropped to 224 px, or a film of 448 x 313 px for `FILM_MM`."""
-    spur, narrowing = FEATURES_OF_KL[kl]
-    spurs = dict.fromkeys((Task.FO_L, Task.FO_M, Task.TO_L, Task.TO_M), spur)
-    return draw_phantom(
-        side=side,
-        grades=Grades({Task.KL: kl, Task.JSN_L: 0, Task.JSN_M: narrowing} | spurs),
-        spacing_mm=100 / 224,
+) -> PhantomFilm:
+    """A drawn knee: cropped to 224 px, or a film of 448 x 314 px for `FILM_MM`."""
+    rng = np.random.default_rng(seed)
+    features = dict.fromkeys((*OSTEOPHYTES, *NARROWING), 0) | FEATURES_OF_KL[kl]
+    return draw_film(
+        body=draw_body(sex="female", bmi=27, rng=rng),
+        knees={side: Severity.from_grades(Grades({Task.KL: kl, **features}), rng)},
+        scanner=SCANNERS["oai-cr-a"],
         size_mm=size_mm,
-        rng=np.random.default_rng(seed),
+        spacing_mm=100 / 224,
+        rng=rng,
     )
 
 
-def write_picture(path: Path, knee: PhantomKnee, *, inverted: bool = False) -> Path:
+def write_picture(path: Path, knee: PhantomFilm, *, inverted: bool = False) -> Path:
     """Write a knee as an 8-bit picture; ``inverted`` makes bone dark."""
     pixels = (knee.pixels >> 4).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)

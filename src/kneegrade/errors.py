@@ -50,6 +50,9 @@ CODES: Final = MappingProxyType(
         "bundle.hash-mismatch": "A file of the bundle is not the one its manifest names.",
         "bundle.unsupported": "The bundle needs a newer kneegrade.",
         "bundle.parity": "The exported network does not compute what the trained one does.",
+        "phantom.grade-invalid": "A phantom was asked for with grades that no knee has.",
+        "phantom.size-invalid": "The film of a phantom is too small for its knees.",
+        "phantom.subjects-invalid": "A study of phantoms without a subject.",
         "extra.missing": "A part of kneegrade that is installed separately is not there.",
     }
 )

@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from tiny_bundle import write_tiny_bundle
 
 from kneegrade.errors import CODES
-from kneegrade.phantoms.films import write_dicom_film
+from kneegrade.phantoms.dicom_film import write_dicom_film
 
 HUGE = 30_000
 MEMORY_BOUND_MIB = 600
@@ -50,13 +50,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def change_dicom(path: Path, change: Callable[[pydicom.Dataset], None]) -> None:
     """Write a drawn film as plain DICOM, then break it."""
     knee = draw_knee(size_mm=FILM_MM)
-    write_dicom_film(
-        path,
-        knee.pixels,
-        side=knee.side,
-        spacing_mm=knee.spacing_mm,
-        transfer_syntax=ExplicitVRLittleEndian,
-    )
+    write_dicom_film(path, knee, transfer_syntax=ExplicitVRLittleEndian)
     dataset = pydicom.dcmread(path)
     change(dataset)
     dataset.save_as(path)

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import openpyxl
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -52,6 +53,37 @@ def key(row: dict[str, object]) -> tuple[object, ...]:
 
 
 tables = st.lists(rows, min_size=1, max_size=6, unique_by=key).map(pd.DataFrame)
+
+
+def write_book(table: pd.DataFrame, path: Path) -> None:
+    """As a person would who formats every cell with letters as text."""
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(list(table.columns))
+    for row, values in enumerate(table.itertuples(index=False), start=2):
+        for column, value in enumerate(values, start=1):
+            if not pd.isna(value):
+                cell = sheet.cell(row, column, value)
+                cell.data_type = "s" if isinstance(value, str) else "n"
+    book.save(path)
+
+
+def is_in_xml(table: pd.DataFrame) -> bool:
+    text = "".join(map(str, table.to_numpy().ravel()))
+    return not any(ord(letter) & 0xFFFE == 0xFFFE for letter in text)
+
+
+@settings(max_examples=40, deadline=None)
+@given(table=tables.filter(is_in_xml))
+def test_round_trip_of_a_workbook(table: pd.DataFrame) -> None:
+    normal = check_knee_table(table)
+    if "note" in normal:
+        normal["note"] = normal["note"].astype("string")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "knees.xlsx"
+        write_book(normal, path)
+        back = read_knee_table(path)
+    pd.testing.assert_frame_equal(back, normal)
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])

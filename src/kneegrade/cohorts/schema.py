@@ -151,7 +151,7 @@ _PAGE_TOP = f"""# The knee table
 
 Version {SCHEMA_VERSION}. One row is one reading of one knee at one visit. Parquet (the number of
 the version is in its metadata as `schema_version`) or CSV (UTF-8, one header row; comma, semicolon
-or tab).
+or tab). Excel (`.xlsx`, the first sheet) is read too, not written.
 
 Your own table needs `image_path` and `side` only. Where they are missing, `cohort` becomes `own`,
 `visit_months` 0, `reading` empty, and `subject_id` the `image_path`: then two pictures count as two
@@ -168,6 +168,10 @@ study wrote where it is no grade.
 _PAGE_END = """
 An empty cell is missing; in a column of numbers so are `NA`, `NaN`, `null`, `none` and `.`. Errors
 number rows as in a file whose header is row 1.
+
+A spreadsheet changes ids: `0012` becomes 12, and a long number, once saved as CSV, `9.0E+06`.
+Format the column as text before you fill it. The second is refused; of the first a note is printed
+where most ids are longer.
 """
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from kneegrade.cohorts.schema import (
     KEY_COLUMNS,
@@ -21,6 +23,7 @@ from kneegrade.cohorts.schema import (
     normal_form,
 )
 from kneegrade.cohorts.text_table import read_text_table
+from kneegrade.cohorts.workbook import read_workbook
 from kneegrade.errors import OutputError, TableError
 
 __all__ = [
@@ -36,8 +39,13 @@ __all__ = [
 ]
 
 MEMBER_SEPARATOR: Final = "::"
+READ_SUFFIXES: Final = (".parquet", ".csv", ".xlsx")
+WRITTEN_SUFFIXES: Final = (".parquet", ".csv")
+ID_DIGITS: Final = 5
+"""Ids of fewer digits may be running numbers, whose lengths differ anyway."""
 DEFAULTS: Final = MappingProxyType({"cohort": "own", "visit_months": 0, "reading": ""})
 
+_ROUNDED_ID: Final = re.compile(r"[0-9]([.,][0-9]*)?E\+[0-9]{2,}")
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +55,7 @@ def read_knee_table(path: Path) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
-        ``.parquet`` or ``.csv``.
+        ``.parquet``, ``.csv`` or ``.xlsx``.
 
     Returns
     -------
@@ -75,7 +83,7 @@ def read_with_notes(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     Parameters
     ----------
     path : Path
-        ``.parquet`` or ``.csv``.
+        ``.parquet``, ``.csv`` or ``.xlsx`` (its first sheet).
 
     Returns
     -------
@@ -87,17 +95,24 @@ def read_with_notes(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     Raises
     ------
     TableError
-        table.not-found, table.unreadable, and all of `check_knee_table`.
+        table.not-found, table.unreadable, and all of `check_knee_table`; table.value-invalid also
+        for a subject_id that a spreadsheet has turned into a rounded number.
     """
-    if _suffix(path) == ".csv":
+    notes: list[str] = []
+    suffix = _check_suffix(path, READ_SUFFIXES)
+    if suffix == ".csv":
         raw, row_numbers = read_text_table(path)
+    elif suffix == ".xlsx":
+        raw, row_numbers, notes = read_workbook(path)
     else:
         raw = _read_parquet(path)
         row_numbers = np.arange(len(raw)) + 2
-    renamed, notes = _rename_columns(raw)
+    renamed, renames = _rename_columns(raw)
     check_columns(renamed, ("image_path", "side"))
+    if "subject_id" in renamed:
+        notes += _check_ids(renamed["subject_id"], row_numbers)
     filled, more = _fill_key(renamed)
-    return normal_form(filled, row_numbers), (*notes, *more)
+    return normal_form(filled, row_numbers), (*notes, *renames, *more)
 
 
 def write_knee_table(table: pd.DataFrame, path: Path) -> None:
@@ -117,7 +132,7 @@ def write_knee_table(table: pd.DataFrame, path: Path) -> None:
     OutputError
         output.not-writable.
     """
-    suffix = _suffix(path)
+    suffix = _check_suffix(path, WRITTEN_SUFFIXES)
     checked = check_knee_table(table)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -155,7 +170,7 @@ def resolve_image(table_path: Path, image_path: str) -> str:
         The file of the table.
     image_path : str
         Relative to the table's folder, or absolute; ``a.zip::member`` names a picture inside an
-        archive.
+        archive (.zip, .tar, .tar.gz, .tgz).
 
     Returns
     -------
@@ -224,15 +239,38 @@ def rebase_images(table: pd.DataFrame, old_folder: Path, new_folder: Path) -> pd
     return table.assign(image_path=paths)
 
 
-def _suffix(path: Path) -> str:
+def _check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
     suffix = path.suffix.lower()
-    if suffix not in {".csv", ".parquet"}:
+    if suffix not in allowed:
+        words = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
         raise TableError(
             "table.unreadable",
-            f"A knee table is a .parquet or .csv file. Got {path.name!r}.",
-            "Give the file a name that ends in .parquet or .csv.",
+            f"A knee table is a {words} file here. Got {path.name!r}.",
+            f"Give the file a name that ends in {words}, and that form.",
         )
     return suffix
+
+
+def _check_ids(ids: pd.Series, row_numbers: NDArray[np.int64]) -> list[str]:
+    """Refuse ids that a spreadsheet has rounded; note those that may have lost leading zeros."""
+    texts = [("" if pd.isna(value) else str(value).strip()) for value in ids]
+    for row, text in zip(row_numbers, texts, strict=True):
+        if _ROUNDED_ID.fullmatch(text):
+            raise TableError(
+                "table.value-invalid",
+                f"Row {row}, column 'subject_id': an id was expected. Got a number in scientific "
+                "notation, as a spreadsheet writes long ids: digits are lost.",
+                "Fill the column again from its source, formatted as text before.",
+            )
+    lengths = [len(text) if text.isdigit() else 0 for text in texts]
+    longest = max(lengths, default=0)
+    short = [row for row, n in zip(row_numbers, lengths, strict=True) if 0 < n < longest]
+    if longest < ID_DIGITS or not 0 < len(short) < lengths.count(longest):
+        return []
+    return [
+        f"{len(short)} ids have fewer digits than the {longest} that most have, first in row "
+        f"{short[0]}: if a spreadsheet has dropped leading zeros, two people may count as one."
+    ]
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

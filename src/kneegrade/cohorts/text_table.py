@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,28 @@ def read_text_table(path: Path) -> tuple[pd.DataFrame, NDArray[np.int64]]:
         records = list(reader)
     except csv.Error as error:
         raise _unreadable(f"it is no CSV ({error})") from error
+    return arrange_cells(records)
+
+
+def arrange_cells(records: Iterable[Sequence[str]]) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """Make a table of rows of text, the first of which with a value is the header.
+
+    Parameters
+    ----------
+    records : iterable of sequence of str
+        From row 1 on, blank rows included.
+
+    Returns
+    -------
+    cells, row_numbers
+        As `read_text_table`.
+
+    Raises
+    ------
+    TableError
+        table.empty (no header); table.unreadable: a row of another length than the header, a column
+        with values but without a name, or a name twice.
+    """
     rows = [
         (number, cells)
         for number, cells in enumerate(records, start=1)
@@ -81,9 +104,13 @@ def _read_text(path: Path) -> str:
             "table.not-found", f"There is no table at {path}.", "Check the spelling of the path."
         )
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(f"it is no UTF-8 text ({type(error).__name__})") from error
+        data = path.read_bytes()
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise _unreadable(f"the file cannot be opened ({type(error).__name__})") from error
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        raise _unreadable(f"row {row} is no UTF-8 text") from error
 
 
 def _find_separator(text: str) -> str:
@@ -95,5 +122,5 @@ def _unreadable(reason: str) -> TableError:
     return TableError(
         "table.unreadable",
         f"The table cannot be read: {reason}.",
-        "Save it as CSV in UTF-8 with one header row, or as Parquet.",
+        "Save it as CSV in UTF-8 with one header row, as .xlsx or as Parquet.",
     )

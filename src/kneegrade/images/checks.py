@@ -19,6 +19,22 @@ GREY_SHARE: Final = 0.99
 """Share of the pixels that must be grey; the rest may be a coloured mark such as a side letter."""
 
 
+def check_file_size(n_bytes: int, max_bytes: int) -> None:
+    """Refuse a file that is larger than any radiograph's.
+
+    Raises
+    ------
+    ImageError
+        ``image.too-large``.
+    """
+    if n_bytes > max_bytes:
+        raise ImageError(
+            "image.too-large",
+            f"A radiograph's file has at most {max_bytes >> 20} MiB. Got {n_bytes >> 20} MiB.",
+            "Check that this is a single radiograph.",
+        )
+
+
 def check_size(rows: int, columns: int) -> None:
     """Refuse a size that no radiograph has, before anything is allocated for it.
 

@@ -1,17 +1,15 @@
 """Any radiograph file -> `Radiograph`, and which files a list of paths means."""
 
 import glob
-import lzma
 import math
 import os
-import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from kneegrade.errors import ImageError
+from kneegrade.images.archives import read_member, split_member
+from kneegrade.images.checks import check_file_size
 from kneegrade.images.dicom import has_preamble, read_dicom
 from kneegrade.images.raster import is_raster, read_raster
 from kneegrade.types import Contrast, Radiograph
@@ -23,7 +21,6 @@ PICTURE_SUFFIXES: Final = frozenset(
 )
 _HEAD_BYTES: Final = 132
 _OAI_NAME: Final = "001"
-_MEMBER: Final = re.compile(r"(?P<archive>.+\.zip)::(?P<member>.+)", re.IGNORECASE | re.DOTALL)
 
 
 def read_radiograph(
@@ -37,7 +34,7 @@ def read_radiograph(
     Parameters
     ----------
     source : str or Path
-        A file, or ``archive.zip::member`` for a picture inside an archive.
+        A file, or ``archive::member`` for a picture inside a .zip, .tar, .tar.gz or .tgz.
     spacing_mm : float or (row, col), optional
         Millimetres per pixel; goes before what the file says.
     contrast : Contrast
@@ -148,58 +145,18 @@ def _check_spacing(spacing_mm: float | tuple[float, float] | None) -> tuple[floa
 
 
 def _read_bytes(source: str) -> bytes:
-    member = _MEMBER.fullmatch(source)
-    if member is not None and not Path(source).exists():
-        return _read_member(Path(member["archive"]), member["member"])
     path = Path(source)
     try:
+        if (packed := split_member(source)) is not None and not path.exists():
+            return read_member(*packed, max_bytes=MAX_FILE_BYTES)
         if not path.exists():
-            raise _not_found("file at this path")
+            raise ImageError("image.not-found", "There is no file at this path.", "Check the path.")
         if not path.is_file():
             raise _unreadable("a folder or a device")
-        _check_bytes(path.stat().st_size)
+        check_file_size(path.stat().st_size, MAX_FILE_BYTES)
         return path.read_bytes()
     except (OSError, ValueError) as error:
         raise _unreadable(type(error).__name__) from error
-
-
-def _read_member(archive: Path, member: str) -> bytes:
-    if not archive.is_file():
-        raise _not_found("archive at this path")
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            info = opened.getinfo(member)
-            _check_bytes(info.file_size)
-            with opened.open(info) as file:
-                data = file.read(MAX_FILE_BYTES + 1)
-    except KeyError as error:
-        raise _not_found("member of this name in the archive") from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        OSError,
-        EOFError,
-        RuntimeError,  # encrypted
-        NotImplementedError,  # a compression that Python does not know
-        ValueError,
-    ) as error:
-        raise _unreadable(f"a damaged archive ({type(error).__name__})") from error
-    _check_bytes(len(data))
-    return data
-
-
-def _check_bytes(n_bytes: int) -> None:
-    if n_bytes > MAX_FILE_BYTES:
-        raise ImageError(
-            "image.too-large",
-            f"A radiograph's file has at most {MAX_FILE_BYTES >> 20} MiB. Got {n_bytes >> 20} MiB.",
-            "Check that this is a single radiograph.",
-        )
-
-
-def _not_found(what: str) -> ImageError:
-    return ImageError("image.not-found", f"There is no {what}.", "Check the path.")
 
 
 def _unreadable(what: str) -> ImageError:

@@ -108,7 +108,44 @@ def test_csv_that_is_no_text(tmp_path: Path) -> None:
     assert caught.value.code == "table.unreadable"
 
 
-@pytest.mark.parametrize("name", ["knees.csv", "knees.parquet"])
+def test_line_in_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "knees.csv"
+    path.write_bytes("image_path,side\nä.png,R\n".encode() + "ä.png,L\n".encode("latin-1"))
+    with pytest.raises(TableError, match="row 3 is no UTF-8") as caught:
+        read_knee_table(path)
+    assert caught.value.code == "table.unreadable"
+
+
+@pytest.mark.parametrize("mangled", ["9.0E+06", "9,0E+06", "9E+06", "9.00012E+11"])
+def test_id_that_a_spreadsheet_rounded(tmp_path: Path, mangled: str) -> None:
+    text = f"image_path;side;Subject_ID\na.png;R;9000001\n\nb.png;R;{mangled}\n"
+    code, message = code_of(tmp_path, text)
+    assert code == "table.value-invalid"
+    assert "Row 4, column 'subject_id'" in message
+    assert mangled not in message
+
+
+def test_ids_that_may_have_lost_zeros_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "knees.csv"
+    ids = ["9000001", "12", "9000002", "x1", "9000003", "123"]
+    lines = [f"{n}.png,R,{subject}" for n, subject in enumerate(ids)]
+    path.write_text("\n".join(["image_path,side,subject_id", *lines]))
+    table, notes = read_with_notes(path)
+    assert table["subject_id"].tolist() == ids
+    assert next(note for note in notes if "zeros" in note).startswith(
+        "2 ids have fewer digits than the 7 that most have, first in row 3"
+    )
+
+
+@pytest.mark.parametrize("ids", [("1", "22", "333", "4444"), ("1", "2", "10000")])
+def test_running_numbers_are_not_noted(tmp_path: Path, ids: tuple[str, ...]) -> None:
+    path = tmp_path / "knees.csv"
+    lines = [f"{subject}.png,R,{subject}" for subject in ids]
+    path.write_text("\n".join(["image_path,side,subject_id", *lines]))
+    assert not any("zeros" in note for note in read_with_notes(path)[1])
+
+
+@pytest.mark.parametrize("name", ["knees.csv", "knees.parquet", "knees.xlsx"])
 def test_no_table_or_a_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(TableError) as caught:
         read_knee_table(tmp_path / name)
@@ -132,8 +169,10 @@ def test_other_suffix(tmp_path: Path) -> None:
     table = read_text(tmp_path, "image_path,side\na.png,R\n")
     for act in (read_knee_table, lambda path: write_knee_table(table, path)):
         with pytest.raises(TableError) as caught:
-            act(tmp_path / "knees.xlsx")
+            act(tmp_path / "knees.ods")
         assert caught.value.code == "table.unreadable"
+    with pytest.raises(TableError, match=r"\.parquet or \.csv file"):
+        write_knee_table(table, tmp_path / "knees.xlsx")
 
 
 def test_parquet_of_another_hand(tmp_path: Path) -> None:

@@ -1,49 +1,41 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from kneegrade.phantoms.anatomy import LANDMARK_NAMES, compute_kl, draw_knee_anatomy
-from kneegrade.types import Grades, Side, Task
-
-SITES = (Task.FO_L, Task.FO_M, Task.TO_L, Task.TO_M, Task.JSN_L, Task.JSN_M)
-
-
-def features(*values: int) -> Grades:
-    return Grades(dict(zip(SITES, values, strict=True)))
-
-
-def drawn(grades: Grades, seed: int = 0, side: Side = Side.RIGHT):
-    return draw_knee_anatomy(side=side, grades=grades, rng=np.random.default_rng(seed))
-
-
-@pytest.mark.parametrize(
-    ("values", "kl"),
-    [
-        ((0, 0, 0, 0, 0, 0), 0),
-        ((0, 0, 1, 0, 0, 0), 1),
-        ((0, 0, 0, 0, 1, 0), 1),
-        ((0, 0, 1, 0, 0, 1), 2),
-        ((0, 2, 0, 0, 0, 0), 2),
-        ((3, 3, 3, 3, 1, 1), 2),
-        ((0, 0, 0, 0, 2, 0), 3),
-        ((0, 0, 0, 0, 1, 3), 4),
-    ],
+from kneegrade.phantoms.anatomy import (
+    Positioning,
+    compute_joint_space,
+    compute_spur_share,
+    draw_knee_anatomy,
 )
-def test_kl_follows_the_stated_rule(values, kl):
-    assert compute_kl(features(*values)) == kl
-    assert drawn(features(*values)).grades[Task.KL] == kl
+from kneegrade.phantoms.implant import draw_replaced_knee
+from kneegrade.phantoms.severity import FEATURES, Severity
+from kneegrade.phantoms.shape import LANDMARK_NAMES, draw_body
+from kneegrade.types import Side, Task
 
 
-def test_an_absent_feature_or_a_contradicting_kl_is_refused():
-    with pytest.raises(ValueError, match="jsn_m"):
-        drawn(Grades(dict.fromkeys(SITES[:-1], 0)))
-    with pytest.raises(ValueError, match=r"KL 0 by the rule\. Got 4"):
-        drawn(Grades({**features(0, 0, 0, 0, 0, 0), Task.KL: 4}))
+def severity(**values: float) -> Severity:
+    named = {Task(name): value for name, value in values.items()}
+    return Severity({**dict.fromkeys(FEATURES, 0.5), **named})
+
+
+def leg(seed=0, sex="female"):
+    return draw_body(sex=sex, bmi=28, rng=np.random.default_rng(seed)).legs[Side.RIGHT]
+
+
+def drawn(seed=0, side=Side.RIGHT, tilt_deg=0.0, **values):
+    return draw_knee_anatomy(
+        side=side,
+        shape=leg(seed),
+        severity=severity(**values),
+        positioning=Positioning(tilt_deg=tilt_deg),
+    )
 
 
 def test_left_is_the_mirror_image_of_right():
-    grades = features(1, 2, 0, 3, 0, 2)
-    right, left = drawn(grades, 5), drawn(grades, 5, Side.LEFT)
+    right, left = (drawn(5, side, 2.0, fo_m=2.5, jsn_m=3.2) for side in Side)
     flip = np.array([1, -1])
     assert (left.side, right.side) == (Side.LEFT, Side.RIGHT)
     assert np.array_equal(left.landmarks_mm, right.landmarks_mm * flip)
@@ -53,48 +45,93 @@ def test_left_is_the_mirror_image_of_right():
         assert np.array_equal(left.spurs[task], spur * flip)
 
 
-def test_the_fibula_is_lateral():
-    assert drawn(features(0, 0, 0, 0, 0, 0)).outlines["fibula"][:, 1].mean() < -20
+def test_a_positive_tilt_puts_the_medial_edge_lower():
+    knee = drawn(1, tilt_deg=5)
+    down, along = knee.landmarks_mm[8] - knee.landmarks_mm[0]
+    assert np.rad2deg(np.arctan2(down, along)) == pytest.approx(5)
 
 
-def test_landmarks_lie_on_the_bones_edge():
-    for seed in range(5):
-        knee = drawn(features(0, 1, 2, 3, 1, 3), seed)
-        for name, point in zip(LANDMARK_NAMES, knee.landmarks_mm, strict=True):
-            outline = knee.outlines["tibia" if name[0] == "t" else "femur"]
-            distance = np.linalg.norm(outline - point, axis=1).min()
-            assert distance < 1e-6, name
+def test_the_fibula_is_lateral_and_the_patella_before_the_femur():
+    knee = drawn()
+    assert knee.outlines["fibula"][:, 1].mean() < -20
+    assert -70 < knee.outlines["patella"][:, 0].mean() < -20
 
 
-def test_a_spur_grows_outwards_from_the_joint_line():
-    knee = drawn(features(3, 3, 3, 3, 0, 0))
-    for task, corner in (
-        (Task.FO_L, "f0"),
-        (Task.FO_M, "f6"),
-        (Task.TO_L, "t0"),
-        (Task.TO_M, "t8"),
-    ):
-        col = knee.landmarks_mm[LANDMARK_NAMES.index(corner), 1]
-        reach = (knee.spurs[task][:, 1] - col) * np.sign(col)
-        assert 4 < reach.max() < 9, task
+def test_narrowing_takes_its_thirds_and_the_other_side_opens():
+    shape = leg(2)
+    normal = shape.normal_space_mm
+    for jsn, kept in ((0.5, 1), (1.0, 1), (1.99, 0.67), (2.5, 0.5), (3.0, 1 / 3)):
+        space = compute_joint_space(shape, severity(jsn_m=jsn))
+        assert space[Task.JSN_M] == pytest.approx(kept * normal[Task.JSN_M], rel=0.01)
+        opened = 0.3 * (1 - kept) * normal[Task.JSN_M]
+        assert space[Task.JSN_L] == pytest.approx(normal[Task.JSN_L] + opened, abs=0.02)
+    closed = compute_joint_space(shape, severity(jsn_m=3.99, jsn_l=1.5))
+    assert 0 < closed[Task.JSN_M] < 0.1
+    assert closed[Task.JSN_L] < normal[Task.JSN_L]
 
 
 def test_the_gap_of_the_outlines_is_the_stated_joint_space():
-    """Measured from the femur's points to the tibia's outline, in any direction."""
-    for seed in range(4):
-        knee = drawn(features(0, 0, 0, 0, 0, 2), seed)
-        femur, tibia = knee.outlines["femur"], np.float32(knee.outlines["tibia"][:, None])
-        outwards = (femur[:, 1] - knee.landmarks_mm[4, 1]) / knee.scale
+    """Counted along the rows between the drawn outlines, bumps of the edges included."""
+    for seed in range(6):
+        knee = drawn(seed, jsn_m=2.5)
+        scale = knee.shape.scale
+        femur, tibia = (rows_by_column(knee.outlines[name], name) for name in ("femur", "tibia"))
         for task, sign in ((Task.JSN_L, -1), (Task.JSN_M, 1)):
-            condyle = femur[(sign * outwards > 20) & (sign * outwards < 37)]
-            near = min(-cv2.pointPolygonTest(tibia, tuple(map(float, p)), True) for p in condyle)
-            assert near == pytest.approx(knee.joint_space_mm[task], rel=0.12), (seed, task)
+            cols = sign * np.arange(round(120 * scale), round(360 * scale))
+            gap = (tibia[1000 + cols] - femur[1000 + cols]).min() / 10
+            assert gap == pytest.approx(knee.joint_space_mm[task], abs=0.4), (seed, task)
 
 
-def test_normal_widths_and_sizes_are_those_of_the_source():
-    knees = [drawn(features(0, 0, 0, 0, 0, 0), seed) for seed in range(60)]
-    widths = [np.linalg.norm(k.landmarks_mm[8] - k.landmarks_mm[0]) for k in knees]
-    assert np.mean(widths) == pytest.approx(77.5, abs=2.5)
-    assert 4 < np.std(widths) < 8
-    assert np.mean([k.joint_space_mm[Task.JSN_L] for k in knees]) == pytest.approx(5.45, abs=0.4)
-    assert np.mean([k.joint_space_mm[Task.JSN_M] for k in knees]) == pytest.approx(4.56, abs=0.4)
+def rows_by_column(outline, name):
+    """Joint surface of an outline in tenths of a millimetre, column by column."""
+    canvas = np.zeros((700, 2000), np.uint8)
+    points = np.rint(outline[:, ::-1] * 10 + (1000, 350)).astype(np.int32)
+    cv2.fillPoly(canvas, [points], 1)
+    if name == "tibia":
+        return canvas.argmax(axis=0)
+    return canvas.shape[0] - 1 - canvas[::-1].argmax(axis=0)
+
+
+def test_a_spur_grows_outwards_from_the_joint_line_in_thirds():
+    assert [compute_spur_share(s) for s in (0.9, 1.5, 2.5, 3.5)] == pytest.approx(
+        [0, 1 / 3, 2 / 3, 1]
+    )
+    knee = drawn(fo_l=3.5, fo_m=3.5, to_l=3.5, to_m=3.5)
+    corners = {Task.FO_L: "f0", Task.FO_M: "f6", Task.TO_L: "t0", Task.TO_M: "t8"}
+    for task, corner in corners.items():
+        tip = knee.landmarks_mm[LANDMARK_NAMES.index(corner)]
+        reach = (knee.spurs[task][:, 1] - tip[1]) * np.sign(tip[1])
+        assert 4 < reach.max() < 10, task
+        away = (knee.spurs[task][:, 0] - tip[0]) * (-1 if corner[0] == "f" else 1)
+        assert 6 < away.max() < 20, task
+
+
+def test_sclerosis_thickens_the_plate_and_attrition_lowers_it():
+    plain, hard, worn = drawn(), drawn(scl_tm=3.5), drawn(att_tm=3.5)
+    assert hard.lines[2].bone_mm > 1.5 * plain.lines[2].bone_mm
+    assert hard.lines[2].width_mm > 1.5 * plain.lines[2].width_mm
+    assert hard.lines[0].bone_mm == plain.lines[0].bone_mm
+    middle = LANDMARK_NAMES.index("t7")
+    assert worn.landmarks_mm[middle, 0] > plain.landmarks_mm[middle, 0] + 3
+    assert worn.joint_space_mm == plain.joint_space_mm
+
+
+def test_an_implant_is_metal_on_both_bones_with_a_gap_between():
+    knee = draw_replaced_knee(side=Side.LEFT, shape=leg(3), positioning=Positioning())
+    tray, keel, shield = knee.metal
+    assert shield[:, 0].max() + 3 < tray[:, 0].min()
+    assert keel[:, 0].max() > tray[:, 0].max() + 20
+    assert np.ptp(tray[:, 1]) == pytest.approx(np.ptp(shield[:, 1]), rel=0.15)
+
+
+def test_shapes_without_a_fabella_have_none():
+    with_one = replace(leg(), fabella=True)
+    assert (
+        "fabella"
+        in draw_knee_anatomy(side=Side.RIGHT, shape=with_one, severity=severity()).outlines
+    )
+    without = replace(leg(), fabella=False)
+    assert (
+        "fabella"
+        not in draw_knee_anatomy(side=Side.RIGHT, shape=without, severity=severity()).outlines
+    )

@@ -36,33 +36,31 @@ def kaggle(
     ] = Contrast.UNKNOWN,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the open knee images with KL grades (Chen 2018)."""
+    """Read the open knee images with KL grades: Chen 2018, or Gornale 2020 with two readers."""
+    from kneegrade.apps.cli.open_knees import read_open_knees
     from kneegrade.cohorts.counts import summarise_knees
-    from kneegrade.cohorts.kaggle import scan_kaggle
     from kneegrade.cohorts.table import rebase_images, write_knee_table
 
-    found = scan_kaggle(folder, contrast=contrast)
-    knees = rebase_images(found.table, folder, out.parent)
+    found, left_out = read_open_knees(folder, contrast)
+    knees = rebase_images(found, folder, out.parent)
     if contrast is Contrast.UNKNOWN:
         some = knees["image_path"].sample(min(N_JUDGED, len(knees)), random_state=0)
         knees["contrast"] = _judge_contrast(some, out).value
     write_knee_table(knees, out)
     _print_summary(
         {"table": str(out)}
-        | summarise_knees(found.table)
-        | {
-            "contrast": knees["contrast"].iloc[0],
-            "pictures_without_label": list(found.without_label),
-            "labels_without_picture": list(found.without_picture),
-            "auto_test_left_out": found.n_auto_test,
-        },
+        | summarise_knees(found)
+        | {"contrast": knees["contrast"].iloc[0]}
+        | left_out,
         as_json,
     )
 
 
 @app.command()
 def table(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Your table: .parquet or .csv.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Your table: .parquet, .csv or .xlsx.")
+    ],
     out: OutOption,
     as_json: JsonOption = False,
 ) -> None:
@@ -100,7 +98,10 @@ def _judge_contrast(image_paths: Iterable[str], table_path: Path) -> Contrast:
             pixels = read_radiograph(resolve_image(table_path, path)).pixels
         except ImageError:
             continue  # prepare and grade give it a row with its error
-        pictures.append(np.rint(scale_to_unit(pixels) * 255).astype(np.uint8))
+        size = min(pixels.shape)
+        top, left = ((length - size) // 2 for length in pixels.shape)
+        square = pixels[top : top + size, left : left + size]
+        pictures.append(np.rint(scale_to_unit(square) * 255).astype(np.uint8))
     return judge_set_contrast(pictures)
 
 

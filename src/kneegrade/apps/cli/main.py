@@ -17,6 +17,7 @@ from kneegrade.apps.cli.evaluate import evaluate
 from kneegrade.apps.cli.export import export
 from kneegrade.apps.cli.grade import EXIT_NOTHING_DONE, grade
 from kneegrade.apps.cli.info import info
+from kneegrade.apps.cli.phantom import app as phantom_app
 from kneegrade.apps.cli.prepare import prepare
 from kneegrade.apps.cli.train import train
 from kneegrade.errors import KneegradeError
@@ -24,7 +25,12 @@ from kneegrade.errors import KneegradeError
 EXIT_USAGE = 2
 EXIT_OUR_BUG = 70
 EXIT_INTERRUPTED = 130
-USAGE_CODES = frozenset({"input.conflict"})
+USAGE_CODES = frozenset(
+    {
+        "input.conflict",
+        *("phantom.grade-invalid", "phantom.size-invalid", "phantom.subjects-invalid"),
+    }
+)
 
 
 class _Verbs(TyperGroup):
@@ -46,6 +52,7 @@ app = typer.Typer(
 )
 app.command()(grade)
 app.add_typer(cohort_app, name="cohort")
+app.add_typer(phantom_app, name="phantom")
 for verb in (prepare, train, export, evaluate, info):
     app.command()(verb)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import openpyxl
 import pytest
 from typer.testing import CliRunner
 
@@ -40,6 +41,7 @@ def test_kaggle_json(published: Path, tmp_path: Path) -> None:
     ]
     assert reply["subjects_in_several_splits"] == 0
     assert reply["auto_test_left_out"] == 1
+    assert reply["set"].startswith("Chen 2018")
     table = read_knee_table(out)
     assert set(table["contrast"]) == {"plain"}
     assert table["image_path"].tolist()[0] == "../set/train/0/9000001L.png"
@@ -54,6 +56,35 @@ def test_kaggle_prints_counts_and_leaks(published: Path, tmp_path: Path) -> None
     assert "subjects in several splits: 1" in text
     assert "pictures without label: 1\n  train/0/odd[red].png" in text
     assert set(read_knee_table(tmp_path / "knees.csv")["contrast"]) == {"unknown"}
+
+
+def test_two_reader_set_is_known_by_its_folders(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 256, (2, 90, 70), dtype=np.uint8)
+    for name, picture, compression in (
+        ("MedicalExpert-I/0Normal/NormalG0 (1).png", first, 0),
+        ("MedicalExpert-II/1Doubtful/DoubtfulG1 (4).png", first, 9),
+        ("MedicalExpert-I/4Severe/SevereG4 (1).png", second, 0),
+        ("MedicalExpert-II/4Severe/SevereG4 (1).png", second, 0),
+    ):
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), picture, [cv2.IMWRITE_PNG_COMPRESSION, compression])
+    (tmp_path / "set/MedicalExpert-I/4Severe/SevereG4 (2).png").write_bytes(b"cut")
+    out = tmp_path / "knees.parquet"
+    reply = json.loads(run("kaggle", tmp_path / "set", "--out", out, "--json"))
+    assert reply["set"].startswith("Gornale 2020")
+    assert (reply["pictures_with_two_readings"], reply["readings_that_agree"]) == (2, 1)
+    assert reply["pictures_not_readable"] == ["MedicalExpert-I/4Severe/SevereG4 (2).png"]
+    table = read_knee_table(out)
+    assert sorted(zip(table["reading"], table["kl"].tolist(), strict=True)) == [
+        ("expert-1", 0),
+        ("expert-1", 4),
+        ("expert-2", 1),
+        ("expert-2", 4),
+    ]
+    assert table["subject_id"].nunique() == 2
+    assert find_missing_images(table, out) == []
 
 
 def test_kaggle_error_writes_nothing(tmp_path: Path) -> None:
@@ -80,6 +111,20 @@ def test_own_table(published: Path, tmp_path: Path) -> None:
     assert "pictures not there: 12" in text
     assert "and 2 more (all with --json)" in text
     assert "'Age' was read as 'age'" in text
+
+
+def test_own_workbook(published: Path, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (
+        ("image_path", "side", "subject_id", "kl"),
+        ("train/0/9000001L.png", "l", "007", 0),
+    ):
+        book.worksheets[0].append(list(row))
+    book.save(published / "own.xlsx")
+    out = tmp_path / "knees.parquet"
+    reply = json.loads(run("table", published / "own.xlsx", "--out", out, "--json"))
+    assert (reply["knees"], reply["pictures_not_there"]) == (1, [])
+    assert read_knee_table(out)["subject_id"].tolist() == ["007"]
 
 
 def test_own_table_error(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import pydicom
 import pytest
 from command import Reply, kneegrade, read_rows
-from made_films import CROP_MM, FILM_MM, draw_knee, write_picture
+from made_films import CROP_MM, FILM_MM, NOTHING_IN_HEADER, draw_knee, write_picture
 from rich.console import Console
 from tiny_bundle import write_tiny_bundle
 
 from kneegrade.apps.cli.grade_table import ROWS_SHOWN, print_rows
 from kneegrade.grading.predictions import read_predictions
-from kneegrade.phantoms.films import write_dicom_film
+from kneegrade.phantoms.dicom_film import write_dicom_film
 from kneegrade.types import Side, Task
 
 COLUMNS = (
@@ -186,14 +186,8 @@ def test_a_table_that_is_not_there(bundle: Path, tmp_path: Path) -> None:
 
 def test_the_side_is_read_given_or_seen(films: Path, bundle: Path, tmp_path: Path) -> None:
     knee = draw_knee(Side.LEFT, size_mm=FILM_MM)
-    write_dicom_film(films / "e.dcm", knee.pixels, side=Side.LEFT, spacing_mm=knee.spacing_mm)
-    write_dicom_film(
-        films / "f.dcm",
-        knee.pixels,
-        side=Side.LEFT,
-        spacing_mm=knee.spacing_mm,
-        header_complete=False,
-    )
+    write_dicom_film(films / "e.dcm", knee)
+    write_dicom_film(films / "f.dcm", knee, header=NOTHING_IN_HEADER)
     given = [films / "a-right.png", films / "e.dcm", films / "f.dcm"]
     grade(*given, bundle=bundle, out=tmp_path / "seen")
     rows = read_rows(tmp_path / "seen")
@@ -265,13 +259,7 @@ def test_an_inverted_picture_is_corrected(bundle: Path, tmp_path: Path) -> None:
 def test_a_header_that_contradicts_the_pixels(bundle: Path, tmp_path: Path) -> None:
     knee = draw_knee(size_mm=FILM_MM)
     for name, inverted in (("honest-1.dcm", True), ("honest-2.dcm", False), ("lying.dcm", True)):
-        write_dicom_film(
-            tmp_path / name,
-            knee.pixels,
-            side=knee.side,
-            spacing_mm=knee.spacing_mm,
-            inverted=inverted,
-        )
+        write_dicom_film(tmp_path / name, knee, inverted=inverted)
     dataset = pydicom.dcmread(tmp_path / "lying.dcm")
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.PresentationLUTShape = "IDENTITY"

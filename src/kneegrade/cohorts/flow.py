@@ -1,0 +1,84 @@
+"""What became of every row of a study: the steps of a CONSORT flow diagram."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """One exclusion.
+
+    Parameters
+    ----------
+    reason : str
+        A short phrase, as ``no film found``.
+    dropped : int
+        Rows that it took.
+    left : int
+        Rows after it.
+    """
+
+    reason: str
+    dropped: int
+    left: int
+
+
+@dataclass(frozen=True, eq=False)
+class StudyKnees:
+    """A study as a knee table, and everything that is not in it.
+
+    Parameters
+    ----------
+    knees : DataFrame
+        A knee table; ``image_path`` is relative to the study's folder.
+    flow : tuple of FlowStep
+        In order; the first step's ``left`` and ``dropped`` sum to the rows that were read.
+    counted : mapping of str to int
+        What was seen and how often, without a row being dropped for it.
+    notes : tuple of str
+        One sentence for each leniency.
+    unmatched_films : tuple of str
+        Paths of films that no row asks for.
+    unmatched_rows : int
+        Rows that were dropped for want of a film.
+    """
+
+    knees: pd.DataFrame
+    flow: tuple[FlowStep, ...]
+    counted: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    unmatched_films: tuple[str, ...] = ()
+    unmatched_rows: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counted", MappingProxyType(dict(self.counted)))
+
+    @property
+    def n_read(self) -> int:
+        """Rows before the first step."""
+        return len(self.knees) + sum(step.dropped for step in self.flow)
+
+
+def exclude(table: pd.DataFrame, drop: Any, reason: str) -> tuple[pd.DataFrame, FlowStep]:
+    """Leave out the rows for which ``drop`` is true.
+
+    Parameters
+    ----------
+    table : DataFrame, n rows
+    drop : (n,) array or Series of bool, by position; missing is false
+    reason : str
+
+    Returns
+    -------
+    table : DataFrame
+        The rows that stay, under their old index.
+    step : FlowStep
+    """
+    mask = pd.array(np.asarray(drop), dtype="boolean").fillna(False).to_numpy(dtype=bool)
+    kept = table[~mask]
+    return kept, FlowStep(reason, len(table) - len(kept), len(kept))

@@ -1,0 +1,380 @@
+"""A table of the OAI or MOST release -> its cells as text, whatever dialect it comes in.
+
+Dialects: text with ``|`` (OAI) or tabs (MOST; the NDA export, whose second row describes the
+columns), a table saved again by a spreadsheet (comma or semicolon), SAS (``.sas7bdat``, ``.xpt``).
+In all of them a cell is a code, a code and its label (``2: Left``), or missing.
+"""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from kneegrade.cohorts.film_walk import walk_files
+from kneegrade.cohorts.sas_table import read_sas_table
+from kneegrade.errors import TableError
+
+TEXT_SUFFIXES: Final = (".txt", ".csv", ".tsv")
+SAS_SUFFIXES: Final = (".sas7bdat", ".xpt")
+SUFFIXES: Final = (*TEXT_SUFFIXES, *SAS_SUFFIXES)
+"""In the order of preference: text keeps the letters of missing cells and the labels."""
+SEPARATORS: Final = ("|", "\t", ";", ",")
+VISIT_PREFIX: Final = re.compile(r"(V\d\d|P0[12])(?=[A-Z])")
+
+_CODED = re.compile(r"(-?(?:\d+(?:\.\d+)?|\.\d+)): ")
+_MISSING = re.compile(r"\.([A-Z]?)(?:: .*)?", re.DOTALL)
+_IMAGE_RELEASE = re.compile(r"\d{1,2}\.[A-Z]\.\d+", re.IGNORECASE)
+_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
+_DECIMAL = re.compile(r"[+-]?\d+[.,]\d*")
+_DAMAGED_HINT = "Copy or download the table again."
+
+
+def find_tables(folder: Path, pattern: str) -> list[Path]:
+    r"""Find the tables whose name matches, in any case and at any depth.
+
+    Folders of OAI's image releases (``0.C.2``) and hidden ones are not searched.
+
+    Parameters
+    ----------
+    folder : Path
+    pattern : str
+        Regular expression for the whole name without its suffix, such as ``kxr_sq_bu\d\d``.
+
+    Returns
+    -------
+    list of Path
+        Sorted; the same table in several dialects or places is in it several times: see
+        `choose_tables`.
+
+    Raises
+    ------
+    TableError
+        As `walk_files`.
+    """
+    name = re.compile(pattern, re.IGNORECASE)
+    found = []
+    for parent, file in walk_files(folder, is_needless=_is_image_release):
+        stem, dot, suffix = file.rpartition(".")
+        if f"{dot}{suffix}".lower() in SUFFIXES and name.fullmatch(stem):
+            found.append(folder / parent / file)
+    return sorted(found)
+
+
+def _is_image_release(folder: str) -> bool:
+    return _IMAGE_RELEASE.fullmatch(folder.rpartition("/")[2]) is not None
+
+
+def choose_tables(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Take each table once: text before SAS, then the one that lies least deep.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        From `find_tables`.
+
+    Returns
+    -------
+    chosen, passed_over : list of Path
+        Both sorted by name.
+    """
+
+    def preference(path: Path) -> tuple[Any, ...]:
+        return (
+            path.stem.lower(),
+            SUFFIXES.index(path.suffix.lower()),
+            len(path.parts),
+            str(path),
+        )
+
+    chosen: dict[str, Path] = {}
+    passed_over = []
+    for path in sorted(paths, key=preference):
+        if chosen.setdefault(path.stem.lower(), path) is not path:
+            passed_over.append(path)
+    return list(chosen.values()), passed_over
+
+
+def read_release_table(
+    path: Path, *, columns: str | None = None, missing_letters: bool = False
+) -> pd.DataFrame:
+    """Read a table of a release as text: codes without labels, missing cells as NA.
+
+    Parameters
+    ----------
+    path : Path
+        One of `SUFFIXES`. Text is UTF-8, Latin-1, both by turns, or UTF-16 as spreadsheets write
+        it. A quote mark is data, except where all names of the header are quoted (NDA) or the
+        separator is a spreadsheet's.
+    columns : str, optional
+        Regular expression: only columns whose whole upper-case name matches are read.
+    missing_letters : bool
+        Whether a missing cell keeps its code (``.A``, ``.``) instead of being NA; a blank cell is
+        NA all the same. SAS transport files (``.xpt``) keep no letters.
+
+    Returns
+    -------
+    DataFrame
+        Columns of dtype ``string``, names in upper case, visit prefixes kept. The index, named
+        ``row``, numbers the rows as a person counts in the file: in text the header is row 1, in
+        SAS the first observation is 1. Dates of SAS are written MM/DD/YYYY, as in the text files.
+
+    Raises
+    ------
+    TableError
+        table.not-found; table.unreadable if the file is truncated, no text, or no table, with the
+        row; table.empty without a row.
+    """
+    if not path.is_file():
+        raise TableError(
+            "table.not-found", f"There is no table at {path}.", "Check the spelling of the path."
+        )
+    keep = re.compile(columns or ".*", re.DOTALL)
+    if path.suffix.lower() in SAS_SUFFIXES:
+        table = read_sas_table(path, keep)
+    else:
+        table = _read_text(path, keep)
+    if not len(table):
+        raise TableError(
+            "table.empty",
+            f"{path.name} has no rows: a header and one row for each knee or person were expected.",
+            _DAMAGED_HINT,
+        )
+    for name in table.columns:
+        decoded = {
+            cell: _decode_cell(cell, missing_letters) for cell in table[name].unique() if cell
+        }
+        table[name] = pd.array([decoded.get(cell, pd.NA) for cell in table[name]], dtype="string")
+    table.index.name = "row"
+    return table
+
+
+def drop_visit_prefix(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, str | None]:
+    """Take the visit prefix (``V00``) off the column names, where it is one for all columns.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `read_release_table`.
+    file : str
+        Name of the table, for the message.
+
+    Returns
+    -------
+    table : DataFrame
+    prefix : str or None
+        ``V00``; None where no column has one (NDA).
+
+    Raises
+    ------
+    TableError
+        table.unreadable if there are several prefixes.
+    """
+    matches = [VISIT_PREFIX.match(name) for name in table.columns]
+    prefixes = sorted({match[0] for match in matches if match})
+    if len(prefixes) > 1:
+        raise TableError(
+            "table.unreadable",
+            f"{file}: the columns of one visit were expected. Got the prefixes "
+            f"{', '.join(prefixes[:6])}.",
+            "Use the table as the study published it, one file for a visit.",
+        )
+    names = [
+        name[match.end() :] if match else name
+        for name, match in zip(table.columns, matches, strict=True)
+    ]
+    _check_names(names, file)
+    renamed = table.set_axis(names, axis="columns")
+    return renamed, prefixes[0] if prefixes else None
+
+
+def check_columns(table: pd.DataFrame, names: Sequence[str], *, file: str) -> None:
+    """Check that the columns are there.
+
+    Parameters
+    ----------
+    table : DataFrame
+    names : sequence of str
+        In upper case.
+    file : str
+        Name of the table, for the message.
+
+    Raises
+    ------
+    TableError
+        table.column-missing, naming file and columns.
+    """
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise TableError(
+            "table.column-missing",
+            f"{file} has no column {', '.join(missing)} (in any case, with a visit prefix or "
+            f"without). Got {len(table.columns)} columns: {', '.join(table.columns[:8])}.",
+            "Check that this is the study's own table of this name, unchanged.",
+        )
+
+
+def check_ids(series: pd.Series, *, digits: int | None, file: str) -> None:
+    """Check that no spreadsheet has mangled the participants' IDs.
+
+    Parameters
+    ----------
+    series : Series of text
+        Named after its column; its index numbers the rows (see `read_release_table`).
+    digits : int or None
+        How many digits an ID has (OAI: 7); None for IDs with letters and any length (MOST).
+    file : str
+        Name of the table, for the message.
+
+    Raises
+    ------
+    TableError
+        table.value-invalid, naming file, row and column and what happened, never the ID.
+    """
+    faults = {cell: _find_fault(cell, digits) for cell in series.dropna().unique()}
+    bad = [(row, cell) for row, cell in series.items() if pd.isna(cell) or faults[cell]]
+    if not bad:
+        return
+    row, cell = bad[0]
+    got = "an empty cell" if pd.isna(cell) else faults[cell]
+    expected = "an ID" if digits is None else f"an ID of {digits} digits"
+    raise TableError(
+        "table.value-invalid",
+        f"{file}, row {row}, column {series.name}: expected {expected}. Got {got}; {len(bad)} of "
+        f"{len(series)} rows are so.",
+        "A spreadsheet changes IDs when it saves a table: use the file as it was downloaded, or "
+        "import the column as text.",
+    )
+
+
+def _find_fault(cell: str, digits: int | None) -> str:
+    text = cell.strip()
+    if _SCIENTIFIC.fullmatch(text):
+        return "a number in scientific notation"
+    if _DECIMAL.fullmatch(text):
+        return "a number with decimals"
+    if digits is None:
+        return ""
+    if not (text.isascii() and text.isdigit()):
+        return "a cell with something else than digits"
+    if len(text) < digits:
+        return f"{len(text)} digits (leading zeros lost, or cut)"
+    return "" if len(text) == digits else f"{len(text)} digits"
+
+
+def _decode_cell(cell: str, missing_letters: bool) -> Any:
+    text = cell.strip()
+    if not text:
+        return pd.NA
+    if missing := _MISSING.fullmatch(text):
+        return f".{missing[1]}" if missing_letters else pd.NA
+    coded = _CODED.match(text)
+    return coded[1] if coded else text
+
+
+def _read_text(path: Path, keep: re.Pattern[str]) -> pd.DataFrame:
+    text = _decode_text(path)
+    rows = _split_rows(path, text)
+    _, header = next(rows, (0, []))
+    names = [name.strip().upper() for name in header]
+    while names and not names[-1]:
+        names.pop()
+    _check_names(names, path.name)
+    wanted = [place for place, name in enumerate(names) if keep.fullmatch(name)]
+    numbers, cells = [], []
+    for number, row in rows:
+        if len(row) != len(names) and not _is_padded(row, len(names)):
+            raise _wrong_length(path.name, text, number, len(row), len(names))
+        if number == 2 and _is_description(row, names):
+            continue
+        numbers.append(number)
+        cells.append([row[place] for place in wanted])
+    return pd.DataFrame(cells, columns=[names[p] for p in wanted], index=numbers, dtype=object)
+
+
+def _decode_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(
+            f"{path} cannot be read ({error.strerror or error})", "Check who may read the file."
+        ) from error
+    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        text = data.decode("utf-16", errors="replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = "\n".join(_decode_line(line) for line in data.split(b"\n"))
+    if "\0" in text:
+        raise _unreadable(f"{path.name} is no text: it holds zero bytes", _DAMAGED_HINT)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decode_line(line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _split_rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    lines = text.split("\n")
+    header = next((line for line in lines if line.strip()), "")
+    separator = max(SEPARATORS, key=header.count)
+    quoted = all(re.fullmatch(r'\s*".*"\s*', name) for name in header.split(separator))
+    if separator in ",;" or quoted:
+        reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, strict=True)
+        try:
+            for number, row in enumerate(reader, start=1):
+                if any(cell.strip() for cell in row):
+                    yield number, row
+        except csv.Error as error:
+            raise _unreadable(
+                f"{path.name}, about row {reader.line_num}: its quotes do not pair ({error})",
+                _DAMAGED_HINT,
+            ) from error
+        return
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield number, line.split(separator)
+
+
+def _is_padded(row: list[str], n_columns: int) -> bool:
+    """Tell a row with blank cells added at its end (a spreadsheet does so) from a damaged one."""
+    return len(row) > n_columns and not any(cell.strip() for cell in row[n_columns:])
+
+
+def _is_description(row: list[str], names: list[str]) -> bool:
+    """Tell the second header row of an NDA export, where the key is described in a sentence."""
+    return "SUBJECTKEY" in names and " " in row[names.index("SUBJECTKEY")].strip()
+
+
+def _check_names(names: list[str], file: str) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise _unreadable(
+            f"{file} has two columns of the name {repeated[0]!r}",
+            "Use the table as the study published it.",
+        )
+    if len(names) < 2:
+        raise _unreadable(
+            f"{file} is no table of a study: a header with several columns, divided by | or tabs, "
+            "was expected",
+            _DAMAGED_HINT,
+        )
+
+
+def _wrong_length(file: str, text: str, number: int, got: int, expected: int) -> TableError:
+    is_last = number >= text.rstrip("\n").count("\n") + 1
+    if is_last and got < expected:
+        reason = f"{file} ends in the middle of row {number}: {got} of {expected} cells"
+    else:
+        reason = f"{file}, row {number} has {got} cells, the header has {expected} columns"
+    return _unreadable(reason, _DAMAGED_HINT)
+
+
+def _unreadable(reason: str, hint: str) -> TableError:
+    return TableError("table.unreadable", f"{reason}.", hint)

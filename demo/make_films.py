@@ -8,61 +8,71 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from kneegrade.phantoms.films import (
-    PhantomKnee,
-    draw_phantom,
-    write_dicom_film,
-    write_raster_film,
-)
-from kneegrade.types import Grades, Side, Task
+from kneegrade.phantoms.dicom_film import write_dicom_film
+from kneegrade.phantoms.films import PhantomFilm, draw_film
+from kneegrade.phantoms.scanners import SCANNERS
+from kneegrade.phantoms.severity import NARROWING, OSTEOPHYTES, Severity
+from kneegrade.phantoms.shape import Sex, draw_body
+from kneegrade.types import Side, Task
 
-TASKS = (Task.FO_L, Task.FO_M, Task.TO_L, Task.TO_M, Task.JSN_L, Task.JSN_M)
+TASKS = (*OSTEOPHYTES, *NARROWING)
 SYNTAXES = {"jpegls": JPEGLSLossless, "jpeg2000": JPEG2000Lossless, "rle": RLELossless}
+BARE_HEADER = dict.fromkeys(("ImageLaterality", "ViewPosition", "PatientOrientation"))
 
 
 @dataclass(frozen=True)
 class DemoFilm:
-    """One film of the demonstration; ``features`` are the grades in the order of `TASKS`."""
+    """One film of the demonstration.
+
+    ``features`` are the grades in the order of `TASKS`; None: the knee is replaced.
+    """
 
     file: str
     side: Side
-    features: tuple[int, int, int, int, int, int]
+    features: tuple[int, int, int, int, int, int] | None
     seed: int
     note: str
-    spacing_mm: float = 0.2
+    sex: Sex = "female"
+    scanner: str = "oai-cr-a"
+    spacing_mm: float = 0.22
     size_mm: tuple[float, float] = (180, 140)
     syntax: str = "jpegls"
     header_complete: bool = True
     inverted: bool = False
 
-    def draw(self) -> PhantomKnee:
+    def draw(self) -> PhantomFilm:
         """The film and its truth; the same every time."""
-        return draw_phantom(
-            side=self.side,
-            grades=Grades(dict(zip(TASKS, self.features, strict=True))),
+        rng = np.random.default_rng(self.seed)
+        body = draw_body(sex=self.sex, bmi=27, rng=rng)
+        severity = None
+        if self.features is not None:
+            severity = Severity.from_grades(dict(zip(TASKS, self.features, strict=True)), rng)
+        return draw_film(
+            body=body,
+            knees={self.side: severity},
+            scanner=SCANNERS[self.scanner],
             spacing_mm=self.spacing_mm,
             size_mm=self.size_mm,
-            rng=np.random.default_rng(self.seed),
-            marker=self.size_mm[0] > 120,
+            rng=rng,
         )
 
-    def write(self, path: Path, knee: PhantomKnee) -> None:
-        """In the format that the file's name says."""
+    def write(self, path: Path, film: PhantomFilm) -> None:
+        """In the format that the file's name says; a picture has 8 bits and no header."""
         if path.suffix == ".dcm":
             write_dicom_film(
                 path,
-                knee.pixels,
-                side=knee.side,
-                spacing_mm=knee.spacing_mm,
-                header_complete=self.header_complete,
+                film,
+                header={} if self.header_complete else BARE_HEADER,
                 inverted=self.inverted,
                 transfer_syntax=SYNTAXES[self.syntax],
             )
         else:
-            write_raster_film(path, knee.pixels)
+            eight_bits = (film.pixels >> (film.bits_stored - 8)).astype(np.uint8)
+            path.write_bytes(cv2.imencode(path.suffix, eight_bits)[1].tobytes())
 
 
 R, L = Side.RIGHT, Side.LEFT
@@ -70,24 +80,27 @@ FILMS = (
     DemoFilm("01-normal-right.dcm", R, (0, 0, 0, 0, 0, 0), 101, "complete header, JPEG-LS"),
     DemoFilm(
         "02-normal-left.dcm",
-        *(L, (0, 0, 0, 0, 0, 0), 102, "no side, view or orientation in the header, JPEG 2000"),
+        *(L, (0, 0, 0, 0, 0, 0), 126, "no side, view or orientation in the header, JPEG 2000"),
+        sex="male",
         syntax="jpeg2000",
         header_complete=False,
     ),
     DemoFilm(
         "03-mild-right.png",
         *(R, (1, 2, 1, 2, 0, 1), 103, "picture without a header"),
-        spacing_mm=0.22,
-        size_mm=(160, 132),
+        scanner="most-cr",
     ),
     DemoFilm("04-moderate-medial-left.dcm", L, (1, 2, 1, 2, 0, 2), 104, "complete header, JPEG-LS"),
     DemoFilm(
         "05-severe-lateral-right.tif",
         *(R, (3, 2, 3, 1, 3, 0), 105, "picture without a header, valgus"),
-        spacing_mm=0.22,
-        size_mm=(160, 132),
+        scanner="oai-cr-b",
     ),
-    DemoFilm("06-severe-medial-left.jpg", L, (1, 3, 2, 3, 0, 3), 106, "JPEG with loss, varus"),
+    DemoFilm(
+        "06-severe-medial-left.jpg",
+        *(L, (1, 3, 2, 3, 0, 3), 106, "JPEG with loss, varus"),
+        sex="male",
+    ),
     DemoFilm(
         "07-cropped-right.png",
         *(R, (0, 1, 1, 2, 0, 1), 115, "cropped to 100 mm about the joint, no side marker"),
@@ -101,6 +114,12 @@ FILMS = (
         syntax="rle",
         inverted=True,
     ),
+    DemoFilm(
+        "09-implant-left.dcm",
+        *(L, None, 109, "knee prosthesis: there is nothing to grade"),
+        scanner="oai-dx",
+        spacing_mm=0.25,
+    ),
 )
 
 
@@ -110,12 +129,14 @@ def main(folder: Path) -> None:
     films.mkdir(parents=True, exist_ok=True)
     with (folder / "truth.csv").open("w", newline="") as handle:
         table = csv.writer(handle, lineterminator="\n")
-        table.writerow(["file", "side", "kl", *(task.value for task in TASKS), "note"])
+        columns = (Task.KL, *TASKS)
+        table.writerow(["file", "side", *(task.value for task in columns), "note"])
         for film in FILMS:
-            knee = film.draw()
-            film.write(films / film.file, knee)
-            grades = [knee.grades[task] for task in (Task.KL, *TASKS)]
-            table.writerow([film.file, knee.side.value, *grades, film.note])
+            drawn = film.draw()
+            film.write(films / film.file, drawn)
+            severity = drawn.knees[film.side].severity
+            grades = [severity.grades[task] if severity else "" for task in columns]
+            table.writerow([film.file, film.side.value, *grades, film.note])
 
 
 if __name__ == "__main__":

@@ -352,7 +352,7 @@ def _dense_lines(
     rng = np.random.default_rng([shape.contour_seed, 2])
     for bone, move, nodes, bone_mm, width in inner:
         bumpy = np.array(nodes) + rng.normal(0, 0.7, (len(nodes), 2))
-        seen = rng.uniform(0.25, 1.1)
+        seen = rng.uniform(0.1, 0.8)
         parts.append((bone, smooth_curve(move(bumpy), closed=False), seen * bone_mm, width))
     return tuple(DenseLine(bone, line, mm, width) for bone, line, mm, width in parts)
 

@@ -1,0 +1,214 @@
+"""Measure how far phantoms are from real knees.
+
+Usage: python benchmarks/phantom_realism.py sheet FILE.png
+       python benchmarks/phantom_realism.py make N DIR
+       python benchmarks/phantom_realism.py tell-apart PHANTOMS.csv REAL.parquet
+
+`sheet` draws one phantom per KL grade and scanner. `make` draws N phantom knees of an OAI-like
+study, cropped as the open set's knees are, and writes them with a knee table, for `kneegrade
+prepare` and `train` (benchmarks/phantom-realism.toml). `tell-apart` trains small classifiers to
+tell phantoms from real knees of the train split and prints their AUC on those of the val split.
+"""
+
+import argparse
+import csv
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from kneegrade.phantoms.population import Study, draw_subject, read_grades
+
+from kneegrade.cohorts.table import read_knee_table, resolve_image
+from kneegrade.images.geometry import resample
+from kneegrade.images.read import read_radiograph
+from kneegrade.knees.contrast import enhance_to, scale_to_unit
+from kneegrade.phantoms.films import PhantomFilm, draw_film
+from kneegrade.phantoms.scanners import SCANNERS
+from kneegrade.phantoms.severity import FEATURES, Severity
+from kneegrade.phantoms.shape import draw_body
+from kneegrade.types import Side, Task
+
+SIZE_PX = 224
+SEED = 2019
+N_WORKERS = 2
+TELL_APART_PX = 64
+
+
+def crop(film: PhantomFilm, side: Side, rng: np.random.Generator) -> np.ndarray:
+    """A phantom's knee as the open set shows its knees: level, 1.18 to 1.43 plateau widths."""
+    points = film.knees[side].landmarks_px
+    lateral, medial = points[0], points[8]
+    width = float(np.linalg.norm(medial - lateral))
+    size = width / rng.uniform(0.70, 0.85)
+    along = (medial - lateral) / width
+    down = np.array([abs(along[1]), -along[0] * np.sign(along[1])])
+    centre = (lateral + medial) / 2 + width * (
+        rng.normal(-0.11, 0.03) * down + rng.normal(0, 0.02) * along
+    )
+    step = size / SIZE_PX
+    first = centre - (down + along) * step * (SIZE_PX - 1) / 2
+    affine = np.stack([down * step, along * step, first], axis=1)
+    pixels, _ = resample(film.pixels.astype(np.float32), affine, (SIZE_PX, SIZE_PX), fill=0.0)
+    return np.rint(scale_to_unit(pixels) * 255).astype(np.uint8)
+
+
+def enhanced(pixels: np.ndarray) -> np.ndarray:
+    """Brought to the contrast of the open set, as the embedded bundle does."""
+    return enhance_to(pixels, tiles=8, clip_limit=5.0, local_contrast=29.0)
+
+
+def draw_one(number: int) -> tuple[np.ndarray, Side, dict[str, int]] | None:
+    """One knee of subject ``number`` at one visit; None where it is replaced."""
+    rng = np.random.default_rng([SEED, number])
+    subject = draw_subject(Study.OAI, number, SEED)
+    visit = subject.visits[int(rng.integers(len(subject.visits)))]
+    side = tuple(Side)[int(rng.integers(2))]
+    severity = visit.severity[side]
+    if severity is None:
+        return None
+    scanner = SCANNERS[tuple(SCANNERS)[int(rng.integers(len(SCANNERS)))]]
+    film = draw_film(
+        body=draw_body(sex=subject.sex, bmi=subject.bmi, rng=rng),
+        knees={side: severity},
+        scanner=scanner,
+        spacing_mm=0.2,
+        size_mm=(200, 170),
+        rng=rng,
+    )
+    grades = {task.value: grade for task, grade in read_grades(severity, rng=rng).items()}
+    return crop(film, side, rng), side, grades
+
+
+def make(count: int, folder: Path) -> None:
+    """Write ``count`` crops, lateral first, and their knee table."""
+    folder.mkdir(parents=True)
+    rows = []
+    with get_context("spawn").Pool(N_WORKERS) as pool:
+        for number, drawn in enumerate(pool.imap(draw_one, range(count), chunksize=8)):
+            if drawn is None:
+                continue
+            pixels, side, grades = drawn
+            shown = pixels if side is Side.RIGHT else pixels[:, ::-1]
+            cv2.imwrite(str(folder / f"{number:06}.png"), shown)
+            key = {"cohort": "phantom", "subject_id": f"P{number:06}", "visit_months": 0}
+            rows.append(
+                {**key, "side": side.value, "reading": "phantom", "image_path": f"{number:06}.png"}
+                | {"split": "train", "contrast": "plain", **grades}
+            )
+    with (folder / "knees.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    print(f"{len(rows)} knees in {folder}; KL {np.bincount([row['kl'] for row in rows]).tolist()}")
+
+
+def sheet(file: Path) -> None:
+    """KL 0 to 4 from left to right, one scanner per pair of rows: enhanced, then plain."""
+    grades = (
+        {},
+        {Task.TO_M: 1},
+        {Task.TO_M: 2, Task.FO_M: 1, Task.TO_L: 1, Task.JSN_M: 1},
+        {Task.TO_M: 2, Task.FO_M: 2, Task.TO_L: 1, Task.FO_L: 1, Task.JSN_M: 2},
+        {Task.TO_M: 3, Task.FO_M: 3, Task.TO_L: 2, Task.FO_L: 1, Task.JSN_M: 3},
+        {Task.TO_L: 3, Task.FO_L: 3, Task.TO_M: 1, Task.FO_M: 2, Task.JSN_L: 3},
+    )
+    rows = []
+    for i, name in enumerate(("oai-cr-a", "oai-film", "most-dx")):
+        drawn = []
+        for j, asked in enumerate(grades):
+            rng = np.random.default_rng([SEED, i, j])
+            severity = Severity.from_grades({**dict.fromkeys(FEATURES[:6], 0), **asked}, rng)
+            body = draw_body(sex=("female", "male")[j % 2], bmi=24 + 3 * i, rng=rng)
+            film = draw_film(
+                body=body,
+                knees={Side.RIGHT: severity},
+                scanner=SCANNERS[name],
+                size_mm=(200, 170),
+                rng=rng,
+            )
+            drawn.append(crop(film, Side.RIGHT, rng))
+        rows += [np.hstack([enhanced(pixels) for pixels in drawn]), np.hstack(drawn)]
+    cv2.imwrite(str(file), np.vstack(rows))
+
+
+def small_pictures(table_path: Path, split: str, *, plain: bool) -> Iterator[np.ndarray]:
+    """Pictures of one split, lateral first, enhanced, 64 x 64, mean 0 and SD 1."""
+    table = read_knee_table(table_path)
+    for row in table[table["split"] == split].itertuples():
+        pixels = read_radiograph(resolve_image(table_path, row.image_path)).pixels.astype(np.uint8)
+        pixels = pixels if row.side == "right" else pixels[:, ::-1]
+        pixels = np.ascontiguousarray(enhanced(pixels) if plain else pixels)
+        small = cv2.resize(pixels, (TELL_APART_PX,) * 2, interpolation=cv2.INTER_AREA)
+        small = small.astype(np.float32)
+        yield (small - small.mean()) / max(float(small.std()), 1e-6)
+
+
+def tell_apart(phantoms: Path, real: Path) -> None:
+    """AUC of a linear classifier on 16 x 16 px and of a small convolutional network on 64 x 64."""
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    from kneegrade.evaluation.metrics import compute_auc
+
+    torch.manual_seed(SEED)
+    made = np.stack(list(small_pictures(phantoms, "train", plain=True)))
+    known = np.stack(list(small_pictures(real, "train", plain=False)))[:: 5778 // len(made) or 1]
+    held_real = np.stack(list(small_pictures(real, "val", plain=False)))
+    held_made, made = made[: len(held_real) // 2], made[len(held_real) // 2 :]
+    train, held = np.concatenate([made, known]), np.concatenate([held_made, held_real])
+    is_real = np.r_[np.zeros(len(made)), np.ones(len(known))].astype(int)
+    truth = np.r_[np.zeros(len(held_made)), np.ones(len(held_real))].astype(int)
+    print(f"{len(made)} phantoms and {len(known)} real to train, {len(held_made)} and "
+          f"{len(held_real)} held out")  # fmt: skip
+
+    def coarse(pictures: np.ndarray) -> np.ndarray:
+        return pictures.reshape(-1, 16, 4, 16, 4).mean(axis=(2, 4)).reshape(len(pictures), -1)
+
+    linear = LogisticRegression(C=0.01, max_iter=2000).fit(coarse(train), is_real)
+    print(
+        f"linear, 16 x 16 px: AUC {compute_auc(truth, linear.decision_function(coarse(held))):.3f}"
+    )
+    layers: list[torch.nn.Module] = []
+    for before, after in ((1, 12), (12, 24), (24, 48)):
+        layers += [torch.nn.Conv2d(before, after, 3, 2, 1), torch.nn.ReLU()]
+    head = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(48, 1)]
+    network = torch.nn.Sequential(*layers, *head)
+    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
+    pictures = torch.from_numpy(train[:, None])
+    labels = torch.from_numpy(is_real.astype(np.float32))
+    for _ in range(6):
+        for batch in torch.randperm(len(pictures)).split(64):
+            optimiser.zero_grad()
+            seen = network(pictures[batch])[:, 0]
+            torch.nn.functional.binary_cross_entropy_with_logits(seen, labels[batch]).backward()
+            optimiser.step()
+    with torch.no_grad():
+        scores = network(torch.from_numpy(held[:, None]))[:, 0].numpy()
+    print(f"convolutional, 64 x 64 px: AUC {compute_auc(truth, scores):.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("sheet").add_argument("file", type=Path)
+    making = verbs.add_parser("make")
+    making.add_argument("count", type=int)
+    making.add_argument("folder", type=Path)
+    telling = verbs.add_parser("tell-apart")
+    telling.add_argument("phantoms", type=Path)
+    telling.add_argument("real", type=Path)
+    args = parser.parse_args()
+    if args.verb == "sheet":
+        sheet(args.file)
+    elif args.verb == "make":
+        make(args.count, args.folder)
+    else:
+        tell_apart(args.phantoms, args.real)
+
+
+if __name__ == "__main__":
+    main()

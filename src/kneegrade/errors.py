@@ -26,6 +26,8 @@ CODES: Final = MappingProxyType(
         "knee.not-found": "No knee was found on the film.",
         "knee.two-knees": "Two knees were found where one is expected.",
         "knee.side-unknown": "The side could not be told.",
+        "landmarks.invalid": "The file holds no landmarks as they are published.",
+        "landmarks.off-film": "Landmarks lie off the film that they belong to.",
         "input.nothing": "Nothing to do: no picture was found.",
         "input.conflict": "Options that exclude each other were given together.",
         "output.not-writable": "The output folder cannot be written to.",

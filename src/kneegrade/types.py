@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,6 +184,10 @@ class Flag(StrEnum):
         "character-set-repaired",
         "The header names a character set that does not exist.",
     )
+    LANDMARK_UNIT_INFERRED = (
+        "landmark-unit-inferred",
+        "The landmark file does not tell its unit: judged by how wide the knee is.",
+    )
     HEADER_REPAIRED = (
         "header-repaired",
         "The header breaks the DICOM standard where it could be read all the same.",
@@ -299,6 +303,71 @@ class Radiograph:
                 f"Got {self.spacing_mm!r} and {self.spacing_source.value!r}."
             )
         _check_flags(self.flags)
+
+
+class LandmarkScheme(StrEnum):
+    """Which points a set of landmarks holds, lateral to medial, tibia before femur or after."""
+
+    KNEEL_16 = "kneel-16"
+    """Nine points of the tibial plateau, then seven of the condyles' joint line."""
+    BONEFINDER_74 = "bonefinder-74"
+    """BoneFinder's: 0-36 femur, 37-73 tibia."""
+
+    @property
+    def n_points(self) -> int:
+        """Number of points."""
+        return 16 if self is LandmarkScheme.KNEEL_16 else 74
+
+
+BONEFINDER_OF_KNEEL: Final = (
+    *(47, 49, 51, 53, 55, 57, 59, 61, 63),
+    *(12, 14, 16, 18, 20, 22, 24),
+)
+"""Places of the sixteen points among BoneFinder's 74 (KNEEL, arXiv:1907.12237)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """Points of one knee on a radiograph.
+
+    Parameters
+    ----------
+    side : Side
+    scheme : LandmarkScheme
+    points_px : (n, 2) array, float64
+        ``(row, col)`` on the radiograph, finite; may lie off it. Read-only.
+    confidence : (n,) array, float64 in [0, 1]
+        1 where a person placed the point. Read-only.
+    flags : frozenset of Flag
+    """
+
+    side: Side
+    scheme: LandmarkScheme
+    points_px: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    flags: frozenset[Flag] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points_px", _frozen_array(self.points_px, np.float64))
+        object.__setattr__(self, "confidence", _frozen_array(self.confidence, np.float64))
+        count = self.scheme.n_points
+        if self.points_px.shape != (count, 2) or not np.isfinite(self.points_px).all():
+            raise ValueError(
+                f"points_px must be ({count}, 2) and finite. Got shape {self.points_px.shape}."
+            )
+        if (
+            self.confidence.shape != (count,)
+            or not ((self.confidence >= 0) & (self.confidence <= 1)).all()
+        ):
+            raise ValueError(f"confidence must be {count} numbers in [0, 1].")
+        _check_flags(self.flags)
+
+    @property
+    def kneel_points_px(self) -> NDArray[np.float64]:
+        """The sixteen points of KNEEL, (16, 2): t0-t8, then f0-f6, lateral to medial."""
+        if self.scheme is LandmarkScheme.KNEEL_16:
+            return self.points_px
+        return self.points_px[list(BONEFINDER_OF_KNEEL)]
 
 
 @dataclass(frozen=True, eq=False)

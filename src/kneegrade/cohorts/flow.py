@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kneegrade.errors import TableError
+
 
 @dataclass(frozen=True)
 class FlowStep:
@@ -44,8 +46,8 @@ class StudyKnees:
         One sentence for each leniency.
     unmatched_films : tuple of str
         Paths of films that no row asks for.
-    unmatched_rows : int
-        Rows that were dropped for want of a film.
+    unmatched_rows : tuple of str
+        Rows that were dropped for want of a film: the file of the table and the row.
     """
 
     knees: pd.DataFrame
@@ -53,7 +55,7 @@ class StudyKnees:
     counted: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unmatched_films: tuple[str, ...] = ()
-    unmatched_rows: int = 0
+    unmatched_rows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "counted", MappingProxyType(dict(self.counted)))
@@ -82,3 +84,53 @@ def exclude(table: pd.DataFrame, drop: Any, reason: str) -> tuple[pd.DataFrame, 
     mask = pd.array(np.asarray(drop), dtype="boolean").fillna(False).to_numpy(dtype=bool)
     kept = table[~mask]
     return kept, FlowStep(reason, len(table) - len(kept), len(kept))
+
+
+class KneeFlow:
+    """The rows of a study that are left, and the steps that led there.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Everything that was read, one row per reading of a knee.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        What is left, under its old index.
+    steps : list of FlowStep
+        Those that dropped a row.
+    """
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+        self.steps: list[FlowStep] = []
+
+    def drop(self, reason: str, mask: Any) -> None:
+        """Drop the rows where ``mask`` (by index label, or one value per row left) is true."""
+        chosen = mask.loc[self.rows.index] if isinstance(mask, pd.Series) else mask
+        self.rows, step = exclude(self.rows, chosen, reason)
+        if step.dropped:
+            self.steps.append(step)
+
+    def check_left(self, file: str) -> None:
+        """Check that a row is left.
+
+        Parameters
+        ----------
+        file : str
+            Name of the table of readings, for the message.
+
+        Raises
+        ------
+        TableError
+            table.empty, with what became of the rows.
+        """
+        if not self.rows.empty:
+            return
+        reasons = "; ".join(f"{step.reason}: {step.dropped}" for step in self.steps)
+        raise TableError(
+            "table.empty",
+            f"{file}: knees with grades and a picture were expected. Got none ({reasons}).",
+            "Check that the pictures lie in the same folder, and that they are of this study.",
+        )

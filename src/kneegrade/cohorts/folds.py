@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from kneegrade.errors import RecipeError
@@ -16,7 +17,9 @@ def assign_folds(table: pd.DataFrame, *, n_folds: int, seed: int) -> pd.Series:
     Parameters
     ----------
     table : DataFrame, n rows
-        A knee table. Rows without a KL grade count as a grade of their own.
+        A knee table. Where no row has a KL grade, the first task that has grades takes its place;
+        where there is none, the folds are like in size only. Rows without a grade count as a grade
+        of their own.
     n_folds : int
         At least 2.
     seed : int
@@ -39,7 +42,7 @@ def assign_folds(table: pd.DataFrame, *, n_folds: int, seed: int) -> pd.Series:
     are, each into the fold whose grades it evens out best.
     """
     subjects = table.groupby(["cohort", "subject_id"], sort=True).ngroup().to_numpy()
-    grades = table[Task.KL.value].fillna(-1).to_numpy(dtype=np.int64)
+    grades = _choose_grades(table)
     most = min(len(np.unique(subjects)), np.unique(grades, return_counts=True)[1].max(initial=0))
     if not 2 <= n_folds <= most:
         raise RecipeError(
@@ -62,3 +65,12 @@ def assign_folds(table: pd.DataFrame, *, n_folds: int, seed: int) -> pd.Series:
             "Ask for fewer folds, or give more knees.",
         )
     return pd.Series(folds, index=table.index, name="fold")
+
+
+def _choose_grades(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Give the grade of each row that the folds shall share alike: KL, else the next there is."""
+    for task in Task:
+        if task.value in table and table[task.value].notna().any():
+            grades: NDArray[np.int64] = table[task.value].fillna(-1).to_numpy(dtype=np.int64)
+            return grades
+    return np.full(len(table), -1, dtype=np.int64)

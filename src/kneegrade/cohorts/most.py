@@ -7,11 +7,11 @@ film of the view PA10. `most_tables` reads the readings, `most_films` finds the 
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import pandas as pd
 
-from kneegrade.cohorts.flow import FlowStep, StudyKnees, exclude
+from kneegrade.cohorts.flow import KneeFlow, StudyKnees
 from kneegrade.cohorts.image_index import scan_most_films
 from kneegrade.cohorts.most_tables import (
     NOT_READ,
@@ -22,9 +22,8 @@ from kneegrade.cohorts.most_tables import (
     read_readings,
     read_replaced,
 )
-from kneegrade.cohorts.reference_crops import join_crops
+from kneegrade.cohorts.reference_crops import take_crops
 from kneegrade.cohorts.schema import check_knee_table
-from kneegrade.errors import TableError
 from kneegrade.types import Side
 
 COHORT: Final = "most"
@@ -80,7 +79,7 @@ def read_most(
         replaced=_tell_replaced(readings.table, replaced), cohort=COHORT, reading=READING
     )
     counted = _count_codes(rows, code_1_9)
-    flow = _Flow(rows)
+    flow = KneeFlow(rows)
     for reason, mask in _list_exclusions(rows, mode):
         flow.drop(reason, mask)
     notes = [*readings.notes, *replaced_notes]
@@ -89,13 +88,8 @@ def read_most(
     if crops is None:
         unmatched = _join_films(folder, view, flow, rows, counted, notes)
     else:
-        joined = join_crops(graded, crops)
-        flow.drop("no crop found", ~graded.index.isin(joined.index))
-        flow.rows = joined
-        ours = crops.loc[crops["cohort"] == COHORT, "image_path"]
-        unmatched = tuple(sorted(set(ours) - set(joined["image_path"])))
-    if flow.rows.empty:
-        raise _nothing_left(readings.file, flow.steps)
+        unmatched = take_crops(flow, crops, cohort=COHORT)
+    flow.check_left(readings.file)
     enrolment, enrolment_notes = read_enrolment(folder)
     return StudyKnees(
         knees=_make_table(flow.rows, enrolment),
@@ -103,23 +97,8 @@ def read_most(
         counted=dict(counted),
         notes=(*notes, *enrolment_notes),
         unmatched_films=unmatched,
-        unmatched_rows=len(graded) - len(flow.rows),
+        unmatched_rows=_name_rows(graded.drop(flow.rows.index), readings.file),
     )
-
-
-class _Flow:
-    """The rows that are left, and the steps that led there."""
-
-    def __init__(self, rows: pd.DataFrame) -> None:
-        self.rows = rows
-        self.steps: list[FlowStep] = []
-
-    def drop(self, reason: str, mask: Any) -> None:
-        """Drop the rows where ``mask`` (by index label, or one value per row left) is true."""
-        chosen = mask.loc[self.rows.index] if isinstance(mask, pd.Series) else mask
-        self.rows, step = exclude(self.rows, chosen, reason)
-        if step.dropped:
-            self.steps.append(step)
 
 
 def _tell_replaced(rows: pd.DataFrame, replaced: Mapping[tuple[str, Side], int]) -> pd.Series:
@@ -173,7 +152,7 @@ def _list_exclusions(
 def _join_films(
     folder: Path,
     view: str,
-    flow: _Flow,
+    flow: KneeFlow,
     rows: pd.DataFrame,
     counted: Counter[str],
     notes: list[str],
@@ -208,17 +187,16 @@ def _join_films(
     return tuple(sorted([*scanned.unmatched, *chosen["path"][without]]))
 
 
+def _name_rows(rows: pd.DataFrame, file: str) -> tuple[str, ...]:
+    """Where the rows stand in the table, without the participant's ID."""
+    return tuple(
+        f"{file}, row {row}: {side} knee at {months} months"
+        for row, side, months in zip(rows["row"], rows["side"], rows["visit_months"], strict=True)
+    )
+
+
 def _make_table(rows: pd.DataFrame, enrolment: pd.DataFrame) -> pd.DataFrame:
     table = rows.merge(enrolment, on=["subject_id", "visit"], how="left")
     kept = [raw for raw in _RAWS if table[raw].notna().any()]
     unused = {"visit", "replaced", "row", *_RAWS} - set(kept)
     return check_knee_table(table.drop(columns=sorted(unused)))
-
-
-def _nothing_left(file: str, steps: list[FlowStep]) -> TableError:
-    reasons = "; ".join(f"{step.reason}: {step.dropped}" for step in steps)
-    return TableError(
-        "table.empty",
-        f"{file}: knees with grades and a picture were expected. Got none ({reasons}).",
-        "Check that the films lie in the same folder, and the view.",
-    )

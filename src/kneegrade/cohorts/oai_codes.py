@@ -37,7 +37,12 @@ _PREFIX: Final = r"(?:V\d\d|P0[12])?"
 
 
 def read_oai_table(
-    path: Path, needed: Sequence[str], wanted: Sequence[str] = (), *, prefix: str = _PREFIX
+    path: Path,
+    needed: Sequence[str],
+    wanted: Sequence[str] = (),
+    *,
+    prefix: str = _PREFIX,
+    missing_letters: bool = False,
 ) -> pd.DataFrame:
     """Read columns of a table of the OAI, in any dialect, by their bare names.
 
@@ -48,6 +53,8 @@ def read_oai_table(
         Upper-case names without the visit prefix: those that must be there, and those that may.
     prefix : str
         Regular expression for what may stand in front of a name.
+    missing_letters : bool
+        As in `read_release_table`.
 
     Returns
     -------
@@ -63,7 +70,8 @@ def read_oai_table(
     """
     bare_names = list(dict.fromkeys([*needed, *wanted]))
     pattern = re.compile(f"{prefix}({'|'.join(map(re.escape, bare_names))})")
-    table = read_release_table(path, columns=f"ID|SRC_SUBJECT_ID|{pattern.pattern}")
+    columns = f"ID|SRC_SUBJECT_ID|{pattern.pattern}"
+    table = read_release_table(path, columns=columns, missing_letters=missing_letters)
     names = {name: match[1] for name in table.columns if (match := pattern.fullmatch(str(name)))}
     if len(set(names.values())) < len(names):
         raise TableError(

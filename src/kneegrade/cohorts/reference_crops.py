@@ -11,6 +11,7 @@ from typing import Final
 
 import pandas as pd
 
+from kneegrade.cohorts.flow import KneeFlow
 from kneegrade.cohorts.schema import check_knee_table
 from kneegrade.errors import TableError
 from kneegrade.types import Contrast, Side, SpacingSource
@@ -120,3 +121,25 @@ def join_crops(knees: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
         left[name] = left[name].astype(pictures[name].dtype)
     joined = left.merge(pictures, on=key, how="inner", validate="many_to_one")
     return joined.set_index("_at").rename_axis(knees.index.name)
+
+
+def take_crops(flow: KneeFlow, crops: pd.DataFrame, *, cohort: str) -> tuple[str, ...]:
+    """Give the readings that are left their crops and drop those without one.
+
+    Parameters
+    ----------
+    flow : KneeFlow
+    crops : DataFrame
+        As in `join_crops`.
+    cohort : str
+
+    Returns
+    -------
+    tuple of str
+        Paths of the cohort's crops that no reading asks for.
+    """
+    joined = join_crops(flow.rows, crops)
+    flow.drop("no crop found", ~flow.rows.index.isin(joined.index))
+    flow.rows = joined
+    ours = crops.loc[crops["cohort"] == cohort, "image_path"]
+    return tuple(sorted(set(ours) - set(joined["image_path"])))

@@ -61,7 +61,7 @@ class Positioning:
 
 @dataclass(frozen=True, eq=False)
 class DenseLine:
-    """A line along which bone is denser: a subchondral plate, a growth scar, a notch's wall.
+    """A line along which bone is denser (a subchondral plate, a growth scar) or looser.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class DenseLine:
         The outline inside which it lies.
     points_mm : (n, 2) array
     bone_mm : float
-        Extra thickness of cortical bone on the line, in mm along the beam.
+        Extra thickness of cortical bone on the line, in mm along the beam; negative: less.
     width_mm : float
         Distance over which it falls to 1/e.
     """
@@ -341,6 +341,9 @@ def _dense_lines(
         ("femur", condyles[: 3 * PER_NODE], 4.5 * hard[Task.SCL_FL], 0.7 * hard[Task.SCL_FL]),
         ("femur", condyles[3 * PER_NODE - 6 :], 5.0 * hard[Task.SCL_FM], 0.8 * hard[Task.SCL_FM]),
     ]
+    for part in (plateau[: 2 * PER_NODE], plateau[6 * PER_NODE :]):
+        parts.append(("tibia", part + np.array([11.0, 0.0]), -3.0, 4.0))  # looser below the plate
+    parts.append(("tibia", joint.tibia[first_t + 3 * PER_NODE : first_t + 5 * PER_NODE], 4.0, 5.0))
     inner = (
         ("tibia", joint.on_tibia, template.TIBIAL_SCAR, 5.0, 0.7),
         ("tibia", joint.on_tibia, template.SPINE_LINE, 6.0, 0.6),

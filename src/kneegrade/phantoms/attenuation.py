@@ -102,10 +102,10 @@ _PROFILES: Final = MappingProxyType(
             rows=(15, 35, 55, 80, 110),
             depth_mm=(24, 25, 17, 15, 15),
             rounding_mm=(8, 8, 6, 6, 6),
-            cortex_mm=(0.8, 0.9, 1.4, 2.4, 3.0),
+            cortex_mm=(0.4, 0.5, 1.0, 2.0, 2.8),
             marrow=(1.2, 1.1, 0.7, 0.4, 0.3),
         ),
-        "patella": _Profile((0,), (20,), (18,), (0.35,), (1.1,)),
+        "patella": _Profile((0,), (14,), (18,), (0.3,), (1.0,)),
         "fabella": _Profile((0,), (7,), (4,), (0.6,), (1.5,)),
     }
 )
@@ -235,9 +235,9 @@ def _one_leg(anatomy: KneeAnatomy, grid: FilmGrid, uneven: FloatMap) -> FloatMap
     inside = _distance_inside([anatomy.outlines["skin"]], wide)[aside:-aside, aside:-aside]
     shape = anatomy.shape
     depth = np.float32(_DEPTH_OF_LEG_MM * shape.scale * (0.5 + 0.5 * shape.girth))
-    whole = depth * _rounded(inside, np.float32(50 * shape.scale * shape.girth))
+    whole = depth * _rounded(inside, np.float32(36 * shape.scale * shape.girth))
     muscle = (depth - 2 * np.float32(shape.fat_mm)) * _rounded(
-        np.maximum(inside - shape.fat_mm, 0), np.float32(40 * shape.scale)
+        np.maximum(inside - shape.fat_mm, 0), np.float32(28 * shape.scale)
     )
     return np.asarray(_FAT_PER_MM * whole + _MUSCLE_OVER_FAT_PER_MM * muscle * uneven, np.float32)
 

@@ -53,7 +53,9 @@ def draw_likely_knee(asked: Mapping[Task, int], *, seed: int) -> Severity:
         distance = sum(abs(knee.grades[task] - grade) for task, grade in features.items())
         if distance >= least:
             continue
-        moved = {t: g + places[t] for t, g in features.items() if int(knee[t]) != g}
+        moved: dict[Task, float] = {
+            t: g + places[t] for t, g in features.items() if int(knee[t]) != g
+        }
         candidate = Severity({**knee, **moved})
         if candidate.grades[Task.KL] == grades.get(Task.KL, candidate.grades[Task.KL]):
             best, least = candidate, distance

@@ -160,8 +160,7 @@ def write_tables(folder: Path, subjects: Sequence[PhantomSubject], *, seed: int)
             _read_subject(subject, seed)
             for subject in subjects
             if subject.number % _PERIOD != _Odd.NO_READING
-        ],
-        columns=["MOSTID", *_reading_columns()],
+        ]
     )
     _write_table(folder, "MOSTV01235XRAY", readings)
     for digit in VISIT_DIGITS.values():
@@ -185,7 +184,7 @@ def _read_subject(subject: PhantomSubject, seed: int) -> dict[str, str]:
 
     A visit that did not take place is blank; a replaced knee is 8.
     """
-    row = {"MOSTID": write_subject_id(subject.number)}
+    row = {"MOSTID": write_subject_id(subject.number), **dict.fromkeys(_reading_columns(), "")}
     for visit in subject.visits:
         for side, severity in visit.severity.items():
             rng = np.random.default_rng(
@@ -193,8 +192,7 @@ def _read_subject(subject: PhantomSubject, seed: int) -> dict[str, str]:
             )
             read = None if severity is None else read_grades(severity, rng=rng)
             for name, task in FEATURES.items():
-                cell = "8" if read is None else str(read[task]) if task in read else ""
-                row[_column(visit, side, name)] = cell
+                row[_column(visit, side, name)] = "8" if read is None else str(read[task])
     row.update(_odd_cells(subject))
     return row
 
@@ -270,7 +268,6 @@ def _write_table(folder: Path, name: str, cells: pd.DataFrame) -> None:
     """Write text cells as tab-separated text and, as numbers where they are, for SAS."""
     text = folder / TEXT_FOLDER / f"{name}.txt"
     text.parent.mkdir(parents=True, exist_ok=True)
-    cells = cells.fillna("")
     text.write_bytes(cells.to_csv(sep="\t", index=False, lineterminator="\r\n").encode("ascii"))
     sas = folder / SAS_FOLDER / f"{name.lower()}.xpt"
     sas.parent.mkdir(parents=True, exist_ok=True)

@@ -11,16 +11,12 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from kneegrade.phantoms.dicom_film import write_dicom_film
 from kneegrade.phantoms.film_order import FilmKind, FilmOrder
-from kneegrade.phantoms.films import (
-    FilmKnee,
-    draw_body,
-    draw_film,
-    draw_hand_film,
-    write_dicom_film,
-)
+from kneegrade.phantoms.films import FilmKnee, draw_film, draw_hand_film
 from kneegrade.phantoms.population import Study, draw_subject
 from kneegrade.phantoms.scanners import SCANNERS
+from kneegrade.phantoms.shape import draw_body
 
 PART: Final = ".part"
 """At the end of the name of a file that is being written."""

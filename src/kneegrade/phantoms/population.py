@@ -1,26 +1,50 @@
-"""Simulated subjects of an OAI-like and a MOST-like study."""
+"""Subjects of a study of phantoms: who they are, and how their knees are at each visit.
+
+A Gaussian copula. Twelve latent values per knee, each about standard normal over the study's knees
+and visits, are sums of the knee's general severity, its side (how much more the medial compartment
+wears than the lateral), its wear (how one-sided that is, either way), something that the sites of
+one compartment share, and something of each site's own (`_Ties`; how they were chosen: below).
+
+* Three quarters of each of these is the person's: KL of left and right correlates by .4 to .55
+  (.51 in the open baseline knees of OAI).
+* Osteophytes correlate with each other, most of all within one compartment, and with narrowing: the
+  side ties them to that of their compartment, the wear to that of either.
+* Narrowing lateral and medial: negatively. Where one is graded 3, the other is nearly always 0 or
+  1, and never 3.
+* Sclerosis and attrition follow the narrowing of their compartment (latent correlation .85). Guess.
+* Severity goes with BMI (.3) and age (.2). Guess.
+
+Each study maps latent values to severity such that the grades that are read (`readers`), pooled
+over visits, have the shares of Table 1 of the paper. The ties were chosen for each study such that
+KL by `severity.compute_kl` has its shares too (8,000 knees, random search, rounded): osteophytes go
+together far less in OAI, whose osteophytes were read only where a knee of the person has definite
+osteoarthritis.
+
+Knees get worse at a pace of their own, evenly, and never better. Some are replaced.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from statistics import NormalDist
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.phantoms.readers import read_grades
-from kneegrade.phantoms.severity import NARROWING, OSTEOPHYTES, Severity
+from kneegrade.phantoms.readers import bring_to_scale, fit_cuts, scale_severity
+from kneegrade.phantoms.readers import read_grades as read_grades
+from kneegrade.phantoms.severity import FEATURES, NARROWING, OSTEOPHYTES, SCLEROSIS, Severity
 from kneegrade.types import Side, Task
 
-__all__ = ["PhantomSubject", "PhantomVisit", "Study", "draw_subject", "read_grades"]
-
-FloatArray = NDArray[np.float64]
-SITES: Final = (*OSTEOPHYTES, *NARROWING)
+Sex = Literal["female", "male"]
+Floats = NDArray[np.float64]
 
 
 class Study(StrEnum):
-    """Whose population a subject is drawn from."""
+    """Which study the phantoms are like."""
 
     OAI = "oai"
     MOST = "most"
@@ -28,45 +52,43 @@ class Study(StrEnum):
 
 @dataclass(frozen=True)
 class PhantomVisit:
-    """What is true of both knees at a visit.
+    """A visit that took place, with a film.
 
     Parameters
     ----------
     visit_months : int
+        Months since the first visit.
     severity : mapping of Side to Severity or None
-        Both sides; None: the knee is replaced by then.
+        Both sides; None where the knee is replaced by then.
     """
 
     visit_months: int
     severity: Mapping[Side, Severity | None]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "severity", MappingProxyType(dict(self.severity)))
-
 
 @dataclass(frozen=True)
 class PhantomSubject:
-    """A person with the visits that were attended.
+    """A person with two knees.
 
     Parameters
     ----------
     number : int
-    sex : str
-        ``female`` or ``male``.
+        From 1 in a study; any that `draw_subject` was given.
+    sex : {"female", "male"}
     age : float
-        Years at baseline.
+        Years at the first visit, one decimal.
     race : str
-        ``white``, ``black``, ``asian`` or ``other``.
+        In the words of the OAI release.
     bmi : float
-        kg/m2 at baseline.
+        kg/m2 at the first visit, one decimal.
     site : str
-        ``A`` to ``E`` (OAI), ``1`` or ``2`` (MOST).
+        ``A`` to ``E`` in OAI, ``1`` or ``2`` in MOST (Guess: how MOST writes its two).
     visits : tuple of PhantomVisit
-        In order of time; the first is the baseline.
+        By time; the first is at month 0.
     """
 
     number: int
-    sex: str
+    sex: Sex
     age: float
     race: str
     bmi: float
@@ -75,184 +97,293 @@ class PhantomSubject:
 
 
 @dataclass(frozen=True)
-class _Population:
-    """Marginals and correlations of one study: see the module's docstring."""
+class _Ties:
+    """What a standard deviation of each shared cause adds to a latent value.
+
+    ``femur``, ``tibia_l``, ``tibia_m`` and ``narrowing``: general severity, to osteophytes and to
+    narrowing; ``wear``: one-sided wear, to every osteophyte; ``side``, ``narrowing_side``: to what
+    is medial, and as much taken from what is lateral; ``pair``, ``narrowing_pair``: what the sites
+    of one compartment share.
+    """
+
+    femur: float
+    tibia_l: float
+    tibia_m: float
+    narrowing: float
+    wear: float
+    side: float
+    narrowing_side: float
+    pair: float
+    narrowing_pair: float
+
+
+@dataclass(frozen=True)
+class _Design:
+    """What is known or chosen of a study.
+
+    ``code``: its place in the seed. ``attendance``: months of a visit -> share of subjects who
+    came. ``counts``: read knees of grade 0 to 3, from Table 1 of Tiulpin & Saarakkala 2019.
+    ``female``, ``races``: shares. ``ages`` and ``bmis``: mean, standard deviation, least, most.
+    ``sites``: all of one size (Guess).
+    """
 
     code: int
-    months: tuple[int, ...]
-    knots: Mapping[Task, tuple[float, float, float]]
-    r_site: float
-    r_compartment: float
-    r_narrowing: float
-    r_between: float
-    r_sides: float
-    race: Mapping[str, float]
-    sites: Mapping[str, float]
+    attendance: Mapping[int, float]
+    counts: Mapping[Task, tuple[int, int, int, int]]
+    ties: _Ties
     female: float
-    age: tuple[float, float, float, float]
-    bmi: tuple[float, float]
-
-    def feature_root(self) -> FloatArray:
-        """(6, 6) root of the correlation of SITES."""
-        r = np.eye(6)
-        for i, first in enumerate(SITES):
-            for j, second in enumerate(SITES[:i]):
-                same = first.value[-1] == second.value[-1]
-                n_jsn = (first in NARROWING) + (second in NARROWING)
-                rs = (
-                    (self.r_site, self.r_compartment)[same],
-                    (0.0, self.r_narrowing)[same],
-                    self.r_between,
-                )
-                r[i, j] = r[j, i] = rs[n_jsn]
-        return np.linalg.cholesky(r)
+    ages: tuple[float, float, float, float]
+    bmis: tuple[float, float, float, float]
+    races: Mapping[str, float]
+    sites: tuple[str, ...]
 
 
-_POPULATIONS: Final[Mapping[Study, _Population]] = MappingProxyType(
+_DESIGNS: Final = MappingProxyType(
     {
-        Study.OAI: _Population(
-            code=1,
-            months=(0, 12, 24, 36, 48, 72, 96),
-            knots={
-                Task.FO_L: (0.25, 1.0, 1.45),
-                Task.FO_M: (0.05, 0.7, 1.05),
-                Task.TO_L: (0.3, 1.2, 1.55),
-                Task.TO_M: (-0.35, 1.0, 1.5),
-                Task.JSN_L: (1.15, 1.5, 2.1),
-                Task.JSN_M: (-0.05, 0.75, 1.7),
+        # Attendance: knees with a reading and a film, over those of the first visit. Sex, age range
+        # and race: PMC7886009, table 1. BMI: after the quartiles in PMC6284324, table 1.
+        Study.OAI: _Design(
+            code=0,
+            attendance={0: 1, 12: 0.94, 24: 0.88, 36: 0.85, 48: 0.81, 72: 0.40, 96: 0.41},
+            counts={
+                Task.FO_L: (11_567, 4_698, 1_748, 1_691),
+                Task.FO_M: (10_085, 4_453, 2_068, 3_098),
+                Task.TO_L: (11_894, 5_167, 1_169, 1_474),
+                Task.TO_M: (6_960, 9_181, 2_112, 1_451),
+                Task.JSN_L: (17_044, 1_160, 1_061, 439),
+                Task.JSN_M: (9_234, 5_765, 3_735, 970),
             },
-            r_site=0.2,
-            r_compartment=0.3,
-            r_narrowing=0.3,
-            r_between=-0.3,
-            r_sides=0.7,
-            race={"white": 0.79, "black": 0.18, "asian": 0.01, "other": 0.02},
-            sites={"A": 0.1, "B": 0.2, "C": 0.25, "D": 0.22, "E": 0.23},
-            female=0.58,
-            age=(61.2, 9.2, 45, 80),
-            bmi=(28.6, 4.8),
+            ties=_Ties(0.45, 0.5, 0.85, 0.2, 0.2, 0.2, 0.75, 0.35, 0.1),
+            female=0.585,
+            ages=(61, 9.5, 45, 79),
+            bmis=(28.6, 4.8, 17, 48),
+            races={
+                "White": 0.79,
+                "Black or African American": 0.18,
+                "Asian": 0.01,
+                "Other": 0.02,
+            },
+            sites=("A", "B", "C", "D", "E"),
         ),
-        Study.MOST: _Population(
-            code=2,
-            months=(0, 15, 30, 60, 84),
-            knots={
-                Task.FO_L: (0.75, 1.2, 1.65),
-                Task.FO_M: (0.5, 0.8, 1.15),
-                Task.TO_L: (0.65, 1.3, 1.75),
-                Task.TO_M: (0.15, 1.0, 1.6),
-                Task.JSN_L: (1.35, 1.6, 2.1),
-                Task.JSN_M: (0.35, 0.85, 1.6),
+        # Attendance: people with films, of 3,021. Sex, age range and race: Segal 2013
+        # (doi 10.1016/j.pmrj.2013.04.014) and NYU's data catalogue. Guess: mean age, BMI.
+        Study.MOST: _Design(
+            code=1,
+            attendance={0: 1, 15: 0.10, 30: 0.88, 60: 0.70, 84: 0.65},
+            counts={
+                Task.FO_L: (9_008, 1_336, 795, 604),
+                Task.FO_M: (7_968, 1_218, 996, 1_561),
+                Task.TO_L: (8_596, 1_978, 647, 522),
+                Task.TO_M: (6_441, 3_458, 1_212, 632),
+                Task.JSN_L: (10_593, 465, 442, 243),
+                Task.JSN_M: (7_418, 1_865, 1_721, 739),
             },
-            r_site=0.6,
-            r_compartment=0.8,
-            r_narrowing=0.6,
-            r_between=-0.1,
-            r_sides=0.7,
-            race={"white": 0.83, "black": 0.15, "asian": 0.01, "other": 0.01},
-            sites={"1": 0.5, "2": 0.5},
-            female=0.6,
-            age=(62.5, 8.1, 50, 80),
-            bmi=(30.7, 6.0),
+            ties=_Ties(0.75, 0.7, 0.6, 0.55, 0.45, 0.2, 0.8, 0.25, 0.1),
+            female=0.60,
+            ages=(62.5, 8.1, 50, 79),
+            bmis=(30.7, 6.0, 18, 55),
+            races={"White": 0.84, "Black or African American": 0.15, "Other": 0.01},
+            sites=("1", "2"),
         ),
     }
 )
 
+_NORMAL: Final = NormalDist()
+_SIDES: Final = (Side.RIGHT, Side.LEFT)
+_PERSONAL: Final = 0.75
+_N_CAUSES: Final = 4 + len(FEATURES)
+_FOLLOWS: Final = 0.85
+_ON_AGE: Final = 0.2
+_ON_BMI: Final = 0.3
+_PACE: Final = 0.04
+"""Mean of a knee's worsening, in latent standard deviations a year; exponential. Guess."""
+_FAITHFUL: Final = 0.7
+"""Share of the person in whether a visit is missed. Guess."""
+_HAZARDS: Final = np.array([0.001, 0.001, 0.015, 0.06])
+"""Replacements a year at a worst narrowing of 0, 1, 2, 3. Guess."""
+
 
 def draw_subject(study: Study, number: int, seed: int) -> PhantomSubject:
-    """Draw one subject; the same arguments give the same one, whatever was drawn before.
+    """Draw one subject of a study.
 
     Parameters
     ----------
     study : Study
-    number : int
-        1 or more.
-    seed : int
-        0 or more.
+    number, seed : int
+        0 or more. The subject depends on the three arguments and on nothing else.
 
     Returns
     -------
     PhantomSubject
+
+    Raises
+    ------
+    ValueError
+        If a number is negative.
     """
-    population = _POPULATIONS[study]
-    rng = np.random.default_rng(np.random.SeedSequence([seed, number, population.code]))
-    r_sides = np.array([[1, 0], [population.r_sides, np.sqrt(1 - population.r_sides**2)]])
-    start = r_sides @ rng.standard_normal((2, 6)) @ population.feature_root().T
-    months = _draw_months(population, rng)
-    rate = rng.gamma(0.5, 0.06, (2, 1)) * rng.uniform(0, 2, (2, 6))
-    latent = start + rate * (months / 12)[:, None, None]
-    severities = _take_severities(population, latent, rng)
-    replaced = _draw_replacement(severities, months, rng)
-    visits = tuple(
-        PhantomVisit(
-            int(month),
-            {
-                side: None if replaced[v, s] else severities[v][s]
-                for s, side in enumerate(Side)
-            },
+    design = _DESIGNS[study]
+    rng = np.random.default_rng(np.random.SeedSequence([seed, number, design.code]))
+    age, bmi = rng.standard_normal(2)
+    female = rng.random() < design.female
+    race = str(rng.choice(list(design.races), p=list(design.races.values())))
+    site = str(rng.choice(design.sites))
+    years = np.array(list(design.attendance)) / 12
+    severity = _draw_severity(study, years, _ON_AGE * age + _ON_BMI * bmi, rng)
+    replaced = _draw_replaced(severity, years, rng)
+    attended = _draw_attended(design, rng)
+    visits = [
+        PhantomVisit(months, _describe_knees(*knees))
+        for months, was_there, *knees in zip(
+            design.attendance, attended, severity, replaced, strict=True
         )
-        for v, month in enumerate(months)
-    )
-    mean, spread, low, high = population.age
+        if was_there
+    ]
     return PhantomSubject(
         number=number,
-        sex="female" if rng.random() < population.female else "male",
-        age=float(np.clip(rng.normal(mean, spread), low, high - 0.1)),
-        race=str(rng.choice(list(population.race), p=list(population.race.values()))),
-        bmi=float(np.clip(rng.normal(*population.bmi), 17, 50)),
-        site=str(rng.choice(list(population.sites), p=list(population.sites.values()))),
-        visits=visits,
+        sex="female" if female else "male",
+        age=_place(age, *design.ages),
+        race=race,
+        bmi=_place(bmi, *design.bmis),
+        site=site,
+        visits=tuple(visits),
     )
 
 
-def _draw_months(population: _Population, rng: np.random.Generator) -> FloatArray:
-    attended = rng.random(len(population.months)) > 0.08
-    attended[0] = True
-    left = rng.random(len(population.months)) < 0.04
-    left[0] = False
-    attended &= ~np.logical_or.accumulate(left)
-    return np.array(population.months, dtype=float)[attended]
+def _describe_knees(
+    severity: Floats, replaced: NDArray[np.bool_]
+) -> Mapping[Side, Severity | None]:
+    """Both knees at one visit, from arrays ``(2, 12)`` and ``(2,)``."""
+    knees = zip(_SIDES, severity.tolist(), replaced, strict=True)
+    return MappingProxyType(
+        {
+            side: None if gone else Severity(dict(zip(FEATURES, values, strict=True)))
+            for side, values, gone in knees
+        }
+    )
 
 
-def _take_severities(
-    population: _Population, latent: FloatArray, rng: np.random.Generator
-) -> list[list[Severity]]:
-    sites = {
-        task: _scale(population.knots[task], latent[..., place])
-        for place, task in enumerate(SITES)
-    }
-    lateral, medial = (sites[task] for task in NARROWING)
-    for lesser, greater in ((lateral, medial), (medial, lateral)):
-        cap = np.where(lesser[-1] <= greater[-1], np.maximum(4.5 - greater[-1], 0), 4)
-        np.minimum(lesser, np.minimum(cap, 4), out=lesser)
-    offset = rng.normal(0, 0.4, (2, 6))
-    for place, task in enumerate((Task.SCL_FL, Task.SCL_FM, Task.SCL_TL, Task.SCL_TM)):
-        jsn = lateral if task.value[-1] == "l" else medial
-        sites[task] = np.clip(jsn - 0.9 + offset[:, place], 0, 3.99)
-    for place, task in enumerate((Task.ATT_TL, Task.ATT_TM)):
-        jsn = lateral if task.value[-1] == "l" else medial
-        sites[task] = np.clip(jsn - 2.4 + offset[:, 4 + place], 0, 3.99)
-    return [
-        [Severity({task: float(values[v, s]) for task, values in sites.items()}) for s in (0, 1)]
-        for v in range(len(latent))
-    ]
+def _place(deviate: float, mean: float, spread: float, least: float, most: float) -> float:
+    return round(min(max(mean + spread * float(deviate), least), most), 1)
 
 
-def _scale(knots: tuple[float, float, float], latent: FloatArray) -> FloatArray:
-    one, two, three = knots
-    places = (one - 2.5, one - 1, one - 0.4, one, two, three, three + 1, three + 2.5)
-    return np.interp(latent, places, (0, 0.25, 0.6, 1, 2, 3, 3.8, 3.99))
+def _draw_attended(design: _Design, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which visits took place: the first always; who misses one misses others."""
+    person, visits = rng.standard_normal(), rng.standard_normal(len(design.attendance))
+    mood = np.sqrt(_FAITHFUL) * person + np.sqrt(1 - _FAITHFUL) * visits
+    limits = [np.inf if p == 1 else _NORMAL.inv_cdf(p) for p in design.attendance.values()]
+    attended: NDArray[np.bool_] = mood < limits
+    return attended
 
 
-def _draw_replacement(
-    severities: list[list[Severity]], months: FloatArray, rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    replaced = np.zeros((len(months), 2), bool)
-    chance = rng.random((len(months), 2))
-    for s in (0, 1):
-        replaced[0, s] = chance[0, s] < 0.01
-        for v in range(1, len(months)):
-            worst = max(severities[v - 1][s][task] for task in NARROWING)
-            yearly = 0.06 if worst >= 3 else 0.02 if worst >= 2 else 0.001
-            years = (months[v] - months[v - 1]) / 12
-            replaced[v, s] = replaced[v - 1, s] or chance[v, s] < 1 - (1 - yearly) ** years
+def _draw_replaced(severity: Floats, years: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which knees are replaced by which visit, ``(n_visits, 2)``; by the first: within a year."""
+    worst = np.max(severity[..., [FEATURES.index(task) for task in NARROWING]], axis=-1)
+    hazard = _HAZARDS[worst.astype(int)]
+    before = np.vstack([hazard[:1], hazard[:-1] * np.diff(years)[:, None]])
+    replaced: NDArray[np.bool_] = np.cumsum(before, axis=0) > rng.standard_exponential(2)
     return replaced
+
+
+def _draw_severity(study: Study, years: Floats, burden: float, rng: np.random.Generator) -> Floats:
+    """Severity by visit, side and feature, ``(n_visits, 2, 12)``.
+
+    ``burden`` is what age and BMI add to the person's general severity.
+    """
+    person, knees = rng.standard_normal(_N_CAUSES), rng.standard_normal((2, _N_CAUSES))
+    person[0] = burden + np.sqrt(1 - _ON_AGE**2 - _ON_BMI**2) * person[0]
+    causes = np.sqrt(_PERSONAL) * person + np.sqrt(1 - _PERSONAL) * knees
+    wear = [_measure_wear(side) for side in causes[:, 1]]
+    first = np.column_stack([causes, wear]) @ _load_causes(study).T
+    mean, spread = _average_progress(study)
+    worse = np.outer(years, _PACE * rng.standard_exponential(2)) - mean
+    latent = np.sqrt(1 - spread**2) * first + worse[..., None]
+    seen = np.empty_like(latent)
+    for place, (task, cuts) in enumerate(_fit_cuts(study).items()):
+        seen[..., place] = bring_to_scale(task, latent[..., place], cuts)
+    return _keep_one_joint_space(scale_severity(seen))
+
+
+def _measure_wear(side: float) -> float:
+    """How far a standard normal is from 0 either way, made standard normal itself."""
+    share = 2 * _NORMAL.cdf(abs(float(side))) - 1
+    return _NORMAL.inv_cdf(min(max(share, 1e-9), 1 - 1e-9))
+
+
+def _keep_one_joint_space(severity: Floats) -> Floats:
+    """Hold the compartment that ends up less narrow below a grade of 3, at every visit."""
+    narrowing = [FEATURES.index(task) for task in NARROWING]
+    for place in range(len(_SIDES)):
+        better = narrowing[int(np.argmin(severity[-1, place, narrowing]))]
+        kept = severity[:, place, better]
+        severity[:, place, better] = np.minimum(kept, np.nextafter(3, 0))
+    return severity
+
+
+@cache
+def _load_causes(study: Study) -> Floats:
+    """What each cause adds to each feature: ``(12, 17)``, rows of length 1.
+
+    Causes: general severity, side, two compartments, each feature's own, wear.
+    """
+    ties = _DESIGNS[study].ties
+    general = {
+        Task.FO_L: ties.femur,
+        Task.FO_M: ties.femur,
+        Task.TO_L: ties.tibia_l,
+        Task.TO_M: ties.tibia_m,
+        **dict.fromkeys(NARROWING, ties.narrowing),
+    }
+    rows = {task: np.zeros(_N_CAUSES + 1) for task in FEATURES}
+    for task in FEATURES:
+        row = rows[task]
+        medial = task.value.endswith("m")
+        if task in general:
+            spur = task in OSTEOPHYTES
+            side = ties.side if spur else ties.narrowing_side
+            row[:2] = general[task], side if medial else -side
+            row[2 + medial] = ties.pair if spur else ties.narrowing_pair
+            row[-1] = ties.wear if spur else 0
+        else:
+            row += _FOLLOWS * rows[NARROWING[medial]]
+        row[4 + FEATURES.index(task)] = np.sqrt(1 - row @ row)
+    return np.array(list(rows.values()))
+
+
+@cache
+def _average_progress(study: Study) -> tuple[float, float]:
+    """Mean and standard deviation of what knees have worsened by, over visits that took place."""
+    attendance = _DESIGNS[study].attendance
+    years, weights = np.array(list(attendance)) / 12, np.array(list(attendance.values()))
+    mean = np.average(years, weights=weights)
+    variance = 2 * np.average(years**2, weights=weights) - mean**2
+    return float(_PACE * mean), float(_PACE * np.sqrt(variance))
+
+
+def _share_grades(study: Study) -> dict[Task, Floats]:
+    """Shares of knees that a reader gives at least 1, 2 and 3, by feature."""
+    shares: dict[Task, Floats] = {}
+    for task, counts in _DESIGNS[study].counts.items():
+        shares[task] = np.cumsum(counts[::-1])[-2::-1] / sum(counts)
+    for task in FEATURES:
+        if task not in shares:
+            _, some, most = shares[NARROWING[task.value.endswith("m")]]
+            shares[task] = (
+                np.array([some, most, most / 4]) * (0.7 if task.value[4] == "f" else 1)
+                if task in SCLEROSIS
+                else most * np.array([0.8, 0.3, 0.05])
+            )  # Guess: what is published of both is that they are rarer than narrowing.
+    return {task: shares[task] for task in FEATURES}
+
+
+@cache
+def _fit_cuts(study: Study) -> Mapping[Task, Floats]:
+    """Latent values at which each feature reaches the cuts of a reader's scale."""
+    attendance = _DESIGNS[study].attendance
+    years = 1 + np.average(list(attendance), weights=list(attendance.values())) / 12
+    kept = np.exp(-_HAZARDS * years)
+    return MappingProxyType(
+        {
+            task: fit_cuts(task, shares, kept if task in NARROWING else np.sqrt(kept))
+            for task, shares in _share_grades(study).items()
+        }
+    )

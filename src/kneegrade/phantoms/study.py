@@ -9,7 +9,6 @@ gone when the study is whole. Every file is written under a temporary name first
 import csv
 import io
 import json
-import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -46,7 +45,7 @@ TRUTH_COLUMNS: Final = (
     *(f"{task.value}_mm" for task in NARROWING),
     "image_path",
 )
-"""``jsn_l_mm`` and ``jsn_m_mm`` are joint space widths, in mm at the knee."""
+"""``jsn_l_mm`` and ``jsn_m_mm`` are joint space widths, in mm at the detector."""
 LANDMARK_COLUMNS: Final = ("image_path", "side", "landmark", "row", "col")
 _TABLES_PART: Final = ".tables.part"
 
@@ -111,7 +110,7 @@ def write_study(
     seed : int
         0 or more.
     spacing_mm : float, optional
-        Size of a pixel; each scanner's own if it is not given.
+        Size of a pixel, 0.05 to 2 mm; each scanner's own if it is not given.
     n_workers : int
         Processes.
     on_progress : callable
@@ -171,10 +170,10 @@ def _check_settings(
             f"A study needs at least one subject. Got {n_subjects}.",
             "Give --subjects 1 or more.",
         )
-    if spacing_mm is not None and not (math.isfinite(spacing_mm) and spacing_mm > 0):
+    if spacing_mm is not None and not 0.05 <= spacing_mm <= 2:
         raise ImageError(
             "image.spacing-invalid",
-            f"The size of a pixel must be a positive number of mm. Got {spacing_mm}.",
+            f"A pixel must be 0.05 to 2 mm wide. Got {spacing_mm}.",
             "Give for example --spacing 0.2, or leave it out.",
         )
     return {

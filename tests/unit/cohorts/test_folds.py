@@ -48,6 +48,21 @@ def test_same_id_in_two_cohorts_is_two_people() -> None:
     assert sorted(assign_folds(table, n_folds=4, seed=0)) == [0, 1, 2, 3]
 
 
+def test_without_kl_the_first_task_with_grades_is_evened_out() -> None:
+    table = cohort(1000).rename(columns={"kl": "jsn_m"})
+    narrowed = table.assign(jsn_m=table["jsn_m"].clip(upper=3), kl=pd.NA, fo_l=pd.NA)
+    folds = assign_folds(narrowed, n_folds=5, seed=1)
+    shares = pd.crosstab(folds, narrowed["jsn_m"].astype(int), normalize="index").to_numpy()
+    assert np.ptp(shares, axis=0).max() < 0.01
+
+
+def test_without_any_grade_the_folds_are_like_in_size() -> None:
+    table = cohort(60).drop(columns="kl")
+    folds = assign_folds(table, n_folds=3, seed=1)
+    assert folds.groupby(table["subject_id"]).nunique().eq(1).all()
+    assert folds.value_counts().tolist() == [40, 40, 40]
+
+
 @pytest.mark.parametrize("n_folds", [-1, 0, 1, 5, 100])
 def test_number_of_folds_that_cannot_be(n_folds: int) -> None:
     with pytest.raises(RecipeError, match=f"Got {n_folds}") as caught:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pyreadstat
 import pytest
-from kneegrade.cohorts.flow import StudyKnees
 
+from kneegrade.cohorts.flow import StudyKnees
 from kneegrade.cohorts.most import read_most
 from kneegrade.cohorts.most_tables import decode_cell, read_enrolment, read_readings
 from kneegrade.cohorts.reference_crops import read_reference_crops
@@ -244,7 +244,11 @@ def test_films_without_a_reading_are_listed(release: Path) -> None:
         "films/MB00001_A1B2/V3/PA10/IM1",
         "films/MX99999_A1B2/V0BASE/PA10/IM1",
     )
-    assert study.unmatched_rows == 3
+    assert study.unmatched_rows == (
+        "MOSTV01235XRAY.txt, row 8: right knee at 0 months",
+        "MOSTV01235XRAY.txt, row 9: right knee at 0 months",
+        "MOSTV01235XRAY.txt, row 8: left knee at 0 months",
+    )
 
 
 def test_second_film_of_the_view_is_counted(release: Path) -> None:

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
-from kneegrade.phantoms.population import Study, draw_subject
 
 from kneegrade.errors import ImageError, OutputError
 from kneegrade.phantoms import study as study_module
 from kneegrade.phantoms.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.most_release import plan_films
 from kneegrade.phantoms.ordered_film import write_film
+from kneegrade.phantoms.population import Study, draw_subject
 from kneegrade.phantoms.study import JOURNAL, TRUTH, TRUTH_COLUMNS, TRUTH_LANDMARKS, write_study
 from kneegrade.types import Side, Task
 
@@ -112,7 +112,7 @@ def test_an_interrupted_study_continues(
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, on_progress=stop)
     assert not (tmp_path / TRUTH).exists()
-    done = [path for path in tmp_path.rglob("*.dcm")]
+    done = list(tmp_path.rglob("*.dcm"))
     assert len(done) == 3
     # As if the machine had died while the fourth film and its line of the journal were written.
     (done[0].parent / "IM0001.dcm.part").write_bytes(b"half")

@@ -3,16 +3,26 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kneegrade.errors import ImageError
-from kneegrade.types import Contrast
+from kneegrade.apps.cli.study_knees import make_study_table, show_table_1, write_files
+from kneegrade.errors import ImageError, TableError
+from kneegrade.types import Contrast, Task
 
+DISTRIBUTIONS: Final = MappingProxyType(
+    {
+        "kl": (Task.KL,),
+        "lateral": tuple(task for task in Task if task.value.endswith("l") and task is not Task.KL),
+        "medial": tuple(task for task in Task if task.value.endswith("m")),
+    }
+)
+"""The distribution figures by name; lateral and medial are the paper's supplementary figures."""
 N_LISTED = 10
 N_JUDGED = 200
 
@@ -22,6 +32,110 @@ OutOption = Annotated[
     Path, typer.Option("--out", metavar="TABLE", help="The table to write: .parquet or .csv.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+StudyArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The release: tables and films, at any depth.")
+]
+ModeOption = Annotated[
+    Literal["paper", "full"],
+    typer.Option(help="Keep knees with every grade that the paper asked for, or with any."),
+]
+CropsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--crops",
+        metavar="DIR",
+        help="Take the 2019 study's pictures of single knees from there instead of films.",
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def oai(
+    folder: StudyArgument,
+    out: OutOption,
+    mode: ModeOption = "paper",
+    jsn: Annotated[
+        Literal["floor", "paper"],
+        typer.Option(help="Narrowing such as 1.4: its whole part, or rounded as the paper did."),
+    ] = "floor",
+    crops: CropsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the OAI release; what became of every row goes beside the table."""
+    from kneegrade.cohorts.oai import read_oai
+
+    options = {"mode": mode, "jsn": jsn}
+    make_study_table(
+        read_oai, folder, out, study="oai", options=options, crops=crops, as_json=as_json
+    )
+
+
+@app.command()
+def most(
+    folder: StudyArgument,
+    out: OutOption,
+    mode: ModeOption = "paper",
+    code_1_9: Annotated[
+        Literal["drop", "floor", "paper"],
+        typer.Option(
+            "--code-1-9",
+            help="A cell such as 1.9: no grade, its whole part, or rounded as the paper did.",
+        ),
+    ] = "drop",
+    view: Annotated[
+        Literal["PA05", "PA10", "PA15"], typer.Option(help="Which of a knee's films is taken.")
+    ] = "PA10",
+    crops: CropsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the MOST release; what became of every row goes beside the table."""
+    from kneegrade.cohorts.most import read_most
+
+    options = {"mode": mode, "code_1_9": code_1_9, "view": view}
+    make_study_table(
+        read_most, folder, out, study="most", options=options, crops=crops, as_json=as_json
+    )
+
+
+@app.command()
+def describe(
+    tables: Annotated[
+        list[Path], typer.Argument(metavar="TABLE...", help="Knee tables, shown side by side.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for what is drawn.")],
+    by: Annotated[
+        Literal["cohort", "reading", "split"],
+        typer.Option(help="What makes a dataset of its own."),
+    ] = "cohort",
+    as_json: JsonOption = False,
+) -> None:
+    """Count the knees of each grade, as the paper's Table 1, and draw the counts."""
+    from kneegrade.evaluation.figures import draw_distribution
+    from kneegrade.evaluation.grade_counts import compute_table_1, format_html, format_markdown
+
+    counts = compute_table_1(_read_tables(tables), by=by)
+    files = {
+        out / "table-1.csv": counts.to_csv(index=False).encode(),
+        out / "table-1.md": format_markdown(counts).encode(),
+    }
+    names = []
+    for name, tasks in DISTRIBUTIONS.items():
+        if drawn := [task for task in tasks if task.value in counts]:
+            picture = draw_distribution(counts, drawn)
+            files[out / f"grades-{name}.svg"] = picture.svg.encode()
+            files[out / f"grades-{name}.png"] = picture.png
+            names.append(name)
+    files[out / "description.html"] = _write_page(format_html(counts), names).encode()
+    write_files(files)
+    if as_json:
+        summary = {"folder": str(out), "table_1": json.loads(counts.to_json(orient="records"))}
+        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+        return
+    console = Console(soft_wrap=True)
+    for grid in show_table_1(counts):
+        console.print(grid)
+    typer.echo(f"Written: {out / 'description.html'}", err=True)
 
 
 @app.command()
@@ -82,6 +196,54 @@ def table(
         | {"notes": list(notes), "pictures_not_there": missing},
         as_json,
     )
+
+
+def _read_tables(paths: Iterable[Path]) -> Any:
+    """Read knee tables as one, in which each knee must be once."""
+    import pandas as pd
+
+    from kneegrade.cohorts.table import KEY_COLUMNS, read_knee_table
+
+    knees = pd.concat([read_knee_table(path) for path in paths], ignore_index=True)
+    n_repeated = int(knees.duplicated(list(KEY_COLUMNS)).sum())
+    if n_repeated:
+        raise TableError(
+            "table.key-duplicate",
+            f"Each reading of a knee must be in one of the tables. Got {n_repeated} a second time.",
+            "Leave out the table that is contained in another.",
+        )
+    return knees
+
+
+def _write_page(table: str, figures: Iterable[str]) -> str:
+    """Put the table and the figures on one page that stands in the same folder."""
+    images = "".join(
+        f"<h2>{name.upper() if name == 'kl' else name.capitalize()}</h2>\n"
+        f'<p><img src="grades-{name}.svg" alt="Knees by grade, {name}"></p>\n'
+        for name in figures
+    )
+    return _PAGE.format(table=table, images=images)
+
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Knees by grade</title>
+<style>
+body {{ margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #1f2933;
+  font: 1rem/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e4e7eb; }}
+img {{ max-width: 100%; }}
+</style>
+</head>
+<body>
+<h1>Knees by grade</h1>
+{table}
+{images}</body>
+</html>
+"""
 
 
 def _judge_contrast(image_paths: Iterable[str], table_path: Path) -> Contrast:

@@ -96,9 +96,10 @@ def film(
     """Draw one radiograph and write it with its truth."""
     import numpy as np
 
-    from kneegrade.phantoms.films import draw_body, draw_film
+    from kneegrade.phantoms.films import draw_film
     from kneegrade.phantoms.population import Study, draw_subject
     from kneegrade.phantoms.scanners import SCANNERS
+    from kneegrade.phantoms.shape import draw_body
 
     sides = [s for s in Side if side in {Sides.BOTH.value, s.value}]
     if out.suffix.lower() == ".json":
@@ -121,7 +122,7 @@ def film(
         body=draw_body(sex=subject.sex, bmi=subject.bmi, rng=rng),
         knees=knees,
         scanner=SCANNERS[name],
-        size_mm=None if size is None else _parse_size(size),
+        size_mm=None if size is None else _parse_size(size, len(sides)),
         spacing_mm=spacing,
         rng=rng,
     )
@@ -233,16 +234,20 @@ def _draw_asked(
     }
 
 
-def _parse_size(text: str) -> tuple[float, float]:
+def _parse_size(text: str, n_knees: int) -> tuple[float, float]:
+    from kneegrade.phantoms.films import check_film_size
+
     rows, _, cols = text.lower().partition("x")
     try:
-        return float(rows), float(cols)
+        size = float(rows), float(cols)
+        check_film_size(size, 1, n_knees=n_knees)
     except ValueError as error:
         raise OutputError(
             "phantom.size-invalid",
-            f"The size of a film is rows x columns in mm, as 350x430. Got {text!r}.",
+            f"--size is rows x columns in mm, as 350x430. Got {text!r}: {error}",
             "Leave --size out for a film of the usual size.",
         ) from error
+    return size
 
 
 def _describe_film(picture: "PhantomFilm", seed: int, scanner: str) -> dict[str, Any]:
@@ -265,7 +270,7 @@ def _describe_film(picture: "PhantomFilm", seed: int, scanner: str) -> dict[str,
 
 def _write_film(out: Path, picture: "PhantomFilm", truth: Mapping[str, Any]) -> None:
     """Write film and truth, each under a temporary name first."""
-    from kneegrade.phantoms.films import write_dicom_film
+    from kneegrade.phantoms.dicom_film import write_dicom_film
 
     beside = out.with_suffix(".json")
     parts = [path.with_name(f"{path.name}.part") for path in (out, beside)]

@@ -72,7 +72,7 @@ def _write_visit(folder: Path, visit: str, ids: list[str], rng: np.random.Genera
     )
     _write(
         folder / f"XRay{visit}.txt",
-        "|".join(f"V{visit}{name}" for name in "XRBARCD EXAMTP XRSIDE ACCEPT ALIGN".split(" "))
+        "|".join(f"V{visit}{name}" for name in ["XRBARCD", "EXAMTP", "XRSIDE", "ACCEPT", "ALIGN"])
         + "|ID",
         (f"0166{series[person]}|{FILM}|3|Y|X|{person}" for person in ids),
     )

@@ -153,7 +153,8 @@ def test_every_verb_is_documented() -> None:
 def test_every_option_that_is_named_exists() -> None:
     known = {option for _, command in verbs() for p in command.params for option in p.opts}
     known |= {"--help", "--version", "--verbose", "--real-data"}
-    named = {option for page in PAGES for option in re.findall(r"(?<!-)--[a-z][a-z-]*", read(page))}
+    pattern = r"(?<!-)--[a-z][a-z0-9-]*"
+    named = {option for page in PAGES for option in re.findall(pattern, read(page))}
     assert named
     assert named <= known
 

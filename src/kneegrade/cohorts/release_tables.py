@@ -22,7 +22,6 @@ SAS_SUFFIXES: Final = (".sas7bdat", ".xpt")
 SUFFIXES: Final = (*TEXT_SUFFIXES, *SAS_SUFFIXES)
 """In the order of preference: text keeps the letters of missing cells and the labels."""
 SEPARATORS: Final = ("|", "\t", ";", ",")
-VISIT_PREFIX: Final = re.compile(r"(V\d\d|P0[12])(?=[A-Z])")
 
 _CODED = re.compile(r"(-?(?:\d+(?:\.\d+)?|\.\d+)): ")
 _MISSING = re.compile(r"\.([A-Z]?)(?:: .*)?", re.DOTALL)
@@ -149,45 +148,6 @@ def read_release_table(
         table[name] = pd.array([decoded.get(cell, pd.NA) for cell in table[name]], dtype="string")
     table.index.name = "row"
     return table
-
-
-def drop_visit_prefix(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, str | None]:
-    """Take the visit prefix (``V00``) off the column names, where it is one for all columns.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `read_release_table`.
-    file : str
-        Name of the table, for the message.
-
-    Returns
-    -------
-    table : DataFrame
-    prefix : str or None
-        ``V00``; None where no column has one (NDA).
-
-    Raises
-    ------
-    TableError
-        table.unreadable if there are several prefixes.
-    """
-    matches = [VISIT_PREFIX.match(name) for name in table.columns]
-    prefixes = sorted({match[0] for match in matches if match})
-    if len(prefixes) > 1:
-        raise TableError(
-            "table.unreadable",
-            f"{file}: the columns of one visit were expected. Got the prefixes "
-            f"{', '.join(prefixes[:6])}.",
-            "Use the table as the study published it, one file for a visit.",
-        )
-    names = [
-        name[match.end() :] if match else name
-        for name, match in zip(table.columns, matches, strict=True)
-    ]
-    _check_names(names, file)
-    renamed = table.set_axis(names, axis="columns")
-    return renamed, prefixes[0] if prefixes else None
 
 
 def check_columns(table: pd.DataFrame, names: Sequence[str], *, file: str) -> None:

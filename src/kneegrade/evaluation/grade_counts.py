@@ -1,6 +1,6 @@
 """A knee table -> how many knees have which grade: Table 1 of the paper, for any cohort."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from kneegrade.cohorts.oai_tables import REREAD
 from kneegrade.cohorts.paper_counts import count_grades
+from kneegrade.cohorts.schema import KEY_COLUMNS
 from kneegrade.errors import TableError
 from kneegrade.types import Task
 
@@ -17,6 +18,25 @@ MISSING: Final = "missing"
 _HEADINGS: Final[Mapping[str, str]] = MappingProxyType(
     {"fo": "FO", "to": "TO", "jsn": "JSN", "scl": "Scl", "att": "Att"}
 )
+
+
+def stack_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put knee tables below one another.
+
+    Raises
+    ------
+    TableError
+        ``table.key-duplicate`` if a reading of a knee is in several: it would count twice.
+    """
+    knees = pd.concat(tables, ignore_index=True)
+    n_repeated = int(knees.duplicated(list(KEY_COLUMNS)).sum())
+    if n_repeated:
+        raise TableError(
+            "table.key-duplicate",
+            f"Each reading of a knee must be in one of the tables. Got {n_repeated} a second time.",
+            "Leave out the table that is contained in another.",
+        )
+    return knees
 
 
 def compute_table_1(table: pd.DataFrame, *, by: str = "cohort") -> pd.DataFrame:

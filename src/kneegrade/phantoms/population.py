@@ -3,7 +3,7 @@
 A Gaussian copula. Twelve latent values per knee, each about standard normal over the study's knees
 and visits, are sums of the knee's general severity, its side (how much more the medial compartment
 wears than the lateral), its wear (how one-sided that is, either way), something that the sites of
-one compartment share, and something of each site's own (`_Ties`; how they were chosen: below).
+one compartment share, and something of each site's own (`_Ties`).
 
 * Three quarters of each of these is the person's: KL of left and right correlates by .4 to .55
   (.51 in the open baseline knees of OAI).
@@ -16,9 +16,9 @@ one compartment share, and something of each site's own (`_Ties`; how they were 
 
 Each study maps latent values to severity such that the grades that are read (`readers`), pooled
 over visits, have the shares of Table 1 of the paper. The ties were chosen for each study such that
-KL by `severity.compute_kl` has its shares too (8,000 knees, random search, rounded): osteophytes go
-together far less in OAI, whose osteophytes were read only where a knee of the person has definite
-osteoarthritis.
+KL by `severity.compute_kl` has its shares too (random search over 32,000 knees, rounded):
+osteophytes go together far less in OAI, whose osteophytes were read only where a knee of the person
+has definite osteoarthritis.
 
 Knees get worse at a pace of their own, evenly, and never better. Some are replaced.
 """
@@ -121,13 +121,11 @@ class _Ties:
 class _Design:
     """What is known or chosen of a study.
 
-    ``code``: its place in the seed. ``attendance``: months of a visit -> share of subjects who
-    came. ``counts``: read knees of grade 0 to 3, from Table 1 of Tiulpin & Saarakkala 2019.
-    ``female``, ``races``: shares. ``ages`` and ``bmis``: mean, standard deviation, least, most.
-    ``sites``: all of one size (Guess).
+    ``attendance``: months of a visit -> share of subjects who came. ``counts``: read knees of grade
+    0 to 3, from Table 1 of Tiulpin & Saarakkala 2019. ``female``, ``races``: shares. ``ages`` and
+    ``bmis``: mean, standard deviation, least, most. ``sites``: all of one size (Guess).
     """
 
-    code: int
     attendance: Mapping[int, float]
     counts: Mapping[Task, tuple[int, int, int, int]]
     ties: _Ties
@@ -143,7 +141,6 @@ _DESIGNS: Final = MappingProxyType(
         # Attendance: knees with a reading and a film, over those of the first visit. Sex, age range
         # and race: PMC7886009, table 1. BMI: after the quartiles in PMC6284324, table 1.
         Study.OAI: _Design(
-            code=0,
             attendance={0: 1, 12: 0.94, 24: 0.88, 36: 0.85, 48: 0.81, 72: 0.40, 96: 0.41},
             counts={
                 Task.FO_L: (11_567, 4_698, 1_748, 1_691),
@@ -153,22 +150,26 @@ _DESIGNS: Final = MappingProxyType(
                 Task.JSN_L: (17_044, 1_160, 1_061, 439),
                 Task.JSN_M: (9_234, 5_765, 3_735, 970),
             },
-            ties=_Ties(0.45, 0.5, 0.85, 0.2, 0.2, 0.2, 0.75, 0.35, 0.1),
+            ties=_Ties(
+                femur=0.45,
+                tibia_l=0.5,
+                tibia_m=0.85,
+                narrowing=0.2,
+                wear=0.2,
+                side=0.2,
+                narrowing_side=0.75,
+                pair=0.35,
+                narrowing_pair=0.1,
+            ),
             female=0.585,
             ages=(61, 9.5, 45, 79),
             bmis=(28.6, 4.8, 17, 48),
-            races={
-                "White": 0.79,
-                "Black or African American": 0.18,
-                "Asian": 0.01,
-                "Other": 0.02,
-            },
+            races={"White": 0.79, "Black or African American": 0.18, "Asian": 0.01, "Other": 0.02},
             sites=("A", "B", "C", "D", "E"),
         ),
         # Attendance: people with films, of 3,021. Sex, age range and race: Segal 2013
         # (doi 10.1016/j.pmrj.2013.04.014) and NYU's data catalogue. Guess: mean age, BMI.
         Study.MOST: _Design(
-            code=1,
             attendance={0: 1, 15: 0.10, 30: 0.88, 60: 0.70, 84: 0.65},
             counts={
                 Task.FO_L: (9_008, 1_336, 795, 604),
@@ -178,7 +179,17 @@ _DESIGNS: Final = MappingProxyType(
                 Task.JSN_L: (10_593, 465, 442, 243),
                 Task.JSN_M: (7_418, 1_865, 1_721, 739),
             },
-            ties=_Ties(0.75, 0.7, 0.6, 0.55, 0.45, 0.2, 0.8, 0.25, 0.1),
+            ties=_Ties(
+                femur=0.8,
+                tibia_l=0.7,
+                tibia_m=0.6,
+                narrowing=0.55,
+                wear=0.45,
+                side=0.15,
+                narrowing_side=0.8,
+                pair=0.3,
+                narrowing_pair=0.1,
+            ),
             female=0.60,
             ages=(62.5, 8.1, 50, 79),
             bmis=(30.7, 6.0, 18, 55),
@@ -222,7 +233,7 @@ def draw_subject(study: Study, number: int, seed: int) -> PhantomSubject:
         If a number is negative.
     """
     design = _DESIGNS[study]
-    rng = np.random.default_rng(np.random.SeedSequence([seed, number, design.code]))
+    rng = np.random.default_rng(np.random.SeedSequence([seed, number, list(Study).index(study)]))
     age, bmi = rng.standard_normal(2)
     female = rng.random() < design.female
     race = str(rng.choice(list(design.races), p=list(design.races.values())))

@@ -10,9 +10,9 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -134,8 +134,8 @@ def write_study(
         _claim_folder(folder, settings)
         subjects = [draw_subject(study, number, seed) for number in range(1, n_subjects + 1)]
         orders = release.plan_films(subjects, seed=seed)
-        truths = _read_journal(folder)
         is_whole = (folder / TRUTH).is_file()
+        truths = _read_journal(folder)
         to_draw = [
             order
             for order in orders
@@ -143,21 +143,33 @@ def write_study(
         ]
         write = partial(write_film, folder, study=study, seed=seed, spacing_mm=spacing_mm)
         n_done = len(orders) - len(to_draw)
-        with (
-            (folder / JOURNAL).open("a", encoding="utf-8") as journal,
-            _many_processes(n_workers) as map_over,
-        ):
-            for count, truth in enumerate(map_over(write, to_draw), start=1):
+        with closing(_draw_films(folder, write, to_draw, n_workers)) as drawn:
+            for count, truth in enumerate(drawn, start=n_done + 1):
                 truths[truth["image_path"]] = truth
-                journal.write(json.dumps(truth) + "\n")
-                journal.flush()
-                on_progress(n_done + count, len(orders))
+                on_progress(count, len(orders))
         _write_tables(folder, release, subjects, seed)
         if not is_whole:
             _write_truth(folder, release, subjects, orders, truths)
         (folder / JOURNAL).unlink()
     n_visits = sum(len(subject.visits) for subject in subjects)
     return WrittenStudy(n_subjects, n_visits, len(orders), len(to_draw))
+
+
+def _draw_films(
+    folder: Path,
+    write: Callable[[FilmOrder], FilmTruth],
+    orders: Sequence[FilmOrder],
+    n_workers: int,
+) -> Generator[FilmTruth]:
+    """Draw films and note each in the journal when it is on disk."""
+    with (
+        (folder / JOURNAL).open("a", encoding="utf-8") as journal,
+        _many_processes(n_workers) as map_over,
+    ):
+        for truth in map_over(write, orders):
+            journal.write(json.dumps(truth) + "\n")
+            journal.flush()
+            yield truth
 
 
 def _check_settings(
@@ -234,12 +246,15 @@ def _read_journal(folder: Path) -> dict[str, FilmTruth]:
 
 @contextmanager
 def _many_processes(n_workers: int) -> Iterator[Callable[..., Iterable[FilmTruth]]]:
-    """``map`` over processes, or plainly for one worker."""
+    """``map`` over processes, or plainly for one worker; who leaves early waits for no more films."""
     if n_workers == 1:
         yield map
         return
     with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
-        yield pool.map
+        try:
+            yield pool.map
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _write_tables(

@@ -12,7 +12,6 @@ from kneegrade.cohorts.release_tables import (
     check_columns,
     check_ids,
     choose_tables,
-    drop_visit_prefix,
     find_tables,
     read_release_table,
 )
@@ -258,16 +257,6 @@ def test_find_and_choose(tmp_path: Path) -> None:
     assert find_tables(tmp_path, "enrollees") == []
     with pytest.raises(TableError, match="layout-unknown"):
         find_tables(tmp_path / "nothing", "x")
-
-
-def test_visit_prefix() -> None:
-    table, prefix = drop_visit_prefix(pd.DataFrame(columns=["ID", "V01XRKL", "VERSION"]), "t.txt")
-    assert (list(table.columns), prefix) == (["ID", "XRKL", "VERSION"], "V01")
-    assert drop_visit_prefix(pd.DataFrame(columns=["ID", "XRKL"]), "t.txt")[1] is None
-    with pytest.raises(TableError, match=r"t\.txt.*P01, V00"):
-        drop_visit_prefix(pd.DataFrame(columns=["ID", "V00AGE", "P01BMI"]), "t.txt")
-    with pytest.raises(TableError, match="two columns"):
-        drop_visit_prefix(pd.DataFrame(columns=["SIDE", "V00SIDE"]), "t.txt")
 
 
 def test_columns_that_are_needed() -> None:

@@ -35,7 +35,6 @@ TABLE_1 = MappingProxyType(
 """Table 1 of Tiulpin & Saarakkala 2019, typed again: the module's copy is not the measure."""
 MONTHS = {Study.OAI: {0, 12, 24, 36, 48, 72, 96}, Study.MOST: {0, 15, 30, 60, 84}}
 N_SUBJECTS = 2000
-N_READ_TWICE = 4000
 
 
 studies = pytest.mark.parametrize("study", list(Study))

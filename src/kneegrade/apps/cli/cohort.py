@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kneegrade.apps.cli.study_knees import make_study_table, show_table_1, write_files
-from kneegrade.errors import ImageError, TableError
+from kneegrade.errors import ImageError
 from kneegrade.types import Contrast, Task
 
 DISTRIBUTIONS: Final = MappingProxyType(
@@ -111,10 +111,16 @@ def describe(
     as_json: JsonOption = False,
 ) -> None:
     """Count the knees of each grade, as the paper's Table 1, and draw the counts."""
+    from kneegrade.cohorts.table import read_knee_table
     from kneegrade.evaluation.figures import draw_distribution
-    from kneegrade.evaluation.grade_counts import compute_table_1, format_html, format_markdown
+    from kneegrade.evaluation.grade_counts import (
+        compute_table_1,
+        format_html,
+        format_markdown,
+        stack_tables,
+    )
 
-    counts = compute_table_1(_read_tables(tables), by=by)
+    counts = compute_table_1(stack_tables([read_knee_table(path) for path in tables]), by=by)
     files = {
         out / "table-1.csv": counts.to_csv(index=False).encode(),
         out / "table-1.md": format_markdown(counts).encode(),
@@ -198,23 +204,6 @@ def table(
     )
 
 
-def _read_tables(paths: Iterable[Path]) -> Any:
-    """Read knee tables as one, in which each knee must be once."""
-    import pandas as pd
-
-    from kneegrade.cohorts.table import KEY_COLUMNS, read_knee_table
-
-    knees = pd.concat([read_knee_table(path) for path in paths], ignore_index=True)
-    n_repeated = int(knees.duplicated(list(KEY_COLUMNS)).sum())
-    if n_repeated:
-        raise TableError(
-            "table.key-duplicate",
-            f"Each reading of a knee must be in one of the tables. Got {n_repeated} a second time.",
-            "Leave out the table that is contained in another.",
-        )
-    return knees
-
-
 def _write_page(table: str, figures: Iterable[str]) -> str:
     """Put the table and the figures on one page that stands in the same folder."""
     images = "".join(
@@ -235,6 +224,8 @@ body {{ margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #1f2933;
   font: 1rem/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e4e7eb; }}
+th[colspan] {{ text-align: center; }}
+th:first-child, td:first-child {{ text-align: left; }}
 img {{ max-width: 100%; }}
 </style>
 </head>

@@ -54,43 +54,45 @@ SpacingOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+FilmOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="The film, as DICOM. Its truth goes beside it, under the same name with .json.",
+    ),
+]
+GradesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[SIDE:]GRADES",
+        help="Grades of a knee (of every knee, without SIDE): 'jsn_m=3,fo_m=2', 'kl=2', 'normal' "
+        "or 'implant'. What is not given is drawn as it goes with the rest. May be given once per "
+        "side: --grades right:jsn_m=3 --grades left:normal.",
+        show_default=False,
+    ),
+]
+ScannerOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Look of the film; drawn by the seed.", show_default=False),
+]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROWSxCOLS", help="Size of the film in mm, as 350x430.", show_default=False
+    ),
+]
 
 
 @app.command()
 def film(
     seed: SeedOption,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="The film, as DICOM. Its truth goes beside it, under the same name with .json.",
-        ),
-    ],
+    out: FilmOption,
     side: Annotated[Sides, typer.Option(help="Which knees the film shows.")] = Sides.BOTH,
-    grades: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[SIDE:]GRADES",
-            help="Grades of a knee (of every knee, without SIDE): 'jsn_m=3,fo_m=2', 'kl=2', "
-            "'normal' or 'implant'. What is not given is drawn as it goes with the rest. May be "
-            "given once per side: --grades right:jsn_m=3 --grades left:normal.",
-            show_default=False,
-        ),
-    ] = None,
-    scanner: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Look of the film; drawn by the seed.", show_default=False
-        ),
-    ] = None,
+    grades: GradesOption = None,
+    scanner: ScannerOption = None,
     spacing: SpacingOption = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ROWSxCOLS", help="Size of the film in mm, as 350x430.", show_default=False
-        ),
-    ] = None,
+    size: SizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw one radiograph and write it with its truth."""

@@ -17,8 +17,6 @@ from kneegrade.errors import OutputError
 from kneegrade.types import Task
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from kneegrade.cohorts.flow import StudyKnees
 
 SCHEMA_VERSION: Final = 1
@@ -97,7 +95,7 @@ def write_files(files: Mapping[Path, bytes]) -> None:
             ) from error
 
 
-def show_table_1(counts: "pd.DataFrame") -> Iterator[Table]:
+def show_table_1(counts: Any) -> Iterator[Table]:
     """Lay out a table of `compute_table_1` for the screen: the paper's tasks, then the others."""
     from kneegrade.cohorts.paper_counts import PAPER_TASKS
     from kneegrade.evaluation.grade_counts import list_heads, list_rows
@@ -106,7 +104,7 @@ def show_table_1(counts: "pd.DataFrame") -> Iterator[Table]:
     for tasks in (PAPER_TASKS, others):
         if not (shown := [task.value for task in tasks if task.value in counts]):
             continue
-        part = counts[["dataset", "knees", "grade", *shown]]
+        part = counts.loc[counts[shown].notna().any(axis=1), ["dataset", "knees", "grade", *shown]]
         grid = _begin_grid(gap=1)
         for place, head in enumerate(list_heads(part)):
             grid.add_column(" ".join(head).strip(), justify="right" if place else "left")
@@ -115,7 +113,7 @@ def show_table_1(counts: "pd.DataFrame") -> Iterator[Table]:
         yield grid
 
 
-def _read_crops(crops: Path, folder: Path, notes: list[str]) -> "pd.DataFrame":
+def _read_crops(crops: Path, folder: Path, notes: list[str]) -> Any:
     from kneegrade.cohorts.reference_crops import read_reference_crops
     from kneegrade.cohorts.table import rebase_images
 
@@ -129,7 +127,7 @@ def _read_crops(crops: Path, folder: Path, notes: list[str]) -> "pd.DataFrame":
 
 def _write_study(
     found: "StudyKnees",
-    counts: "pd.DataFrame",
+    counts: Any,
     folder: Path,
     out: Path,
     study: str,
@@ -172,7 +170,7 @@ def _beside(out: Path, form: str) -> Path:
     return out.with_suffix(f".flow.{form}")
 
 
-def _compare(knees: "pd.DataFrame", study: str, mode: str) -> list[dict[str, Any]] | None:
+def _compare(knees: Any, study: str, mode: str) -> list[dict[str, Any]] | None:
     """List the counts that are not the published ones; None where the mode is another."""
     from kneegrade.cohorts.paper_counts import compare_with_paper
 
@@ -184,7 +182,7 @@ def _compare(knees: "pd.DataFrame", study: str, mode: str) -> list[dict[str, Any
     ]
 
 
-def _print_study(summary: Mapping[str, Any], table_1: "pd.DataFrame") -> None:
+def _print_study(summary: Mapping[str, Any], table_1: Any) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     out = Path(summary["table"])
     console.print(f"{summary['knees']:,} knees of {summary['subjects']:,} people written to {out}")

@@ -1,0 +1,73 @@
+"""What a reader of a result must know about how it came to be."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Flag(StrEnum):
+    """What a reader of a result must know about how it came to be, each with its ``meaning``."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> Self:
+        """Keep the meaning beside the value; the value alone still names the flag."""
+        flag = str.__new__(cls, value)
+        flag._value_ = value
+        flag.meaning = meaning
+        return flag
+
+    NOT_CHECKED = (
+        "not-checked",
+        "Nothing has checked that this is a knee, in the right view, without an implant.",
+    )
+    SIDE_FROM_PICTURE = ("side-from-picture", "No side was given: it is judged by the picture.")
+    SIDE_CONFLICT = (
+        "side-conflict",
+        "The given side and the side that the picture shows differ; the given one is used.",
+    )
+    POLARITY_CORRECTED = ("polarity-corrected", "The picture was inverted (bone dark): corrected.")
+    POLARITY_CONFLICT = (
+        "polarity-conflict",
+        "Shown as its header asks, the picture has dark bone: header and picture disagree.",
+    )
+    CONTRAST_JUDGED_PLAIN = (
+        "contrast-judged-plain",
+        "Nobody said whether the contrast was enhanced: the picture looks plain and was enhanced.",
+    )
+    CONTRAST_JUDGED_ENHANCED = (
+        "contrast-judged-enhanced",
+        "Nobody said whether the contrast was enhanced: the picture looks so and was left alone.",
+    )
+    LOCATED_BY_RULE = (
+        "located-by-rule",
+        "The knee was found on the film by matching an average knee, not by landmarks.",
+    )
+    OUTSIDE_FILM = ("outside-film", "Part of the region of interest lies outside the film.")
+    SPACING_UNKNOWN = ("spacing-unknown", "The file tells no size of a pixel: no lengths in mm.")
+    SPACING_DETECTOR_PLANE = (
+        "spacing-detector-plane",
+        "The size of a pixel is that at the detector: lengths are magnified.",
+    )
+    SPACING_KIND_UNKNOWN = (
+        "spacing-kind-unknown",
+        "The header gives a size of a pixel but not in which plane.",
+    )
+    VIEW_UNKNOWN = ("view-unknown", "The header does not tell the projection.")
+    VIEW_NOT_PA_AP = ("view-not-pa-ap", "The header tells a projection that is neither PA nor AP.")
+    FOR_PROCESSING = (
+        "for-processing",
+        "A DICOM image 'for processing': raw detector values, not what a reader sees.",
+    )
+    LOSSY_COMPRESSION = ("lossy-compression", "The picture was compressed with loss.")
+    CHARACTER_SET_REPAIRED = (
+        "character-set-repaired",
+        "The header names a character set that does not exist.",
+    )
+    LANDMARK_UNIT_INFERRED = (
+        "landmark-unit-inferred",
+        "The landmark file does not tell its unit: judged by how wide the knee is.",
+    )
+    HEADER_REPAIRED = (
+        "header-repaired",
+        "The header breaks the DICOM standard where it could be read all the same.",
+    )

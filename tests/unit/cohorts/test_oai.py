@@ -268,6 +268,23 @@ def test_films_by_person_and_visit(release: Path) -> None:
     assert any("The barcodes of 3 readings find no film" in note for note in study.notes)
 
 
+@pytest.mark.parametrize(
+    ("right", "left", "series"),
+    [
+        ("016601000013", "1000004", "01000014"),  # the nearer number, though 04 is the other knee's
+        (" ", "1000014", "01000014"),  # the other knee's film, though 04 is lower
+        (" ", " ", "01000004"),
+    ],
+)
+def test_which_of_two_films_of_a_visit(release: Path, right: str, left: str, series: str) -> None:
+    path = release / "tables" / "KXR_SQ_BU00.txt"
+    text = path.read_text().replace("|016601000005\n", f"|{right}\n")
+    path.write_text(text.replace("|1000004\n", f"|{left}\n"))
+    row = knee(read_oai(release), "9000004", "right")
+    assert row["image_path"] == f"0.C.2/9000004/20041102/{series}/001"
+    assert row["film_match"] == "visit"
+
+
 def test_a_barcode_of_another_person_is_not_followed(release: Path) -> None:
     path = release / "tables" / "kxr_sq_bu06.txt"
     path.write_text(path.read_text().replace("016601000041", "016601000043"))

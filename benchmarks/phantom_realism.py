@@ -3,11 +3,14 @@
 Usage: python benchmarks/phantom_realism.py sheet FILE.png
        python benchmarks/phantom_realism.py make N DIR
        python benchmarks/phantom_realism.py tell-apart PHANTOMS.csv REAL.parquet
+       python benchmarks/phantom_realism.py tables PHANTOMS.csv REAL.parquet DIR
 
 `sheet` draws one phantom per KL grade and scanner. `make` draws N phantom knees of an OAI-like
 study, cropped as the open set's knees are, and writes them with a knee table, for `kneegrade
 prepare` and `train` (benchmarks/phantom-realism.toml). `tell-apart` trains small classifiers to
 tell phantoms from real knees of the train split and prints their AUC on those of the val split.
+`tables` writes phantoms.parquet, real.parquet and both.parquet: as many real knees of the train
+split as there are phantoms, and the whole val split to hold out.
 """
 
 import argparse
@@ -19,7 +22,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kneegrade.cohorts.table import read_knee_table, resolve_image
+from kneegrade.cohorts.table import (
+    read_knee_table,
+    rebase_images,
+    resolve_image,
+    write_knee_table,
+)
 from kneegrade.images.geometry import resample
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.contrast import enhance_to, scale_to_unit
@@ -109,7 +117,11 @@ def sheet(file: Path) -> None:
         {Task.TO_M: 3, Task.FO_M: 3, Task.TO_L: 2, Task.FO_L: 1, Task.JSN_M: 3},
         {Task.TO_L: 3, Task.FO_L: 3, Task.TO_M: 1, Task.FO_M: 2, Task.JSN_L: 3},
     )
-    rows = []
+    labels = np.zeros((30, SIZE_PX * len(grades)), np.uint8)
+    for j, text in enumerate(("KL 0", "KL 1", "KL 2", "KL 3", "KL 4 medial", "KL 4 lateral")):
+        label, at = f"SYNTHETIC  {text}", (SIZE_PX * j + 8, 20)
+        cv2.putText(labels, label, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1, cv2.LINE_AA)
+    rows = [labels]
     for i, name in enumerate(("oai-cr-a", "oai-film", "most-dx")):
         drawn = []
         for j, asked in enumerate(grades):
@@ -185,6 +197,21 @@ def tell_apart(phantoms: Path, real: Path) -> None:
     print(f"convolutional, 64 x 64 px: AUC {roc_auc_score(truth, scores):.3f}")
 
 
+def write_tables(phantoms: Path, real: Path, folder: Path) -> None:
+    """Phantoms alone, as many real knees of the train split alone, and both; each with val."""
+    import pandas as pd
+
+    made = rebase_images(read_knee_table(phantoms), phantoms.parent, folder)
+    known = rebase_images(read_knee_table(real), real.parent, folder)
+    made = made[[name for name in made.columns if name in known.columns]]
+    held, train = (known[known["split"] == split] for split in ("val", "train"))
+    people = train["subject_id"].drop_duplicates().sample(len(made) // 2, random_state=SEED)
+    some = train[train["subject_id"].isin(people)]
+    parts = {"phantoms": [made, held], "real": [some, held], "both": [made, some, held]}
+    for name, tables in parts.items():
+        write_knee_table(pd.concat(tables, ignore_index=True), folder / f"{name}.parquet")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -197,11 +224,16 @@ def main() -> None:
     telling = verbs.add_parser("tell-apart")
     telling.add_argument("phantoms", type=Path)
     telling.add_argument("real", type=Path)
+    writing = verbs.add_parser("tables")
+    for name in ("phantoms", "real", "folder"):
+        writing.add_argument(name, type=Path)
     args = parser.parse_args()
     if args.verb == "sheet":
         sheet(args.file)
     elif args.verb == "make":
         make(args.count, args.folder)
+    elif args.verb == "tables":
+        write_tables(args.phantoms, args.real, args.folder)
     else:
         tell_apart(args.phantoms, args.real)
 

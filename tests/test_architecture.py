@@ -31,7 +31,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
         ("pandas", "pyarrow"),
         (
             "cohorts",
-            "phantoms/oai_release.py",
+            "phantoms/oai_release_tables.py",
             "phantoms/most_release.py",
             "grading/predictions.py",
             "knees/store.py",
@@ -39,7 +39,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
             "training",
         ),
     ),
-    "pyreadstat": ("cohorts", "phantoms/oai_release.py", "phantoms/most_release.py"),
+    "pyreadstat": ("cohorts", "phantoms/oai_release_tables.py", "phantoms/most_release.py"),
     **dict.fromkeys(
         ("scipy", "sklearn", "matplotlib"), ("evaluation", "cohorts/folds.py", "training")
     ),
@@ -146,7 +146,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         needs_study = module.startswith(("cohorts/", "evaluation/", "apps/")) or module in {
             "grading/predictions.py",
             "knees/store.py",
-            "phantoms/oai_release.py",
+            "phantoms/oai_release_tables.py",
             "phantoms/most_release.py",
         }
         extra = "train" if module.startswith("training/") else "study" if needs_study else "core"

@@ -6,7 +6,7 @@ patient's data.
 """
 
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
 CODES: Final = MappingProxyType(
     {
@@ -83,6 +83,10 @@ class KneegradeError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint} [{self.code}]"
+
+    def within(self, place: str) -> Self:
+        """The same error, said to have come up within a place: a file, an index."""
+        return type(self)(self.code, f"{place}: {self.message}", self.hint)
 
     def __reduce__(self) -> tuple[type["KneegradeError"], tuple[str, str, str]]:
         """Survive the way back from a worker process."""

@@ -40,6 +40,12 @@ def test_a_missing_extra_says_how_to_install_it() -> None:
     assert 'pip install "kneegrade[train]"' in str(MissingExtraError.for_extra("train", "Training"))
 
 
+def test_an_error_can_be_placed() -> None:
+    placed = TableError("table.empty", "No rows.", "Add some.").within("Index a.csv")
+    assert (type(placed), placed.code) == (TableError, "table.empty")
+    assert str(placed) == "Index a.csv: No rows. Add some. [table.empty]"
+
+
 def test_codes_have_one_form() -> None:
     for code, meaning in CODES.items():
         assert re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z]+)*", code)

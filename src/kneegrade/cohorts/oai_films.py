@@ -258,9 +258,7 @@ def _read_indexes(folder: Path, files: list[str]) -> tuple[pd.DataFrame, tuple[s
         try:
             index = list(_read_index(folder / file))
         except TableError as error:
-            raise TableError(
-                error.code, f"Image index {file}: {error.message}", error.hint
-            ) from error
+            raise error.within(f"Image index {file}") from error
         for row in index:
             if row.series is None:
                 n_nameless += 1

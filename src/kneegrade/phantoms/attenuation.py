@@ -295,6 +295,8 @@ def _distance_inside(outlines: Sequence[Points], grid: FilmGrid) -> FloatMap:
     for outline in outlines:
         cv2.fillPoly(fine, [_fixed_point(outline, grid, factor)], 255, cv2.LINE_8, 4)
     distance = cv2.distanceTransform(fine, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # Its last bits differ from call to call (opencv issue 24082); squares are whole numbers.
+    distance = np.sqrt(np.rint(distance * distance))
     distance = np.maximum(distance - np.float32(0.5), 0)
     return _coarsened(distance, grid) * np.float32(grid.spacing_mm / factor)
 

@@ -1,6 +1,7 @@
 """A phantom's film as a DICOM file of the digital (DX) or computed radiography (CR) kind."""
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -64,7 +65,10 @@ def write_dicom_film(
     ds["PixelData"].VR = "OW"
     if transfer_syntax != ExplicitVRLittleEndian:
         ds.compress(transfer_syntax, stored.astype(np.uint16), generate_instance_uid=False)
-    ds.save_as(path, enforce_file_format=True)
+    with warnings.catch_warnings():
+        # A misspelt character set is written as it was asked for; readers are to meet it.
+        warnings.filterwarnings("ignore", "Incorrect value for Specific Character Set")
+        ds.save_as(path, enforce_file_format=True)
 
 
 def _patient_and_equipment(digest: str, scanner: Scanner) -> Dataset:

@@ -14,9 +14,9 @@ import numpy as np
 from kneegrade.phantoms.dicom_film import write_dicom_film
 from kneegrade.phantoms.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.films import FilmKnee, draw_film, draw_hand_film
-from kneegrade.phantoms.population import Study, draw_subject
+from kneegrade.phantoms.population import PhantomSubject, Study, draw_subject
 from kneegrade.phantoms.scanners import SCANNERS
-from kneegrade.phantoms.shape import draw_body
+from kneegrade.phantoms.shape import Body, draw_body
 
 PART: Final = ".part"
 """At the end of the name of a file that is being written."""
@@ -65,16 +65,15 @@ def _write_dicom(
     path: Path, order: FilmOrder, *, study: Study, seed: int, spacing_mm: float | None
 ) -> dict[str, Any]:
     subject = draw_subject(study, order.subject_number, seed)
-    stream = [seed, zlib.crc32(study.value.encode()), order.subject_number]
+    stream = _name_stream(study, subject.number, seed)
     film_rng = np.random.default_rng([*stream, zlib.crc32(order.image_path.encode())])
     scanner = SCANNERS[order.scanner]
     if order.kind is FilmKind.HAND:
         film = draw_hand_film(scanner=scanner, spacing_mm=spacing_mm, rng=film_rng)
     else:
         (visit,) = (v for v in subject.visits if v.visit_months == order.visit_months)
-        body = draw_body(sex=subject.sex, bmi=subject.bmi, rng=np.random.default_rng(stream))
         film = draw_film(
-            body=body,
+            body=draw_subject_body(study, subject, seed),
             knees={side: visit.severity[side] for side in order.sides},
             scanner=scanner,
             spacing_mm=spacing_mm,
@@ -89,6 +88,28 @@ def _write_dicom(
         transfer_syntax=order.transfer_syntax,
     )
     return {side.value: describe_knee(knee) for side, knee in film.knees.items()}
+
+
+def draw_subject_body(study: Study, subject: PhantomSubject, seed: int) -> Body:
+    """Draw a subject's legs: those of all its films.
+
+    Parameters
+    ----------
+    study : Study
+    subject : PhantomSubject
+    seed : int
+        The study's.
+
+    Returns
+    -------
+    Body
+    """
+    rng = np.random.default_rng(_name_stream(study, subject.number, seed))
+    return draw_body(sex=subject.sex, bmi=subject.bmi, rng=rng)
+
+
+def _name_stream(study: Study, number: int, seed: int) -> list[int]:
+    return [seed, zlib.crc32(study.value.encode()), number]
 
 
 def describe_knee(knee: FilmKnee) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def _draw_films(
     write: Callable[[FilmOrder], FilmTruth],
     orders: Sequence[FilmOrder],
     n_workers: int,
-) -> Generator[FilmTruth]:
+) -> Generator[FilmTruth, None, None]:
     """Draw films and note each in the journal when it is on disk."""
     with (
         (folder / JOURNAL).open("a", encoding="utf-8") as journal,
@@ -246,7 +246,7 @@ def _read_journal(folder: Path) -> dict[str, FilmTruth]:
 
 @contextmanager
 def _many_processes(n_workers: int) -> Iterator[Callable[..., Iterable[FilmTruth]]]:
-    """``map`` over processes, or plainly for one worker; who leaves early waits for no more films."""
+    """``map`` over processes, or plainly for one worker; leaving early begins no more films."""
     if n_workers == 1:
         yield map
         return

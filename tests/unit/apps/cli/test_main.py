@@ -15,7 +15,7 @@ from tiny_bundle import write_tiny_bundle
 from kneegrade import __version__
 from kneegrade.errors import CODES, KneegradeError
 
-VERBS = ("grade", "cohort", "prepare", "train", "export", "evaluate", "info")
+VERBS = ("grade", "phantom", "cohort", "prepare", "train", "export", "evaluate", "info")
 HEAVY = ("torch", "pandas", "cv2", "onnxruntime", "sklearn", "matplotlib", "pydicom", "jinja2")
 PROGRAM = Path(sys.executable).parent / "kneegrade"
 
@@ -27,7 +27,7 @@ def test_help_names_every_verb() -> None:
     assert "Research use only" in reply.out
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "cohort kaggle", "cohort table"])
+@pytest.mark.parametrize("verb", [*VERBS, "cohort oai", "cohort most", "cohort kaggle", "phantom film"])
 def test_every_verb_has_help(verb: str) -> None:
     reply = kneegrade(*verb.split(), "--help")
     assert (reply.code, reply.err) == (0, "")

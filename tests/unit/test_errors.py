@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 import kneegrade
-from kneegrade.errors import CODES, ImageError, KneegradeError, MissingExtraError
+from kneegrade.errors import (
+    CODES,
+    ImageError,
+    KneegradeError,
+    MissingExtraError,
+    TableError,
+)
 
 SOURCE = Path(kneegrade.__file__).parent
 

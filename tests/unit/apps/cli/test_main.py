@@ -27,7 +27,7 @@ def test_help_names_every_verb() -> None:
     assert "Research use only" in reply.out
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "cohort oai", "cohort most", "cohort kaggle", "phantom film"])
+@pytest.mark.parametrize("verb", [*VERBS, "cohort oai", "cohort kaggle", "phantom film"])
 def test_every_verb_has_help(verb: str) -> None:
     reply = kneegrade(*verb.split(), "--help")
     assert (reply.code, reply.err) == (0, "")

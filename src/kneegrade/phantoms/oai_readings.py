@@ -1,7 +1,9 @@
 """What the central readers of an OAI of phantoms wrote: rows of the ``kxr_sq`` tables.
 
 Project 15 read the visits to 48 months, 37 and 42 a sample up to 96 months. KL and narrowing were
-read for all; project 15 read the rest only of people who have a knee of KL 2 at some visit. A
+read for all; project 15 read the rest only of people who have a knee of KL 2 at some visit, and of
+odd subjects (`oai_layout.Odd`) not of a knee of KL 0. Fewer people than in the release are without
+the rest: the shares of grades are those of the paper's knees, which all have it (`population`). A
 reader sees the films of a knee side by side, so that a reading never gets better.
 """
 
@@ -158,7 +160,9 @@ def _read_cells(
         cells["XRJSM"] = str(abs(grades[Task.JSN_M] - 1))
     if _is_odd(subject, side, _NOT_ALL_READ) and visit is subject.visits[0]:
         cells = {name: cell for name, cell in cells.items() if name not in {"XRATTL", "XRATTM"}}
-    if _reads_all(subject, visit, side, project, seed):
+    # Guess: so that a small study has a KL 0 without osteophytes, whoever its people are.
+    is_spared = project == FIRST_PROJECT and grades[Task.KL] == 0 and find_odd(subject) is not None
+    if _reads_all(subject, visit, side, project, seed) and not is_spared:
         return cells
     return {name: cell for name, cell in cells.items() if name in FOR_ALL}
 

@@ -27,7 +27,7 @@ from kneegrade.cohorts.oai_xray import (
     read_film_quality,
     read_joint_space,
 )
-from kneegrade.cohorts.release_tables import choose_tables, find_tables
+from kneegrade.cohorts.release_tables import choose_tables, describe_passed_over, find_tables
 from kneegrade.types import Side
 
 SEX: Final = MappingProxyType({"1": "male", "2": "female", "M": "male", "F": "female"})
@@ -146,10 +146,7 @@ def _read(
     if not paths:
         notes.append(f"{source.title}: no table was found, so {source.fills} stay empty.")
         return None
-    notes.extend(
-        f"{source.title}: {path.relative_to(folder)} was passed over; the table is there twice."
-        for path in passed_over
-    )
+    notes.extend(f"{source.title}: {note}" for note in describe_passed_over(passed_over, folder))
     tables = [source.read(path, counted) for path in paths]
     part = pd.concat(tables, ignore_index=True)
     counted[f"{source.title}: rows"] = len(part)

@@ -25,7 +25,12 @@ from kneegrade.cohorts.oai_codes import (
     read_months,
     read_oai_table,
 )
-from kneegrade.cohorts.release_tables import SUFFIXES, choose_tables, find_tables
+from kneegrade.cohorts.release_tables import (
+    SUFFIXES,
+    choose_tables,
+    describe_passed_over,
+    find_tables,
+)
 from kneegrade.errors import TableError
 from kneegrade.types import Task
 
@@ -137,13 +142,7 @@ def read_oai_readings(folder: Path, *, jsn: Jsn = "floor", rereads: bool = False
 
 def _choose_tables(folder: Path, pattern: str) -> tuple[list[Path], list[str]]:
     chosen, passed_over = choose_tables(find_tables(folder, pattern))
-    taken = {path.stem.lower(): path for path in chosen}
-    notes = [
-        f"{_show(path, folder)} is the same table as {_show(taken[path.stem.lower()], folder)} and "
-        "was not read."
-        for path in passed_over
-    ]
-    return chosen, notes
+    return chosen, [f"Readings: {note}" for note in describe_passed_over(passed_over, folder)]
 
 
 def _show(path: Path, folder: Path) -> str:

@@ -96,6 +96,15 @@ def choose_tables(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     return list(chosen.values()), passed_over
 
 
+def describe_passed_over(paths: Sequence[Path], folder: Path) -> list[str]:
+    """One sentence for the tables that `choose_tables` passed over; none where there are none."""
+    if not paths:
+        return []
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    first = paths[0].relative_to(folder).as_posix()
+    return [f"there twice, in two dialects or places, and not read: {first}{more}."]
+
+
 def read_release_table(
     path: Path, *, columns: str | None = None, missing_letters: bool = False
 ) -> pd.DataFrame:

@@ -258,7 +258,7 @@ def test_text_goes_before_sas_and_that_is_noted(tmp_path: Path) -> None:
     pyreadstat.write_xport(people, str(tmp_path / "Enrollees.xpt"), file_format_version=5)
     clinical = read_oai_clinical(tmp_path)
     assert clinical.notes == (
-        "Enrolment: Enrollees.xpt was passed over; the table is there twice.",
+        "Enrolment: there twice, in two dialects or places, and not read: Enrollees.xpt.",
     )
     assert "9000009" not in set(clinical.rows["subject_id"])
 

@@ -237,7 +237,10 @@ def test_text_before_sas_before_the_export(folder: Path) -> None:
     assert files[96].tolist() == ["oai_kxrsemiquant01.txt"]
     assert len(readings.table) == 8
     notes = " ".join(readings.notes)
-    assert "SAS/kxr_sq_bu00.xpt is the same table as" in notes
+    assert (
+        "Readings: there twice, in two dialects or places, and not read: SAS/kxr_sq_bu00.xpt"
+        in notes
+    )
     assert "nda/oai_kxrsemiquant01.txt: 1 rows were not used" in notes
     next(folder.rglob("kXR_SQ_BU00.txt")).unlink()
     table = read_oai_readings(folder).table

@@ -14,8 +14,9 @@ from kneegrade.cohorts.oai_clinical import read_oai_clinical
 from kneegrade.cohorts.oai_tables import read_oai_readings
 from kneegrade.cohorts.release_tables import find_tables, read_release_table
 from kneegrade.phantoms.film_order import FilmKind
-from kneegrade.phantoms.oai_layout import MAX_NUMBER, Exam, Odd, write_barcode
-from kneegrade.phantoms.oai_readings import FOR_ALL, GRADES, SIGNS
+from kneegrade.phantoms.oai_film_records import FAULTS
+from kneegrade.phantoms.oai_layout import MAX_NUMBER, N_ODD, Exam, Odd, write_barcode
+from kneegrade.phantoms.oai_readings import FOR_ALL, GRADES, SIGNS, read_knees
 from kneegrade.phantoms.oai_release import (
     MISSPELT,
     NDA_FOLDER,
@@ -203,6 +204,41 @@ def test_the_readings_are_the_truth_but_for_readers_noise(folder: Path, subjects
     assert 0 < np.mean(known) < 0.5
 
 
+@pytest.mark.parametrize(("number", "is_read"), [(int(Odd.BARCODE_6), False), (20, True)])
+def test_of_an_odd_subject_a_knee_of_kl_0_has_kl_and_narrowing_only(
+    number: int, is_read: bool
+) -> None:
+    people = [make_subject(number, knee(), knee(jsn_m=2, fo_m=3))]
+    rest = [name for name in GRADES if name not in FOR_ALL]
+    well, _ = read_knees(people, 0, seed=SEED, unread="")
+    ill, _ = read_knees(people, 12, seed=SEED, unread="")
+    assert (well["V00XRKL"], well["READPRJ"]) == ("0", "15")
+    assert {bool(well[f"V00{name}"]) for name in rest} == {is_read}
+    assert all(ill[f"V01{name}"] for name in rest)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_twelve_subjects_have_every_oddity_of_the_readings(seed: int) -> None:
+    people = [draw_subject(Study.OAI, number, seed) for number in range(1, N_ODD + 1)]
+    narrowing, projects, unread = set(), set(), set()
+    same = set()
+    for months, code in VISIT_CODES.items():
+        seen = {}
+        for row in read_knees(people, months, seed=seed, unread=".A"):
+            narrowing |= {row[f"V{code}XRJSL"], row[f"V{code}XRJSM"]}
+            projects.add(row["READPRJ"])
+            if row["READPRJ"] == "15":
+                unread.add((row[f"V{code}XRKL"], row[f"V{code}XROSFL"]))
+            grades = {name: row[f"V{code}{name}"] for name in FOR_ALL}
+            first = seen.setdefault((row["ID"], row["SIDE"]), (row["READPRJ"], grades))
+            if first[0] != row["READPRJ"]:
+                same.add(first[1] == grades)
+    assert "1.4" in narrowing
+    assert projects == {"15", "37", "42"}
+    assert ("0", ".A") in unread
+    assert same == {True, False}
+
+
 # Barcodes
 
 
@@ -252,6 +288,39 @@ def test_text_and_sas_agree_on_everything_else(folder: Path, tmp_path: Path) -> 
     assert text.counted == sas.counted
     assert text.rows["film_faults"].str.len().gt(0).any()
     assert text.rows["jsw_medial_min_mm"].notna().any()
+
+
+def _drop_prefix(table: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    return table.rename(columns=lambda name: name.removeprefix(prefix))
+
+
+@pytest.mark.parametrize(
+    ("exported", "released", "same"),
+    [
+        ("oai_xrmeta01", "xray", ("XRDATE", "ACCEPT", *FAULTS)),
+        ("oai_kxrquantjsw01", "kxr_qjsw_duryea", ("SIDE", "MCMJSW", "JSW150", "LJSW900")),
+    ],
+)
+def test_text_and_export_agree_on_every_visit(
+    folder: Path, exported: str, released: str, same: tuple[str, ...]
+) -> None:
+    """By barcode; rows without one (a film that was not taken, a blank cell) have no partner."""
+    (path,) = find_tables(folder, exported)
+    export = read_release_table(path).dropna(subset="BARCODE").set_index("BARCODE")
+    for code in VISIT_CODES.values():
+        (path,) = [p for p in find_tables(folder, f"{released}{code}") if p.suffix == ".txt"]
+        text = read_release_table(path).pipe(_drop_prefix, f"V{code}")
+        (barcode,) = {"XRBARCD", "BARCDJD", "BRCDJD"} & set(text)
+        text = text.dropna(subset=barcode).set_index(barcode)
+        other = export[export["VISIT"] == f"V{code}"]
+        assert len(text) == len(other) > 0
+        pd.testing.assert_frame_equal(
+            text[["ID", *same]].reset_index(drop=True),
+            other[["SRC_SUBJECT_ID", *same]]
+            .rename(columns={"SRC_SUBJECT_ID": "ID"})
+            .reset_index(drop=True),
+        )
+        assert list(text.index) == list(other.index)
 
 
 def test_the_export_has_a_second_header_row(folder: Path) -> None:

@@ -24,7 +24,7 @@ CODES: Final = MappingProxyType(
         "image.bad-header": "The DICOM header contradicts itself.",
         "image.spacing-invalid": "The given pixel spacing is not a positive number.",
         "knee.not-found": "No knee was found on the film.",
-        "knee.two-knees": "Two knees were found where one is expected.",
+        "knee.two-knees": "The film shows both knees, and nobody said which one is meant.",
         "knee.side-unknown": "The side could not be told.",
         "landmarks.invalid": "The file holds no landmarks as they are published.",
         "landmarks.off-film": "Landmarks lie off the film that they belong to.",

@@ -29,6 +29,9 @@ CROP_MATCH: Final = 0.2
 """Least correlation of a whole picture with the average knee for it to be taken for a crop."""
 FILM_MATCH: Final = 0.6
 """Least correlation of a box with the average knee for a knee to be found on a film."""
+TWO_KNEES_MATCH: Final = 0.74
+"""Least correlation in either half of a film for it to show both knees. In the poorer half phantoms'
+films of both reach 0.82 or more, 30 plain films of one knee 0.66 at most."""
 SURE_SIDE_MARGIN: Final = 0.035
 """Correlation margin from which the picture may contradict the side that was given."""
 LEAST_SIDE_MARGIN: Final = 0.015
@@ -42,7 +45,7 @@ class InputKind(StrEnum):
     CROP = "crop"
     """One knee, cut out before, as in the open set of crops."""
     FILM = "film"
-    """A radiograph that shows one knee somewhere."""
+    """A radiograph that shows a knee somewhere, or both side by side."""
 
 
 def crop_knee(
@@ -61,7 +64,8 @@ def crop_knee(
         Rows and columns of the ROI.
     side : Side or None
         The side as the caller knows it; it goes before the header's, which goes before what the
-        picture shows.
+        picture shows. On a film of both knees it says which one is meant: the patient's right knee
+        lies at the lesser columns.
     kind : InputKind
         ``auto`` takes a square picture that matches an average knee as a whole for a crop.
 
@@ -77,7 +81,7 @@ def crop_knee(
         box = _box_of_crop(radiograph, whole)
         margin = whole.side_margin
     else:
-        box, margin = _box_on_film(radiograph)
+        box, margin = _box_on_film(radiograph, side or radiograph.side)
     chosen, flags = _choose_side(box.side, margin, side or radiograph.side)
     flags |= _polarity_flags(box, radiograph)
     if kind is InputKind.FILM:
@@ -107,10 +111,18 @@ def _box_of_crop(radiograph: Radiograph, whole: Orientation) -> KneeBox:
     )
 
 
-def _box_on_film(radiograph: Radiograph) -> tuple[KneeBox, float]:
-    boxes = locate_by_average_knee(radiograph.pixels)
-    best = max(boxes.values(), key=lambda box: box.score)
-    other = boxes[best.side.other]
+def _box_on_film(radiograph: Radiograph, given: Side | None) -> tuple[KneeBox, float]:
+    """The knee that is meant, and by how much it looks more like its own side than the other."""
+    both = _boxes_of_both(radiograph)
+    if both is not None:
+        if given is None:
+            raise KneeNotFoundError(
+                "knee.two-knees",
+                "The film shows both knees, and nobody said which one is meant.",
+                "Say --side right or --side left, or give a knee table with a row for each.",
+            )
+        return both[given]
+    best, margin = _best_match(radiograph)
     if best.score < FILM_MATCH:
         raise KneeNotFoundError(
             "knee.not-found",
@@ -118,13 +130,29 @@ def _box_on_film(radiograph: Radiograph) -> tuple[KneeBox, float]:
             f"(correlation {best.score:.2f}, expected {FILM_MATCH} or more).",
             "If the picture is cut to one knee, say --input crop.",
         )
-    if other.score > 0.9 * best.score and best.is_apart_from(other):
-        raise KneeNotFoundError(
-            "knee.two-knees",
-            "The film seems to show a right and a left knee; one knee per picture is expected.",
-            "Cut the film into two pictures, one per knee, and grade those.",
-        )
-    return best, best.score - other.score
+    return best, margin
+
+
+def _boxes_of_both(radiograph: Radiograph) -> dict[Side, tuple[KneeBox, float]] | None:
+    """A knee in either half of the film, or None where one half has none."""
+    middle = radiograph.pixels.shape[1] // 2
+    found = {}
+    for side, part, first in (
+        (Side.RIGHT, slice(None, middle), 0),
+        (Side.LEFT, slice(middle, None), middle),
+    ):
+        half = replace(radiograph, pixels=radiograph.pixels[:, part])
+        box, margin = _best_match(half)
+        if box.score < TWO_KNEES_MATCH:
+            return None
+        found[side] = replace(box, left=box.left + first), margin
+    return found
+
+
+def _best_match(radiograph: Radiograph) -> tuple[KneeBox, float]:
+    boxes = locate_by_average_knee(radiograph.pixels)
+    best = max(boxes.values(), key=lambda box: box.score)
+    return best, best.score - boxes[best.side.other].score
 
 
 def _choose_side(shown: Side, margin: float, given: Side | None) -> tuple[Side, set[Flag]]:

@@ -73,12 +73,6 @@ class KneeBox:
     inverted: bool
     score: float
 
-    def is_apart_from(self, other: "KneeBox") -> bool:
-        """Whether the centres are further apart than the larger box is wide."""
-        rows = self.top + self.size_px / 2 - other.top - other.size_px / 2
-        columns = self.left + self.size_px / 2 - other.left - other.size_px / 2
-        return bool(np.hypot(rows, columns) > max(self.size_px, other.size_px))
-
 
 def read_average_knee(size_px: int = AVERAGE_KNEE_PX) -> FloatImage:
     """The average knee, ``(size_px, size_px)``, mean 0 and standard deviation 1, lateral first."""

@@ -8,6 +8,10 @@ from kneegrade.errors import KneeNotFoundError
 from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.crop import InputKind, box_affine, crop_knee
 from kneegrade.knees.orientation import KneeBox, judge_orientation, read_average_knee
+from kneegrade.phantoms.films import draw_film
+from kneegrade.phantoms.scanners import SCANNERS
+from kneegrade.phantoms.severity import FEATURES, Severity
+from kneegrade.phantoms.shape import draw_body
 from kneegrade.types import Contrast, Flag, Radiograph, Side, SpacingSource
 
 RIGHT = np.asarray(cv2.resize(read_average_knee(), (200, 200)), dtype=np.float32)
@@ -120,9 +124,34 @@ def test_a_film_without_a_knee() -> None:
     assert code_of(np.full((300, 200), 7.0)) == "knee.not-found"
 
 
-def test_a_film_with_two_knees() -> None:
+def test_a_film_of_both_knees_needs_the_side() -> None:
     film = film_with((RIGHT, 150, 40), (LEFT, 150, 360), shape=(500, 600))
     assert code_of(film) == "knee.two-knees"
+    for side, column in ((Side.RIGHT, 139.5), (Side.LEFT, 459.5)):
+        roi = crop_knee(radiograph(film), size_px=64, kind=InputKind.FILM, side=side)
+        centre = apply_affine(roi.to_radiograph, [31.5, 31.5])
+        np.testing.assert_allclose(centre, [249.5, column], atol=8)
+        assert (roi.side, roi.mirrored) == (side, side is Side.LEFT)
+        assert Flag.SIDE_CONFLICT not in roi.flags
+
+
+@pytest.mark.parametrize("scanner", ["oai-cr-a", "oai-film", "most-dx"])
+def test_each_knee_of_a_phantoms_film_is_cut_about_its_own_joint(scanner: str) -> None:
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        knees = dict.fromkeys(Side, Severity(dict.fromkeys(FEATURES, 0.5)))
+        film = draw_film(
+            body=draw_body(sex="female", bmi=30, rng=rng),
+            knees=knees,
+            scanner=SCANNERS[scanner],
+            spacing_mm=0.6,
+            rng=rng,
+        )
+        for side, knee in film.knees.items():
+            roi = crop_knee(radiograph(film.pixels), size_px=64, kind=InputKind.FILM, side=side)
+            centre = apply_affine(roi.to_radiograph, [31.5, 31.5])
+            away = np.linalg.norm(centre - knee.landmarks_px[4]) * film.spacing_mm
+            assert away < 20, (seed, side)
 
 
 def test_a_knee_at_the_edge_is_flagged() -> None:

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pandas as pd
@@ -8,7 +6,6 @@ import pytest
 from kneegrade.knees.orientation import (
     AVERAGE_KNEE_FILE,
     AVERAGE_KNEE_PX,
-    KneeBox,
     compute_average_knee,
     judge_orientation,
     locate_by_average_knee,
@@ -81,14 +78,6 @@ def test_a_knee_is_found_on_a_film(side: Side, inverted: bool) -> None:
 def test_a_flat_film_has_no_knee() -> None:
     boxes = locate_by_average_knee(np.full((300, 200), 5, np.float32))
     assert max(box.score for box in boxes.values()) == 0
-
-
-def test_boxes_apart() -> None:
-    box = KneeBox(0, 0, 100, Side.RIGHT, False, 0.9)
-    assert box.is_apart_from(replace(box, left=101))
-    assert box.is_apart_from(replace(box, top=80, left=80))
-    assert not box.is_apart_from(replace(box, left=100))
-    assert not box.is_apart_from(replace(box, top=-10, left=-10, size_px=120))
 
 
 def test_the_average_is_a_median_scaled_to_8_bits() -> None:

@@ -30,8 +30,10 @@ CROP_MATCH: Final = 0.2
 FILM_MATCH: Final = 0.6
 """Least correlation of a box with the average knee for a knee to be found on a film."""
 TWO_KNEES_MATCH: Final = 0.74
-"""Least correlation in either half of a film for it to show both knees. In the poorer half phantoms'
-films of both reach 0.82 or more, 30 plain films of one knee 0.66 at most."""
+"""Least correlation in either half of a film for it to show both knees. Films of both, drawn as
+phantoms, reach 0.82 or more in the poorer half; 30 plain films of one knee 0.66 at most."""
+FILM_OF_BOTH_MM: Final = 300.0
+"""A film this wide was made for both knees, whether both are found or not."""
 SURE_SIDE_MARGIN: Final = 0.035
 """Correlation margin from which the picture may contradict the side that was given."""
 LEAST_SIDE_MARGIN: Final = 0.015
@@ -130,7 +132,21 @@ def _box_on_film(radiograph: Radiograph, given: Side | None) -> tuple[KneeBox, f
             f"(correlation {best.score:.2f}, expected {FILM_MATCH} or more).",
             "If the picture is cut to one knee, say --input crop.",
         )
+    if given is not None and _lies_in_other_half(best, radiograph, given):
+        raise KneeNotFoundError(
+            "knee.not-found",
+            f"The {given.value} knee was not found on a film for both: only the other one was.",
+            "An implant is not found; if the picture was turned round, correct its side.",
+        )
     return best, margin
+
+
+def _lies_in_other_half(box: KneeBox, radiograph: Radiograph, given: Side) -> bool:
+    columns = radiograph.pixels.shape[1]
+    if radiograph.spacing_mm is None or columns * radiograph.spacing_mm[1] < FILM_OF_BOTH_MM:
+        return False
+    is_left_of_middle = box.left + box.size_px / 2 < columns / 2
+    return bool(is_left_of_middle != (given is Side.RIGHT))
 
 
 def _boxes_of_both(radiograph: Radiograph) -> dict[Side, tuple[KneeBox, float]] | None:

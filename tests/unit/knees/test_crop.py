@@ -8,7 +8,7 @@ from kneegrade.errors import KneeNotFoundError
 from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.crop import InputKind, box_affine, crop_knee
 from kneegrade.knees.orientation import KneeBox, judge_orientation, read_average_knee
-from kneegrade.phantoms.films import draw_film
+from kneegrade.phantoms.films import PhantomFilm, draw_film
 from kneegrade.phantoms.scanners import SCANNERS
 from kneegrade.phantoms.severity import FEATURES, Severity
 from kneegrade.phantoms.shape import draw_body
@@ -152,6 +152,37 @@ def test_each_knee_of_a_phantoms_film_is_cut_about_its_own_joint(scanner: str) -
             centre = apply_affine(roi.to_radiograph, [31.5, 31.5])
             away = np.linalg.norm(centre - knee.landmarks_px[4]) * film.spacing_mm
             assert away < 20, (seed, side)
+
+
+@pytest.fixture(scope="module")
+def with_implant() -> PhantomFilm:
+    rng = np.random.default_rng(0)
+    knees = {Side.RIGHT: Severity(dict.fromkeys(FEATURES, 0.5)), Side.LEFT: None}
+    body = draw_body(sex="male", bmi=27, rng=rng)
+    return draw_film(body=body, knees=knees, scanner=SCANNERS["oai-dx"], spacing_mm=0.6, rng=rng)
+
+
+def film_for_both(pixels: np.ndarray) -> Radiograph:
+    return radiograph(pixels, spacing_mm=(0.6, 0.6), spacing_source=SpacingSource.DETECTOR_PLANE)
+
+
+def test_a_replaced_knee_is_never_exchanged_for_the_other(with_implant: PhantomFilm) -> None:
+    for side, knee in with_implant.knees.items():
+        picture = film_for_both(with_implant.pixels)
+        roi = crop_knee(picture, size_px=64, kind=InputKind.FILM, side=side)
+        centre = apply_affine(roi.to_radiograph, [31.5, 31.5])
+        assert np.linalg.norm(centre - knee.landmarks_px[4]) * 0.6 < 40
+
+
+def test_a_knee_that_is_not_found_is_never_exchanged_for_the_other(
+    with_implant: PhantomFilm,
+) -> None:
+    pixels = with_implant.pixels.copy()
+    pixels[:, pixels.shape[1] // 2 :] = 0
+    roi = crop_knee(film_for_both(pixels), size_px=64, kind=InputKind.FILM, side=Side.RIGHT)
+    assert roi.side is Side.RIGHT
+    with pytest.raises(KneeNotFoundError, match="left knee was not found on a film for both"):
+        crop_knee(film_for_both(pixels), size_px=64, kind=InputKind.FILM, side=Side.LEFT)
 
 
 def test_a_knee_at_the_edge_is_flagged() -> None:

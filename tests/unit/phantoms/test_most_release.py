@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pyreadstat
 import pytest
-from kneegrade.phantoms.population import PhantomVisit, Study, draw_subject
 
 from kneegrade.phantoms.film_order import FilmKind
 from kneegrade.phantoms.most_release import (
@@ -21,6 +20,7 @@ from kneegrade.phantoms.most_release import (
     write_subject_id,
     write_tables,
 )
+from kneegrade.phantoms.population import PhantomVisit, Study, draw_subject
 from kneegrade.phantoms.severity import FEATURES as SEVERITY_FEATURES
 from kneegrade.phantoms.severity import Severity
 from kneegrade.types import Side, Task

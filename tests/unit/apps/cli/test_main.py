@@ -103,6 +103,11 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None
     assert reply.err == "kneegrade: interrupted; the same command continues.\n"
 
 
+def listen_to_ctrl_c() -> None:
+    """Undo what a shell does to jobs in the background, which ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_ctrl_c_in_the_middle_of_a_batch_loses_nothing(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
@@ -112,7 +117,12 @@ def test_ctrl_c_in_the_middle_of_a_batch_loses_nothing(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "bundle")
     command = [PROGRAM, "grade", folder, "--bundle", bundle, "--out", out]
     journal = out / "journal.jsonl"
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=listen_to_ctrl_c,
+    ) as running:
         deadline = time.monotonic() + 60
         while not (journal.is_file() and journal.stat().st_size > 5000):
             assert time.monotonic() < deadline

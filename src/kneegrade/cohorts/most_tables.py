@@ -196,7 +196,7 @@ def _choose_readings(folder: Path) -> tuple[Path, list[str]]:
     paths = find_tables(folder, _READINGS.pattern)
     if not paths:
         other = find_tables(folder, r"kxr_?sq.*|oai_kxrsemiquant.*")
-        found = f"found OAI's readings ({other[0].name})" if other else "found none"
+        found = f"OAI's readings ({other[0].name})" if other else "none"
         raise TableError(
             "cohort.layout-unknown",
             f"A table of MOST's x-ray readings (MOSTV01235XRAY, {' or '.join(SUFFIXES)}) was "

@@ -153,7 +153,7 @@ def _list_exclusions(
     repeated = rows.duplicated([*KNEE, "reading", "barcode", "file", *_GRADES, *_RAWS])
     nowhere = rows["visit_months"].isna()
     absent = rows[_GRADES].isna()
-    excluded = absent.any(axis=1) if mode == "paper" else absent.all(axis=1)
+    is_unread = absent.all(axis=1)  # as a replaced knee is: whatever has a grade was no prosthesis
     counted["readings of knees replaced by the nominal date of the visit"] = int(
         rows["is_replaced"].sum()
     )
@@ -161,8 +161,8 @@ def _list_exclusions(
     steps = [
         ("the same row again", repeated),
         ("at no visit of the study", nowhere),
-        ("replaced by a prosthesis", excluded & rows["is_replaced"]),
-        ("no grade at all", absent.all(axis=1)),
+        ("replaced by a prosthesis", is_unread & rows["is_replaced"]),
+        ("no grade at all", is_unread),
     ]
     if mode == "paper":
         steps += [(f"{what} missing", absent[of].any(axis=1)) for what, of in _GROUPS.items()]

@@ -69,6 +69,7 @@ _REREADS: Final = r"kxr_sq_rel_bu\d\d"
 _ALL_VISITS: Final = ("oai_kxrsemiquant01", "kxrsq01")
 """Names in the NDA export: today's, and the older one."""
 _MOST: Final = r"(most_?)?v[0-5]+xray"
+_WORKBOOK = re.compile(rf"(?:{_PER_VISIT}|{'|'.join(_ALL_VISITS)})\.xlsx?", re.IGNORECASE)
 _MISSING = re.compile(r"\.([A-Z]?)")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 _SCIENTIFIC: Final = r"\d+(?:[.,]\d+)?[eE][+-]?\d+"
@@ -288,6 +289,8 @@ def decode_cell(cell: str, task: Task, jsn: Jsn) -> tuple[Any, Any] | None:
     if not _NUMBER.fullmatch(cell):
         return None
     number = float(cell)
+    if not math.isfinite(number):
+        return None
     grade = round(number) if jsn == "paper" else math.floor(number)
     is_plain = number == grade
     allowed = is_plain or task in NARROWING
@@ -304,18 +307,26 @@ def _name_rereads(knees: pd.DataFrame) -> pd.Series:
 def _no_readings(folder: Path) -> TableError:
     most = find_tables(folder, _MOST)
     again = find_tables(folder, _REREADS)
-    packed = sorted(name for _, name in walk_files(folder) if name.lower().endswith(".zip"))
+    names = sorted(name for _, name in walk_files(folder))
+    packed = [name for name in names if name.lower().endswith(".zip")]
+    books = [name for name in names if _WORKBOOK.fullmatch(name)]
+    others = find_tables(folder, ".*")
     hint = "Give the folder that holds OAI's tables and films, at any depth."
     got = "none"
     if most:
         got, hint = f"MOST's readings ({most[0].name})", "For MOST say `kneegrade cohort most`."
     elif again:
         got = f"only re-reads for reliability ({again[0].name})"
+    elif books:
+        got = f"readings that a spreadsheet saved ({books[0]})"
+        hint = "Use the text or SAS table as it was downloaded."
     elif packed:
         got = f"{len(packed)} zip files ({packed[0]})"
         hint = (
             "Unpack the zip files of the tables (x-ray image assessments); films may stay packed."
         )
+    elif others:
+        got = f"{len(others)} tables of other names ({others[0].name})"
     return TableError(
         "cohort.layout-unknown",
         f"Tables of OAI's x-ray readings (kxr_sq_bu00 and so on, or {_ALL_VISITS[0]}; "

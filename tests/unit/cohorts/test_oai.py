@@ -175,6 +175,32 @@ def test_paper_mode_drops_each_row_for_its_reason(release: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("place", range(13))
+def test_paper_mode_needs_each_of_the_thirteen(release: Path, place: int) -> None:
+    """Sclerosis and attrition too, though the paper does not grade them."""
+    grades = ZEROS.split(" ")
+    grades[place] = "."
+    row = ("9000001", 1, 15, "016601000001", " ".join(grades))
+    write_readings(release / "tables" / "KXR_SQ_BU00.txt", [row, *BASELINE[1:]], "00")
+    assert ("9000001", 0, "right", "37") in keys(read_oai(release))
+    write_readings(release / "tables" / "KXR_SQ_BU00.txt", [row, BASELINE[1]], "00")
+    assert ("9000001", 0, "left", "15") in keys(read_oai(release))
+    assert ("9000001", 0, "right", "15") not in keys(read_oai(release))
+    full = knee(read_oai(release, mode="full"), "9000001", "right", reading="15")
+    assert full[TASKS].index[full[TASKS].isna()].tolist() == [TASKS[place]]
+
+
+@pytest.mark.parametrize("mode", ["paper", "full"])
+def test_graded_knee_that_is_replaced_by_the_nominal_date_stays(release: Path, mode: str) -> None:
+    """The visit may have been before its nominal date: the film was read."""
+    path = release / "tables" / "outcomes99.txt"
+    path.write_text(path.read_text().replace("9000001|0|0|3000|", "9000001|0|0|1460|"))
+    study = read_oai(release, mode=mode)  # type: ignore[arg-type]
+    assert knee(study, "9000001", "right", 48)["kl"] == 3
+    assert steps(study)["replaced by a prosthesis"] == 2
+    assert study.counted["readings of knees replaced by the nominal date of the visit"] == 4
+
+
 def test_full_mode_keeps_what_has_any_grade(release: Path) -> None:
     study = read_oai(release, mode="full")
     assert steps(study) == {

@@ -160,6 +160,11 @@ def test_cells(cell: str, task: str, jsn: str, grade: int | None, raw: str | Non
     assert tuple(None if value is pd.NA else value for value in decoded) == (grade, raw)
 
 
+@pytest.mark.parametrize("cell", ["nan", "inf", "9" * 400, "1,4", "1e0", "", "T"])
+def test_cells_that_are_neither_number_nor_missing(cell: str) -> None:
+    assert decode_cell(cell, Task.KL, "floor") is None
+
+
 def test_rereads_are_read_only_when_asked_for(folder: Path) -> None:
     notes = read_oai_readings(folder).notes
     assert "1 tables of re-reads for reliability were not read (full mode)." in notes
@@ -251,8 +256,14 @@ def test_folder_without_readings(tmp_path: Path) -> None:
     error = error_of(tmp_path)
     assert error.code == "cohort.layout-unknown"
     assert "kxr_sq_bu00" in error.message
+    write(tmp_path / "tables" / "AllClinical00.txt", "ID|V00AGE\n9000001|60\n")
+    assert "Got: 1 tables of other names (AllClinical00.txt)" in error_of(tmp_path).message
     write(tmp_path / "OAI tables.zip", "")
     assert "Unpack" in error_of(tmp_path).hint
+    write(tmp_path / "tables" / "KXR_SQ_BU00.xlsx", "")
+    error = error_of(tmp_path)
+    assert "Got: readings that a spreadsheet saved (KXR_SQ_BU00.xlsx)" in error.message
+    assert "as it was downloaded" in error.hint
     write(tmp_path / "kxr_sq_rel_bu00.txt", "ID|SIDE\n1|1\n")
     assert "only re-reads" in error_of(tmp_path).message
     write(tmp_path / "MOSTV01235XRAY.txt", "MOSTID\tV0XRKL\nM1\t1\n")

@@ -44,7 +44,7 @@ class Picture:
     source : str
         What the row's ``source`` says.
     path : str
-        Where the picture is: a file, or ``archive.zip::member``.
+        Where the picture is: a file, or ``archive.zip::member`` (also .tar.gz, .tar).
     key : mapping
         The knee table's key columns, or nothing.
     """

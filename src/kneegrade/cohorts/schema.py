@@ -77,7 +77,7 @@ SCHEMA: Final = (
     _text("reading", "reader or reading project; may be empty text", required=True),
     _text(
         "image_path",
-        "picture, relative to the table's folder; `a.zip::member` inside an archive",
+        "picture, relative to the table's folder; `a.zip::member` inside an archive (.tar.gz too)",
         required=True,
     ),
     *(_task_column(task) for task in Task),

@@ -64,7 +64,8 @@ class KneeGrader:
         Parameters
         ----------
         source : str or Path
-            A DICOM, PNG, JPEG, TIFF or WebP file, or ``archive.zip::member``.
+            A DICOM, PNG, JPEG, TIFF or WebP file, or ``archive.zip::member`` (also .tar, .tar.gz,
+            .tgz).
         side : Side or None
             None takes the header's, else what the picture shows (then flagged).
         kind : InputKind

@@ -44,7 +44,8 @@ class Picture:
     source : str
         What the row's ``source`` says.
     path : str
-        Where the picture is: a file, or ``archive.zip::member`` (also .tar.gz, .tar).
+        Where the picture is: a file, or ``archive.zip::member`` (also .tar, .tar.gz,
+        .tgz).
     key : mapping
         The knee table's key columns, or nothing.
     """

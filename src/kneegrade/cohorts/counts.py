@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from kneegrade.cohorts.paper_counts import count_grades
 from kneegrade.types import Task
 
 
@@ -22,20 +23,17 @@ def count_knees(table: pd.DataFrame) -> pd.DataFrame:
         ``kl0`` .. ``kl4``, ``no_kl``, ``knees`` (rows), ``subjects``.
     """
     split = _split_of(table)
-    kl = table[Task.KL.value] if Task.KL.value in table else pd.Series(pd.NA, index=table.index)
     rows = []
     for name in split.unique():
-        inside = split == name
-        grades = kl[inside]
-        counts = {f"kl{k}": int((grades == k).sum()) for k in range(Task.KL.n_grades)}
-        subjects = table.loc[inside, ["cohort", "subject_id"]].drop_duplicates()
+        inside = table[split == name]
+        counts = count_grades(inside, Task.KL)
         rows.append(
             {
                 "split": name,
-                **counts,
-                "no_kl": int(grades.isna().sum()),
-                "knees": int(inside.sum()),
-                "subjects": len(subjects),
+                **{f"kl{grade}": n for grade, n in enumerate(counts)},
+                "no_kl": len(inside) - sum(counts),
+                "knees": len(inside),
+                "subjects": len(inside[["cohort", "subject_id"]].drop_duplicates()),
             }
         )
     return pd.DataFrame(rows)

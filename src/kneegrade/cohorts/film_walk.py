@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from kneegrade.errors import TableError
+
+N_ROWS_LISTED: Final = 20
 
 
 def walk_files(
@@ -36,8 +38,10 @@ def walk_files(
         cohort.layout-unknown if there is no such folder, or a folder in it cannot be listed.
     """
     if not folder.is_dir():
-        raise _layout_error(
-            f"a folder with the study's files was expected, got {folder}, which is none",
+        raise TableError(
+            "cohort.layout-unknown",
+            f"A folder with the study's files was expected. Got {folder}, which "
+            f"{'is a file' if folder.exists() else 'is not there'}.",
             "Check the spelling of the path.",
         )
     waiting, links = [""], set[Path]()
@@ -94,6 +98,30 @@ def make_text(values: Iterable[str | None]) -> Any:
         raise _layout_error(
             "the name of a folder above a film is no UTF-8 text", "Rename that folder."
         ) from error
+
+
+def note_absent_films(listed: pd.DataFrame) -> list[str]:
+    """Say which rows of which index name films that are not there.
+
+    Parameters
+    ----------
+    listed : DataFrame
+        ``file`` (the index) and ``row``.
+
+    Returns
+    -------
+    list of str
+        One sentence for each index.
+    """
+    notes = []
+    for file, absent in listed.groupby("file", sort=True):
+        rows = ", ".join(map(str, absent["row"].iloc[:N_ROWS_LISTED]))
+        more = f" and {len(absent) - N_ROWS_LISTED} more" if len(absent) > N_ROWS_LISTED else ""
+        notes.append(
+            f"{file} lists films that are not there: {len(absent)} "
+            f"(row{'s' if len(absent) > 1 else ''} {rows}{more})."
+        )
+    return notes
 
 
 def _layout_error(reason: str, hint: str) -> TableError:

@@ -66,26 +66,6 @@ class StudyKnees:
         return len(self.knees) + sum(step.dropped for step in self.flow)
 
 
-def exclude(table: pd.DataFrame, drop: Any, reason: str) -> tuple[pd.DataFrame, FlowStep]:
-    """Leave out the rows for which ``drop`` is true.
-
-    Parameters
-    ----------
-    table : DataFrame, n rows
-    drop : (n,) array or Series of bool, by position; missing is false
-    reason : str
-
-    Returns
-    -------
-    table : DataFrame
-        The rows that stay, under their old index.
-    step : FlowStep
-    """
-    mask = pd.array(np.asarray(drop), dtype="boolean").fillna(False).to_numpy(dtype=bool)
-    kept = table[~mask]
-    return kept, FlowStep(reason, len(table) - len(kept), len(kept))
-
-
 class KneeFlow:
     """The rows of a study that are left, and the steps that led there.
 
@@ -107,11 +87,15 @@ class KneeFlow:
         self.steps: list[FlowStep] = []
 
     def drop(self, reason: str, mask: Any) -> None:
-        """Drop the rows where ``mask`` (by index label, or one value per row left) is true."""
+        """Drop the rows where ``mask`` (by index label, or one value per row left) is true.
+
+        A missing value is false.
+        """
         chosen = mask.loc[self.rows.index] if isinstance(mask, pd.Series) else mask
-        self.rows, step = exclude(self.rows, chosen, reason)
-        if step.dropped:
-            self.steps.append(step)
+        gone = pd.array(np.asarray(chosen), dtype="boolean").fillna(False).to_numpy(dtype=bool)
+        self.rows = self.rows[~gone]
+        if gone.any():
+            self.steps.append(FlowStep(reason, int(gone.sum()), len(self.rows)))
 
     def check_left(self, file: str) -> None:
         """Check that a row is left.

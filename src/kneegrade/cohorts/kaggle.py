@@ -57,29 +57,6 @@ class KaggleSet:
     n_auto_test: int
 
 
-def read_kaggle(folder: Path, *, contrast: Contrast = Contrast.UNKNOWN) -> pd.DataFrame:
-    """Read the open knee images as a knee table; see `scan_kaggle` for what is left out.
-
-    Parameters
-    ----------
-    folder : Path
-        Either layout of `scan_kaggle`.
-    contrast : Contrast
-        What was done to the contrast of this copy.
-
-    Returns
-    -------
-    DataFrame
-        A knee table whose ``image_path`` is relative to ``folder``.
-
-    Raises
-    ------
-    TableError
-        As `scan_kaggle`.
-    """
-    return scan_kaggle(folder, contrast=contrast).table
-
-
 def scan_kaggle(folder: Path, *, contrast: Contrast = Contrast.UNKNOWN) -> KaggleSet:
     """Read the open knee images and say what is left out.
 

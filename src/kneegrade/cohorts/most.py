@@ -11,26 +11,26 @@ from typing import Final, Literal
 
 import pandas as pd
 
+from kneegrade.cohorts.film_walk import note_absent_films
 from kneegrade.cohorts.flow import KneeFlow, StudyKnees
-from kneegrade.cohorts.image_index import scan_most_films
+from kneegrade.cohorts.most_films import scan_most_films
 from kneegrade.cohorts.most_tables import (
     NOT_READ,
     REPLACED_OR_UNREADABLE,
     TASKS,
-    Code19,
     read_enrolment,
     read_readings,
     read_replaced,
 )
 from kneegrade.cohorts.reference_crops import take_crops
+from kneegrade.cohorts.release_cells import DECIMALS_DONE, Decimals, count_no_grades
+from kneegrade.cohorts.release_tables import list_tables
 from kneegrade.cohorts.schema import check_knee_table
 from kneegrade.types import Side
 
 COHORT: Final = "most"
 READING: Final = "most"
 """The release has one reading of a knee at a visit and names no reader."""
-VIEWS: Final = ("PA05", "PA10", "PA15")
-"""Beam angles in degrees; which of them the readers graded is not published."""
 
 _GRADES: Final = [task.value for task in TASKS]
 _RAWS: Final = [f"{task.value}_raw" for task in TASKS]
@@ -41,7 +41,7 @@ def read_most(
     folder: Path,
     *,
     mode: Literal["paper", "full"] = "paper",
-    code_1_9: Code19 = "drop",
+    code_1_9: Decimals = "drop",
     view: str = "PA10",
     crops: pd.DataFrame | None = None,
 ) -> StudyKnees:
@@ -57,7 +57,8 @@ def read_most(
     code_1_9 : {"drop", "floor", "paper"}
         What a decimal such as 1.9 is: no grade, its whole part, or rounded half to even.
     view : str
-        One of `VIEWS`.
+        ``PA05``, ``PA10`` or ``PA15``: the angle of the beam in degrees. Which of them the readers
+        graded is not published.
     crops : DataFrame, optional
         Pictures to use instead of films: `read_reference_crops`, with ``image_path`` relative to
         ``folder``. Then no film is looked for.
@@ -73,8 +74,9 @@ def read_most(
         cohort.layout-unknown, table.empty (no knee is left) and as the readers of `most_tables`,
         `scan_most_films` and `check_knee_table`.
     """
-    readings = read_readings(folder, code_1_9=code_1_9)
-    replaced, replaced_notes = read_replaced(folder)
+    tables = list_tables(folder)
+    readings = read_readings(tables, code_1_9=code_1_9)
+    replaced, replaced_notes = read_replaced(tables)
     rows = readings.table.assign(
         replaced=_tell_replaced(readings.table, replaced), cohort=COHORT, reading=READING
     )
@@ -90,7 +92,7 @@ def read_most(
     else:
         unmatched = take_crops(flow, crops, cohort=COHORT)
     flow.check_left(readings.file)
-    enrolment, enrolment_notes = read_enrolment(folder)
+    enrolment, enrolment_notes = read_enrolment(tables)
     return StudyKnees(
         knees=_make_table(flow.rows, enrolment),
         flow=tuple(flow.steps),
@@ -111,18 +113,15 @@ def _tell_replaced(rows: pd.DataFrame, replaced: Mapping[tuple[str, Side], int])
     return has_code & (rows["visit"] >= pd.Series(by, index=rows.index))
 
 
-def _count_codes(rows: pd.DataFrame, code_1_9: Code19) -> Counter[str]:
+def _count_codes(rows: pd.DataFrame, code_1_9: Decimals) -> Counter[str]:
     """Count cells that hold no plain grade, by code, and what became of them."""
-    counted: Counter[str] = Counter()
-    done = "floored" if code_1_9 == "floor" else "rounded half to even"
+    counted = count_no_grades(rows, TASKS)
+    done = DECIMALS_DONE[code_1_9]
     for grade, raw in zip(_GRADES, _RAWS, strict=True):
-        no_grade = rows[grade].isna()
-        for code, n in rows.loc[no_grade, raw].value_counts().items():
-            counted[f"cells with code {code}: no grade"] += int(n)
-        for code, n in rows.loc[~no_grade, raw].value_counts().items():
+        for code, n in rows.loc[rows[grade].notna(), raw].value_counts().items():
             counted[f"cells with code {code}: {done}"] += int(n)
     counted["knees replaced by that visit (code 8)"] = int(rows["replaced"].sum())
-    return Counter({reason: n for reason, n in sorted(counted.items()) if n})
+    return +counted
 
 
 def _list_exclusions(
@@ -159,12 +158,7 @@ def _join_films(
 ) -> tuple[str, ...]:
     """Give each row its film, drop rows without one, and return the films without a row."""
     scanned = scan_most_films(folder, rows["subject_id"].unique().tolist())
-    if len(scanned.rows_without_film):
-        listed = scanned.rows_without_film
-        notes.append(
-            f"{listed['file'].iloc[0]} lists films that are not there: {len(listed)}, first in row "
-            f"{listed['row'].iloc[0]}."
-        )
+    notes.extend(note_absent_films(scanned.rows_without_film))
     films = scanned.films
     other = films[films["view"] != view]
     for name, n in other["view"].value_counts().sort_index().items():

@@ -4,24 +4,24 @@ The release is wide, one row for a participant: ``V{visit}X{leg}{feature}``. Wha
 comes from the published programs that read it; what none of them shows is marked "Guess".
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pandas as pd
 
-from kneegrade.cohorts.release_tables import (
-    SUFFIXES,
+from kneegrade.cohorts.release_cells import (
+    Decimals,
     check_columns,
     check_ids,
-    choose_tables,
-    find_tables,
-    read_release_table,
+    check_unique,
+    parse_numbers,
+    read_grades,
 )
+from kneegrade.cohorts.release_tables import SUFFIXES, StudyTables, read_release_table
 from kneegrade.errors import TableError
 from kneegrade.types import Side, Task
 
@@ -43,8 +43,6 @@ FEATURES: Final = MappingProxyType(
 TASKS: Final = tuple(FEATURES.values())
 REPLACED_OR_UNREADABLE: Final = "8"
 NOT_READ: Final = "9"
-
-Code19 = Literal["drop", "floor", "paper"]
 
 _ID: Final = "MOSTID"
 _READINGS: Final = re.compile(r"(?:most_?)?v([0-5]+)xray", re.IGNORECASE)
@@ -73,12 +71,12 @@ class MostReadings:
     notes: tuple[str, ...]
 
 
-def read_readings(folder: Path, *, code_1_9: Code19) -> MostReadings:
+def read_readings(tables: StudyTables, *, code_1_9: Decimals) -> MostReadings:
     """Find the newest table of readings and bring it to one knee a row.
 
     Parameters
     ----------
-    folder : Path
+    tables : StudyTables
     code_1_9 : {"drop", "floor", "paper"}
         What becomes of a decimal such as 1.9: no grade, its whole part, or rounded half to even as
         the paper's program did. One program says that 1.9 is "not a real change".
@@ -89,24 +87,22 @@ def read_readings(folder: Path, *, code_1_9: Code19) -> MostReadings:
         cohort.layout-unknown without such a table; table.column-missing; table.key-duplicate if a
         participant has two rows; and as `read_release_table` and `check_ids`.
     """
-    path, notes = _choose_readings(folder)
+    path, notes = _choose_readings(tables)
     digits = [digit for digit in MONTHS if str(digit) in _digits_of(path)]
-    wanted = rf"{_ID}|V[{''.join(map(str, digits))}]X[LR]({'|'.join(FEATURES)})"
-    cells = read_release_table(path, columns=wanted, missing_letters=True)
     names = [_column(d, leg, name) for d in digits for leg in LEGS for name in FEATURES]
-    check_columns(cells, [_ID, *names], file=path.name)
-    check_ids(cells[_ID], digits=None, file=path.name)
-    _check_unique(cells[_ID], path.name)
+    cells = _read_table(path, names, missing_letters=True)
+    rows = cells[[_ID]].assign(row=cells.index)  # so that no row is another's repetition
+    check_unique(rows, [_ID], file=path.name)
     parts = [_take_knees(cells, digit, leg, code_1_9=code_1_9) for digit in digits for leg in LEGS]
     return MostReadings(pd.concat(parts, ignore_index=True), path.name, tuple(notes))
 
 
-def read_enrolment(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def read_enrolment(tables: StudyTables) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Read ``mostv0enroll`` and its like: what is known of a participant at a visit.
 
     Parameters
     ----------
-    folder : Path
+    tables : StudyTables
 
     Returns
     -------
@@ -121,46 +117,50 @@ def read_enrolment(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     TableError
         As `read_release_table`, `check_columns` and `check_ids`.
     """
-    notes, persons, bodies = [], [], []
+    notes: list[str] = []
+    persons, bodies = [], []
     for digit, months in MONTHS.items():
-        paths, _ = choose_tables(find_tables(folder, rf"(most_?)?v{digit}enroll"))
+        paths = tables.choose(rf"(most_?)?v{digit}enroll", notes)
         if not paths:
             notes.append(
                 f"There is no table mostv{digit}enroll: BMI at {months} months stays empty"
                 + (", and age, sex and site unless a later one tells." if digit == 0 else ".")
             )
             continue
-        cells = read_release_table(paths[0], columns=rf"{_ID}|AGE|SEX|SITE|V{digit}BMI")
-        check_columns(cells, [_ID], file=paths[0].name)
-        check_ids(cells[_ID], digits=None, file=paths[0].name)
-        cells = cells.reindex(columns=[_ID, "AGE", "SEX", "SITE", f"V{digit}BMI"])
-        cells.columns = pd.Index(["subject_id", "age", "sex", "site", "bmi"])
-        cells = cells.drop_duplicates("subject_id").assign(visit=digit)
-        persons.append(cells[["subject_id", "age", "sex", "site"]])
-        bodies.append(cells[["subject_id", "visit", "bmi"]])
+        people = _read_people(paths[0], f"V{digit}BMI").assign(visit=digit)
+        persons.append(people[["subject_id", "age", "sex", "site"]])
+        bodies.append(people[["subject_id", "visit", "bmi"]])
     if not persons:
         return pd.DataFrame(columns=["subject_id", "visit", "age", "sex", "site", "bmi"]), (
             "There is no enrolment table (mostv0enroll): age, sex, site and BMI stay empty.",
         )
     # Each table has AGE at baseline, SEX and SITE again: the first that tells counts.
     person = pd.concat(persons).groupby("subject_id", sort=False).first().reset_index()
-    person["age"] = pd.to_numeric(person["age"], errors="coerce").astype("Float64")
     person["sex"] = person["sex"].replace(dict(_SEXES))
     visits = pd.DataFrame({"visit": list(MONTHS), "months": list(MONTHS.values())})
     table = person.merge(visits, how="cross").merge(
         pd.concat(bodies), on=["subject_id", "visit"], how="left"
     )
     table["age"] += table.pop("months") / 12
-    table["bmi"] = pd.to_numeric(table["bmi"], errors="coerce").astype("Float64")
     return table, tuple(notes)
 
 
-def read_replaced(folder: Path) -> tuple[Mapping[tuple[str, Side], int], tuple[str, ...]]:
+def _read_people(path: Path, bmi: str) -> pd.DataFrame:
+    cells = _read_table(path, (), ("AGE", "SEX", "SITE", bmi))
+    cells = check_unique(cells, [_ID], file=path.name).reindex(
+        columns=[_ID, "AGE", "SEX", "SITE", bmi]
+    )
+    for name, (low, high) in {"AGE": (0, 130), bmi: (5, 150)}.items():
+        cells[name] = _read_numbers(cells[name], low, high, path.name)
+    return cells.set_axis(["subject_id", "age", "sex", "site", "bmi"], axis="columns")
+
+
+def read_replaced(tables: StudyTables) -> tuple[Mapping[tuple[str, Side], int], tuple[str, ...]]:
     """Read ``mostoutcomes``: by which visit a knee had been replaced.
 
     Parameters
     ----------
-    folder : Path
+    tables : StudyTables
 
     Returns
     -------
@@ -173,40 +173,61 @@ def read_replaced(folder: Path) -> tuple[Mapping[tuple[str, Side], int], tuple[s
     TableError
         As `read_release_table`, `check_columns` and `check_ids`.
     """
-    paths, _ = choose_tables(find_tables(folder, "(most_?)?outcomes"))
+    notes: list[str] = []
+    paths = tables.choose("(most_?)?outcomes", notes)
     if not paths:
         return {}, (
             "There is no table mostoutcomes: a replaced knee cannot be told from one that could "
             "not be read (code 8 stands for both).",
         )
     columns = {f"V99E{leg}KRINDEX": side for leg, side in LEGS.items()}
-    cells = read_release_table(paths[0], columns="|".join([_ID, *columns]))
-    check_columns(cells, [_ID, *columns], file=paths[0].name)
-    check_ids(cells[_ID], digits=None, file=paths[0].name)
+    cells = _read_table(paths[0], [*columns])
     visits = {}
     for column, side in columns.items():
-        numbers = pd.to_numeric(cells[column], errors="coerce").astype("Float64")
+        numbers = _read_numbers(cells[column], -99, 99, paths[0].name)
         for subject, number in zip(cells[_ID], numbers, strict=True):
             if not pd.isna(number) and number > 0:
                 visits[subject, side] = int(number)
-    return visits, ()
+    return visits, tuple(notes)
 
 
-def _choose_readings(folder: Path) -> tuple[Path, list[str]]:
-    paths = find_tables(folder, _READINGS.pattern)
+def _read_numbers(cells: pd.Series, low: float, high: float, file: str) -> pd.Series:
+    """Guess: a lone letter, as in the readings, stands for a missing number."""
+    texts = cells.astype("string")
+    is_letter = texts.str.fullmatch("[A-Z]").fillna(False).astype(bool)
+    return parse_numbers(texts.mask(is_letter), low=low, high=high, file=file)
+
+
+def _read_table(
+    path: Path,
+    needed: Sequence[str],
+    wanted: Sequence[str] = (),
+    *,
+    missing_letters: bool = False,
+) -> pd.DataFrame:
+    """Read a table of one row per participant: `_ID` and the columns that are there."""
+    columns = "|".join([_ID, *needed, *wanted])
+    cells = read_release_table(path, columns=columns, missing_letters=missing_letters)
+    check_columns(cells, [_ID, *needed], file=path.name)
+    check_ids(cells[_ID], digits=None, file=path.name)
+    return cells
+
+
+def _choose_readings(tables: StudyTables) -> tuple[Path, list[str]]:
+    notes: list[str] = []
+    paths = tables.choose(_READINGS.pattern, notes)
     if not paths:
-        other = find_tables(folder, r"kxr_?sq.*|oai_kxrsemiquant.*")
+        other = tables.find(r"kxr_?sq.*|oai_kxrsemiquant.*")
         found = f"OAI's readings ({other[0].name})" if other else "none"
         raise TableError(
             "cohort.layout-unknown",
-            f"A table of MOST's x-ray readings (MOSTV01235XRAY, {' or '.join(SUFFIXES)}) was "
-            f"expected in {folder}. Got: {found}.",
+            f"A table of MOST's x-ray readings (MOSTV{_NEWEST}XRAY; {', '.join(SUFFIXES)}) was "
+            f"expected in {tables.folder}. Got: {found}.",
             "For OAI say `kneegrade cohort oai`."
             if other
             else "Give the folder that holds MOST's tables and films, at any depth.",
         )
-    paths.sort(key=_preference)
-    notes = []
+    paths.sort(key=lambda path: -len(_digits_of(path)))
     if _digits_of(paths[0]) != _NEWEST:
         notes.append(
             f"{paths[0].name} is an older table of readings: MOSTV{_NEWEST}XRAY supersedes it and "
@@ -219,11 +240,6 @@ def _choose_readings(folder: Path) -> tuple[Path, list[str]]:
     return paths[0], notes
 
 
-def _preference(path: Path) -> tuple[Any, ...]:
-    digits = _digits_of(path)
-    return -len(digits), SUFFIXES.index(path.suffix.lower()), len(path.parts), str(path)
-
-
 def _digits_of(path: Path) -> str:
     match = _READINGS.fullmatch(path.stem)
     return match[1] if match else ""
@@ -233,20 +249,7 @@ def _column(digit: int, leg: str, name: str) -> str:
     return f"V{digit}X{leg}{name}"
 
 
-def _check_unique(ids: pd.Series, file: str) -> None:
-    repeated = ids.duplicated(keep=False)
-    if repeated.any():
-        first = ids[repeated].iloc[0]
-        rows = ids.index[ids == first].tolist()
-        raise TableError(
-            "table.key-duplicate",
-            f"{file}: one row for each {_ID} was expected. Got the same in rows {rows[0]} and "
-            f"{rows[1]}; {int(repeated.sum())} rows repeat.",
-            "Use the table as the study published it.",
-        )
-
-
-def _take_knees(cells: pd.DataFrame, digit: int, leg: str, *, code_1_9: Code19) -> pd.DataFrame:
+def _take_knees(cells: pd.DataFrame, digit: int, leg: str, *, code_1_9: Decimals) -> pd.DataFrame:
     knees: dict[str, Any] = {
         "subject_id": cells[_ID].to_numpy(),
         "visit": digit,
@@ -254,48 +257,6 @@ def _take_knees(cells: pd.DataFrame, digit: int, leg: str, *, code_1_9: Code19) 
         "side": LEGS[leg].value,
     }
     for name, task in FEATURES.items():
-        column = cells[_column(digit, leg, name)]
-        grades, raws = _decode_column(column, task, code_1_9)
-        knees[task.value] = pd.array(grades, dtype="Int8")
-        knees[f"{task.value}_raw"] = pd.array(raws, dtype="string")
+        grades, raws = read_grades(cells[_column(digit, leg, name)], task, code_1_9)
+        knees |= {task.value: grades, f"{task.value}_raw": raws}
     return pd.DataFrame({**knees, "row": cells.index.to_numpy()})
-
-
-def _decode_column(cells: pd.Series, task: Task, code_1_9: Code19) -> tuple[list[Any], list[Any]]:
-    decoded = {cell: decode_cell(cell, task, code_1_9) for cell in cells.dropna().unique()}
-    pairs: Sequence[tuple[Any, Any]] = [decoded.get(cell, (pd.NA, pd.NA)) for cell in cells]
-    return [grade for grade, _ in pairs], [raw for _, raw in pairs]
-
-
-def decode_cell(cell: str, task: Task, code_1_9: Code19) -> tuple[Any, Any]:
-    """Tell what a cell of the readings holds.
-
-    Parameters
-    ----------
-    cell : str
-        From `read_release_table`: a number, a letter (``P`` or ``.P``), or a lone dot.
-    task : Task
-    code_1_9 : {"drop", "floor", "paper"}
-        As in `read_readings`.
-
-    Returns
-    -------
-    grade : int or NA
-    raw : str or NA
-        The cell, where it is neither a plain grade nor blank.
-    """
-    raw = cell.strip().removeprefix(".") if not re.search(r"\d", cell) else cell.strip()
-    if not raw:
-        return pd.NA, pd.NA
-    try:
-        number = float(raw)
-    except ValueError:
-        return pd.NA, raw.upper()
-    if not math.isfinite(number):
-        return pd.NA, raw.upper()
-    if number.is_integer():
-        plain = 0 <= number < task.n_grades
-        return (int(number), pd.NA) if plain else (pd.NA, str(int(number)))
-    grade = int(number) if code_1_9 == "floor" else round(number)
-    keep = code_1_9 != "drop" and number > 0 and grade < task.n_grades
-    return (grade if keep else pd.NA), f"{number:g}"

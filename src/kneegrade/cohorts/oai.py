@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from kneegrade.cohorts.flow import KneeFlow, StudyKnees
-from kneegrade.cohorts.image_index import scan_oai_films
 from kneegrade.cohorts.oai_clinical import OaiClinical, read_oai_clinical
+from kneegrade.cohorts.oai_codes import KNEE
+from kneegrade.cohorts.oai_films import scan_oai_films
 from kneegrade.cohorts.oai_match import match_films, take_films
 from kneegrade.cohorts.oai_tables import (
-    KNEE,
     NARROWING,
     PROJECTS,
     REREAD,
@@ -27,6 +27,8 @@ from kneegrade.cohorts.oai_tables import (
     read_oai_readings,
 )
 from kneegrade.cohorts.reference_crops import take_crops
+from kneegrade.cohorts.release_cells import DECIMALS_DONE, count_no_grades
+from kneegrade.cohorts.release_tables import list_tables
 from kneegrade.cohorts.schema import check_knee_table
 from kneegrade.types import Task
 
@@ -84,8 +86,9 @@ def read_oai(
         cohort.layout-unknown, table.empty (no knee is left) and as `read_oai_readings`,
         `read_oai_clinical`, `scan_oai_films` and `check_knee_table`.
     """
-    readings = read_oai_readings(folder, jsn=jsn, rereads=mode == "full")
-    clinical = read_oai_clinical(folder)
+    tables = list_tables(folder)
+    readings = read_oai_readings(tables, jsn=jsn, rereads=mode == "full")
+    clinical = read_oai_clinical(tables)
     rows = _join_clinical(readings.table, clinical)
     counted = _count_cells(rows, jsn)
     notes = [*readings.notes, *_note_projects(rows)]
@@ -123,15 +126,11 @@ def _join_clinical(readings: pd.DataFrame, clinical: OaiClinical) -> pd.DataFram
 
 def _count_cells(rows: pd.DataFrame, jsn: Jsn) -> Counter[str]:
     """Count cells that hold no plain grade, by code, and what became of them."""
-    counted: Counter[str] = Counter()
-    done = "floored" if jsn == "floor" else "rounded half to even"
-    for task in Task:
-        raws, no_grade = rows[f"{task.value}_raw"], rows[task.value].isna()
-        for code, n in raws[no_grade].value_counts().items():
-            counted[f"cells with code {code}: no grade"] += int(n)
-        if task in NARROWING:
-            counted[f"JSN decimals {done}"] += int(raws[~no_grade].notna().sum())
-    return Counter(dict(sorted(counted.items())))
+    counted = count_no_grades(rows, Task)
+    for task in NARROWING:
+        is_decimal = rows[task.value].notna() & rows[f"{task.value}_raw"].notna()
+        counted[f"JSN decimals {DECIMALS_DONE[jsn]}"] += int(is_decimal.sum())
+    return counted
 
 
 def _note_projects(rows: pd.DataFrame) -> list[str]:

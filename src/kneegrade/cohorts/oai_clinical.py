@@ -14,20 +14,15 @@ import pandas as pd
 
 from kneegrade.cohorts.oai_codes import (
     FILM_MONTHS,
+    KNEE,
+    READ_MONTHS,
     SIDES,
-    check_unique,
-    parse_numbers,
     read_months,
     read_oai_table,
-    translate,
 )
-from kneegrade.cohorts.oai_xray import (
-    KNEE_KEY,
-    WIDTHS,
-    read_film_quality,
-    read_joint_space,
-)
-from kneegrade.cohorts.release_tables import choose_tables, describe_passed_over, find_tables
+from kneegrade.cohorts.oai_xray import WIDTHS, read_film_quality, read_joint_space
+from kneegrade.cohorts.release_cells import check_unique, parse_numbers, translate
+from kneegrade.cohorts.release_tables import StudyTables
 from kneegrade.types import Side
 
 SEX: Final = MappingProxyType({"1": "male", "2": "female", "M": "male", "F": "female"})
@@ -97,7 +92,7 @@ class _Source:
     read: Callable[[Path, dict[str, int]], pd.DataFrame]
 
 
-def read_oai_clinical(folder: Path) -> OaiClinical:
+def read_oai_clinical(tables: StudyTables) -> OaiClinical:
     """Read what there is of enrolment, clinic, outcome, film quality and joint space tables.
 
     Tables are looked for by name at any depth: first those of the text and SAS releases, then
@@ -105,8 +100,7 @@ def read_oai_clinical(folder: Path) -> OaiClinical:
 
     Parameters
     ----------
-    folder : Path
-        Holds the OAI's tables.
+    tables : StudyTables
 
     Returns
     -------
@@ -120,36 +114,39 @@ def read_oai_clinical(folder: Path) -> OaiClinical:
     """
     counted: dict[str, int] = {}
     notes: list[str] = []
-    read = [_read(folder, source, counted, notes) for source in _SOURCES]
+    read = [_read(tables, source, counted, notes) for source in _SOURCES]
     parts = [part for part in read if part is not None]
     people = sorted({person for part in parts for person in part["subject_id"]})
-    key = pd.MultiIndex.from_product([people, FILM_MONTHS, SIDES.values()], names=KNEE_KEY)
+    key = pd.MultiIndex.from_product([people, FILM_MONTHS, SIDES.values()], names=KNEE)
     rows = reduce(_join, parts, key.to_frame(index=False).astype(KEY_DTYPES))
     for name, dtype in COLUMNS.items():
         values = rows[name] if name in rows.columns else pd.Series(pd.NA, index=rows.index)
         rows[name] = values.astype(dtype)
-    return OaiClinical(rows[[*KNEE_KEY, *COLUMNS]], MappingProxyType(counted), tuple(notes))
+    return OaiClinical(rows[[*KNEE, *COLUMNS]], MappingProxyType(counted), tuple(notes))
 
 
 def _join(rows: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
-    key = [name for name in KNEE_KEY if name in part.columns]
+    key = [name for name in KNEE if name in part.columns]
     part = part.astype({name: KEY_DTYPES[name] for name in key})
     return rows.merge(part, on=key, how="left", validate="many_to_one")
 
 
 def _read(
-    folder: Path, source: _Source, counted: dict[str, int], notes: list[str]
+    tables: StudyTables, source: _Source, counted: dict[str, int], notes: list[str]
 ) -> pd.DataFrame | None:
-    paths, passed_over = choose_tables(find_tables(folder, source.release_name))
-    if not paths:
-        paths, passed_over = choose_tables(find_tables(folder, source.nda_name))
+    paths = tables.choose(source.release_name, notes) or tables.choose(source.nda_name, notes)
     if not paths:
         notes.append(f"{source.title}: no table was found, so {source.fills} stay empty.")
         return None
-    notes.extend(f"{source.title}: {note}" for note in describe_passed_over(passed_over, folder))
-    tables = [source.read(path, counted) for path in paths]
-    part = pd.concat(tables, ignore_index=True)
+    part = pd.concat([source.read(path, counted) for path in paths], ignore_index=True)
     counted[f"{source.title}: rows"] = len(part)
+    if "visit_months" in part:
+        absent = [str(at) for at in READ_MONTHS if at not in set(part["visit_months"].dropna())]
+        if absent:
+            notes.append(
+                f"{source.title}: nothing at {', '.join(absent)} months, so {source.fills} stay "
+                "empty there."
+            )
     return part
 
 

@@ -1,18 +1,24 @@
 """Codes that all tables of the OAI share, and how a table of one row per person or knee is read."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
-from kneegrade.cohorts.release_tables import check_columns, check_ids, read_release_table
+from kneegrade.cohorts.release_cells import check_columns, check_ids
+from kneegrade.cohorts.release_tables import read_release_table
 from kneegrade.errors import TableError
 from kneegrade.types import Side
 
+KNEE: Final = ("subject_id", "visit_months", "side")
 ID_DIGITS: Final = 7
+BARCODE_DIGITS: Final = 12
+SERIES_DIGITS: Final = 8
+"""The last digits of a barcode are the name of the series' folder."""
+BARCODE_START: Final = "0166"
 VISIT_MONTHS: Final = MappingProxyType(
     {
         "00": 0,
@@ -30,9 +36,12 @@ VISIT_MONTHS: Final = MappingProxyType(
     }
 )
 """Number of a visit, as in V06 or ``kxr_sq_bu06``, to months since baseline."""
+READ_MONTHS: Final = (0, 12, 24, 36, 48, 72, 96)
+"""Visits whose films were read."""
 FILM_MONTHS: Final = (0, 12, 18, 24, 30, 36, 48, 72, 96)
 """Visits at which knees were filmed: 18 and 30 months in sub-cohorts only."""
 SIDES: Final = MappingProxyType({"1": Side.RIGHT.value, "2": Side.LEFT.value})
+_BARCODE = re.compile(r"(\d{1,12})(?:\.0*)?", re.ASCII)
 _PREFIX: Final = r"(?:V\d\d|P0[12])?"
 
 
@@ -109,102 +118,25 @@ def read_months(table: pd.DataFrame, path: Path) -> pd.Series:
     return codes.map(VISIT_MONTHS).astype("Int16")
 
 
-def parse_numbers(
-    cells: pd.Series, *, low: float, high: float, file: str, absent: frozenset[str] = frozenset()
-) -> pd.Series:
-    """Turn cells into numbers.
+def normalise_barcode(text: object) -> Any:
+    """Write a film's barcode in full: 12 digits, the last 8 of which name the series folder.
+
+    Tables lose leading zeros. Up to 8 digits are the series; 9 to 12 are padded to 12.
 
     Parameters
     ----------
-    cells : Series of text
-        Named after its column; its index numbers the rows.
-    low, high : float
-        Range, both ends included.
-    file : str
-    absent : frozenset of str
-        Codes that mean a missing number.
+    text : object
+        A cell: text, or missing.
 
     Returns
     -------
-    Series of Float64
-
-    Raises
-    ------
-    TableError
-        table.value-invalid, naming file, row and column.
+    str or NA
+        NA for a cell that holds no barcode: blank, ``T``, zeros, scientific notation.
     """
-    shown = cells.where(~cells.isin(absent))
-    numbers = pd.to_numeric(shown, errors="coerce").astype("Float64")
-    bad = shown.notna() & ~(numbers.between(low, high)).fillna(False).astype(bool)
-    if bad.any():
-        raise TableError(
-            "table.value-invalid",
-            f"{file}, row {bad.idxmax()}, column {cells.name}: expected a number {low:g}-{high:g}, "
-            f"or a missing cell. Got {shown[bad.idxmax()][:20]!r}; {int(bad.sum())} rows are so.",
-            "Use the table as it was downloaded; a spreadsheet may have changed it.",
-        )
-    return numbers
-
-
-def translate(cells: pd.Series, words: Mapping[str, str], *, file: str) -> pd.Series:
-    """Turn codes into words; words that the file has already stay.
-
-    Parameters
-    ----------
-    cells : Series of text
-        Named after its column; its index numbers the rows.
-    words : mapping of str to str
-    file : str
-
-    Returns
-    -------
-    Series of string
-
-    Raises
-    ------
-    TableError
-        table.value-invalid for a number that is no code, naming file, row and column.
-    """
-    unknown = cells.str.fullmatch(r"-?[\d.]+").fillna(False).astype(bool) & ~cells.isin(words)
-    if unknown.any():
-        raise TableError(
-            "table.value-invalid",
-            f"{file}, row {unknown.idxmax()}, column {cells.name}: expected one of the codes "
-            f"{', '.join(words)}. Got {cells[unknown.idxmax()][:20]!r}; {int(unknown.sum())} rows "
-            "are so.",
-            "Use the table as it was downloaded; a spreadsheet may have changed it.",
-        )
-    return cells.map(lambda cell: words.get(cell, cell), na_action="ignore").astype("string")
-
-
-def check_unique(table: pd.DataFrame, key: Sequence[str], *, file: str) -> pd.DataFrame:
-    """Drop rows that are repeated word for word, and refuse a key with two contents.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Its index numbers the rows of the file.
-    key : sequence of str
-    file : str
-
-    Returns
-    -------
-    DataFrame
-
-    Raises
-    ------
-    TableError
-        table.key-duplicate, naming file and rows.
-    """
-    single = table.drop_duplicates()
-    repeated = single.duplicated(list(key), keep=False)
-    if repeated.any():
-        groups = single.groupby(list(key), sort=False, dropna=False).ngroup()
-        first, second = single.index[groups == groups[repeated.idxmax()]][:2]
-        raise TableError(
-            "table.key-duplicate",
-            f"{file}: one row for each {' and '.join(key)} was expected. Got two different ones in "
-            f"rows {first} and {second}; {int(repeated.sum())} rows repeat.",
-            "Use the table as the study published it.",
-        )
-    return single
+    match = _BARCODE.fullmatch(str(text).strip()) if isinstance(text, str) else None
+    if match is None or not int(match[1]):
+        return pd.NA
+    digits = match[1]
+    if len(digits) <= SERIES_DIGITS:
+        return BARCODE_START + digits.zfill(SERIES_DIGITS)
+    return digits.zfill(BARCODE_DIGITS)

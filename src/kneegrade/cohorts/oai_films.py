@@ -8,24 +8,24 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from kneegrade.cohorts.film_walk import make_text, walk_files
-from kneegrade.cohorts.release_tables import check_columns, read_release_table
+from kneegrade.cohorts.oai_codes import (
+    BARCODE_START,
+    SERIES_DIGITS,
+    VISIT_MONTHS,
+    normalise_barcode,
+)
+from kneegrade.cohorts.release_cells import check_columns
+from kneegrade.cohorts.release_tables import read_release_table
 from kneegrade.errors import TableError
 
-MONTHS_OF_RELEASE: Final = MappingProxyType(
-    {0: 0, 1: 12, 2: 18, 3: 24, 4: 30, 5: 36, 6: 48, 7: 60, 8: 72, 9: 84, 10: 96, 11: 108}
-)
-"""First number of a release to months. The films of the screening visit are in a release 0: they
-are the baseline films."""
 KNEE_DESCRIPTION: Final = "bilateral pa fixed flexion knee"
 FILM_NAME: Final = "001"
-BARCODE_START: Final = "0166"
 FILM_COLUMNS: Final = (
     "subject_id",
     "release",
@@ -56,9 +56,6 @@ _INDEX = re.compile(r"image03([^a-z0-9].*)?\.txt|contents([^a-z].*)?\.csv", re.I
 _INDEX_COLUMNS: Final = (
     "FOLDER|SERIESDESCRIPTION|BARCODE|ACCESSIONNUMBER|IMAGE_FILE|IMAGE_DESCRIPTION|ACCESSION_NUMBER"
 )
-_BARCODE = re.compile(r"(\d{1,12})(?:\.0*)?", re.ASCII)
-_DIGITS: Final = 12
-_SERIES_DIGITS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -107,26 +104,6 @@ class _Film(NamedTuple):
     def preference(self) -> tuple[Any, ...]:
         version = int(self.release.rpartition(".")[2])
         return -version, "::" in self.path, self.path.count("/"), self.path
-
-
-def find_oai_films(folder: Path) -> pd.DataFrame:
-    """List the x-ray films under a folder; see `scan_oai_films` for what is left out.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Returns
-    -------
-    DataFrame
-        `OaiFilms.films`.
-
-    Raises
-    ------
-    TableError
-        As `scan_oai_films`.
-    """
-    return scan_oai_films(folder).films
 
 
 def scan_oai_films(folder: Path) -> OaiFilms:
@@ -181,30 +158,6 @@ def scan_oai_films(folder: Path) -> OaiFilms:
     )
 
 
-def normalise_barcode(text: object) -> Any:
-    """Write a film's barcode in full: 12 digits, the last 8 of which name the series folder.
-
-    Tables lose leading zeros. Up to 8 digits are the series; 9 to 12 are padded to 12.
-
-    Parameters
-    ----------
-    text : object
-        A cell: text, or missing.
-
-    Returns
-    -------
-    str or NA
-        NA for a cell that holds no barcode: blank, ``T``, zeros, scientific notation.
-    """
-    match = _BARCODE.fullmatch(str(text).strip()) if isinstance(text, str) else None
-    if match is None or not int(match[1]):
-        return pd.NA
-    digits = match[1]
-    if len(digits) <= _SERIES_DIGITS:
-        return BARCODE_START + digits.zfill(_SERIES_DIGITS)
-    return digits.zfill(_DIGITS)
-
-
 def _parse_film(above: str, path: str, name: str) -> _Film | None:
     if name != FILM_NAME and not _ARCHIVE.fullmatch(name):
         return None
@@ -235,7 +188,7 @@ def _describe(films: list[_Film], rows: pd.DataFrame) -> tuple[pd.DataFrame, Any
     table = pd.DataFrame(
         {name: make_text(getattr(film, name) for film in films) for name in _Film._fields}
     )
-    months = [MONTHS_OF_RELEASE.get(int(film.release.partition(".")[0])) for film in films]
+    months = [VISIT_MONTHS.get(film.release.partition(".")[0].zfill(2)) for film in films]
     described = rows.dropna(subset=["description"]).drop_duplicates("series").set_index("series")
     table["barcode"] = BARCODE_START + table["series"]
     table["visit_months"] = pd.array(months, dtype="Int64")
@@ -258,7 +211,7 @@ def _read_indexes(folder: Path, files: list[str]) -> tuple[pd.DataFrame, tuple[s
         try:
             index = list(_read_index(folder / file))
         except TableError as error:
-            raise error.within(f"Image index {file}") from error
+            raise error.within(f"Image index in {file.rpartition('/')[0] or folder}") from error
         for row in index:
             if row.series is None:
                 n_nameless += 1
@@ -310,7 +263,7 @@ def _read_index(path: Path) -> Iterator[_IndexRow]:
         table.index, table[where], table[description], barcodes, strict=True
     ):
         series = _find_series(folder)
-        tail = None if pd.isna(code) else code[-_SERIES_DIGITS:]
+        tail = None if pd.isna(code) else code[-SERIES_DIGITS:]
         yield _IndexRow(
             int(row),
             series or tail,

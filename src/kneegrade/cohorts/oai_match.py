@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import pandas as pd
 
+from kneegrade.cohorts.film_walk import note_absent_films
 from kneegrade.cohorts.flow import KneeFlow
-from kneegrade.cohorts.image_index import OaiFilms
+from kneegrade.cohorts.oai_codes import SERIES_DIGITS
+from kneegrade.cohorts.oai_films import OaiFilms
 
 BY_BARCODE: Final = "barcode"
 BY_VISIT: Final = "visit"
-N_ROWS_LISTED: Final = 20
 
 _PERSON_VISIT: Final = ["subject_id", "visit_months"]
 _PERSON_CODE: Final = ["subject_id", "barcode"]
@@ -82,7 +83,7 @@ def _name_faults(readings: pd.DataFrame, films: pd.DataFrame, absent: pd.Series)
     """Say why a barcode finds no film, as if none did."""
     codes = readings["barcode"]
     faults = pd.Series("no film of this barcode", index=readings.index, dtype="string")
-    faults[codes.str[-8:].isin(absent)] = "an index lists the film, but it is not there"
+    faults[codes.str[-SERIES_DIGITS:].isin(absent)] = "an index lists the film, but it is not there"
     faults[codes.isin(films["barcode"])] = "the barcode is of another person's film or another exam"
     return faults.mask(codes.isna(), "no barcode")
 
@@ -156,14 +157,10 @@ def _count_oddities(rows: pd.DataFrame, scanned: OaiFilms, counted: Counter[str]
 
 
 def _note_scan(scanned: OaiFilms) -> list[str]:
-    notes = []
-    for file, listed in scanned.rows_without_film.groupby("file", sort=True):
-        shown = ", ".join(map(str, listed["row"].iloc[:N_ROWS_LISTED]))
-        more = f" and {len(listed) - N_ROWS_LISTED} more" if len(listed) > N_ROWS_LISTED else ""
-        notes.append(f"{file} lists {len(listed)} films that are not there: rows {shown}{more}.")
     counts: dict[str, Any] = {
         "films are in no image index": scanned.films_without_row,
         "films are there a second time and were passed over": scanned.duplicates,
         "archives were not opened: their names are not those of a series": scanned.unknown_archives,
     }
-    return [*notes, *(f"{len(paths)} {what}." for what, paths in counts.items() if paths)]
+    notes = [f"{len(paths)} {what}." for what, paths in counts.items() if paths]
+    return [*note_absent_films(scanned.rows_without_film), *notes]

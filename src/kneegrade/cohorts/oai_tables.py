@@ -5,11 +5,9 @@ One table for each visit (``kxr_sq_bu00``: text or SAS), or one for all (the NDA
 to is the matter of `oai`.
 """
 
-import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -17,20 +15,23 @@ from typing import Any, Final, Literal
 import pandas as pd
 
 from kneegrade.cohorts.film_walk import walk_files
-from kneegrade.cohorts.image_index import normalise_barcode
 from kneegrade.cohorts.oai_codes import (
+    KNEE,
+    READ_MONTHS,
     SIDES,
     VISIT_MONTHS,
-    check_unique,
+    normalise_barcode,
     read_months,
     read_oai_table,
 )
-from kneegrade.cohorts.release_tables import (
-    SUFFIXES,
-    choose_tables,
-    describe_passed_over,
-    find_tables,
+from kneegrade.cohorts.release_cells import (
+    MISSING_CELL,
+    NUMBER_CELL,
+    check_cells,
+    check_unique,
+    read_grades,
 )
+from kneegrade.cohorts.release_tables import SUFFIXES, StudyTables
 from kneegrade.errors import TableError
 from kneegrade.types import Task
 
@@ -54,14 +55,10 @@ GRADES: Final = MappingProxyType(
 """Name of a grade without its visit prefix (``V00``) to our task."""
 NARROWING: Final = frozenset({Task.JSN_L, Task.JSN_M})
 """At follow-up these have decimals: 1.4 is worse than before, but still grade 1."""
-READ_MONTHS: Final = (0, 12, 24, 36, 48, 72, 96)
-"""Visits whose films were read."""
 PROJECTS: Final = ("15", "37", "42")
 """Reading projects in the order of preference; the study's notes say to take 42 for 37."""
 REREAD: Final = "rel"
 """A re-read for reliability is the reading ``rel-15``, a further one ``rel-15-2``."""
-KNEE: Final = ("subject_id", "visit_months", "side")
-
 Jsn = Literal["floor", "paper"]
 
 _PER_VISIT: Final = r"kxr_sq_bu\d\d"
@@ -70,10 +67,7 @@ _ALL_VISITS: Final = ("oai_kxrsemiquant01", "kxrsq01")
 """Names in the NDA export: today's, and the older one."""
 _MOST: Final = r"(most_?)?v[0-5]+xray"
 _WORKBOOK = re.compile(rf"(?:{_PER_VISIT}|{'|'.join(_ALL_VISITS)})\.xlsx?", re.IGNORECASE)
-_MISSING = re.compile(r"\.([A-Z]?)")
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 _SCIENTIFIC: Final = r"\d+(?:[.,]\d+)?[eE][+-]?\d+"
-_SPREADSHEET_HINT: Final = "Use the table as it was downloaded; a spreadsheet may have changed it."
 
 
 @dataclass(frozen=True)
@@ -95,14 +89,16 @@ class OaiReadings:
     notes: tuple[str, ...]
 
 
-def read_oai_readings(folder: Path, *, jsn: Jsn = "floor", rereads: bool = False) -> OaiReadings:
+def read_oai_readings(
+    tables: StudyTables, *, jsn: Jsn = "floor", rereads: bool = False
+) -> OaiReadings:
     """Find the tables of readings at any depth and bring them to one form.
 
     A visit that is there in several dialects is read once: text before SAS before the NDA export.
 
     Parameters
     ----------
-    folder : Path
+    tables : StudyTables
     jsn : {"floor", "paper"}
         What a decimal of joint space narrowing becomes: its whole part, as the study means it, or
         rounded half to even, as the 2019 study's program did.
@@ -120,34 +116,25 @@ def read_oai_readings(folder: Path, *, jsn: Jsn = "floor", rereads: bool = False
         a number nor missing; table.key-duplicate if a project read a knee twice at a visit; and as
         `read_oai_table`.
     """
-    paths, notes = _choose_tables(folder, _PER_VISIT)
-    paths = _drop_unknown_visits(paths, notes)
+    notes: list[str] = []
+    paths = _drop_unknown_visits(tables.choose(_PER_VISIT, notes), notes)
     parts = [_read_table(path, jsn, notes) for path in paths]
     covered = {VISIT_MONTHS[path.stem[-2:]] for path in paths}
-    parts += _read_export(folder, covered, jsn, notes)
+    parts += _read_export(tables, covered, jsn, notes)
     if not parts:
-        raise _no_readings(folder)
+        raise _no_readings(tables)
     found = {months for part in parts for months in part["visit_months"].dropna().unique()}
     notes.extend(
         f"There is no table kxr_sq_bu{visit}, so there are no readings at {months} months."
         for visit, months in VISIT_MONTHS.items()
         if months in READ_MONTHS and months not in found
     )
-    again, _ = choose_tables(find_tables(folder, _REREADS))
+    again = tables.choose(_REREADS, notes)
     if rereads:
         parts += [_read_table(path, jsn, notes, is_reread=True) for path in again]
     elif again:
         notes.append(f"{len(again)} tables of re-reads for reliability were not read (full mode).")
     return OaiReadings(pd.concat(parts, ignore_index=True), tuple(notes))
-
-
-def _choose_tables(folder: Path, pattern: str) -> tuple[list[Path], list[str]]:
-    chosen, passed_over = choose_tables(find_tables(folder, pattern))
-    return chosen, [f"Readings: {note}" for note in describe_passed_over(passed_over, folder)]
-
-
-def _show(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
 
 
 def _drop_unknown_visits(paths: Iterable[Path], notes: list[str]) -> list[Path]:
@@ -160,25 +147,26 @@ def _drop_unknown_visits(paths: Iterable[Path], notes: list[str]) -> list[Path]:
     return known
 
 
-def _read_export(folder: Path, covered: set[int], jsn: Jsn, notes: list[str]) -> list[pd.DataFrame]:
+def _read_export(
+    tables: StudyTables, covered: set[int], jsn: Jsn, notes: list[str]
+) -> list[pd.DataFrame]:
     """Read the NDA export, for visits that no other table covers."""
-    chosen, more = _choose_tables(folder, "|".join(_ALL_VISITS))
-    notes.extend(more)
+    chosen = tables.choose("|".join(_ALL_VISITS), notes)
     chosen.sort(key=lambda path: _ALL_VISITS.index(path.stem.lower()))
     notes.extend(
-        f"{_show(path, folder)} is an older form of {_show(chosen[0], folder)} and was not read."
+        f"{tables.show(path)} is an older form of {tables.show(chosen[0])} and was not read."
         for path in chosen[1:]
     )
     if not chosen:
         return []
     if covered.issuperset(READ_MONTHS):
-        notes.append(f"{_show(chosen[0], folder)} was not read: the tables of each visit are here.")
+        notes.append(f"{tables.show(chosen[0])} was not read: the tables of each visit are here.")
         return []
     table = _read_table(chosen[0], jsn, notes)
     twice = table["visit_months"].isin(covered)
     if twice.any():
         notes.append(
-            f"{_show(chosen[0], folder)}: {int(twice.sum())} rows were not used, their visits have "
+            f"{tables.show(chosen[0])}: {int(twice.sum())} rows were not used, their visits have "
             "a table of their own."
         )
     return [table[~twice]]
@@ -207,8 +195,9 @@ def _read_table(path: Path, jsn: Jsn, notes: list[str], *, is_reread: bool = Fal
         expected = f"a reading project ({', '.join(PROJECTS)})"
         knees["reading"] = _read_codes(cells["READPRJ"], r"\d+", expected, path.name)
     for name, task in GRADES.items():
-        knees[task.value], knees[f"{task.value}_raw"] = _read_grades(
-            cells[name], partial(decode_cell, task=task, jsn=jsn), path.name
+        _check_grades(cells[name], path.name)
+        knees[task.value], knees[f"{task.value}_raw"] = read_grades(
+            cells[name], task, jsn if task in NARROWING else "drop"
         )
     if is_reread:
         knees["reading"] = _name_rereads(knees)
@@ -222,20 +211,9 @@ def _read_table(path: Path, jsn: Jsn, notes: list[str], *, is_reread: bool = Fal
 def _read_codes(cells: pd.Series, pattern: str, expected: str, file: str) -> pd.Series:
     """Check codes that every row must have; 1.0, as spreadsheets write it, is 1."""
     codes = cells.str.replace(r"\.0+$", "", regex=True)
-    _refuse(cells, ~codes.str.fullmatch(pattern).fillna(False).astype(bool), expected, file)
+    bad = ~codes.str.fullmatch(pattern).fillna(False).astype(bool)
+    check_cells(cells, bad, expected=expected, file=file)
     return codes
-
-
-def _refuse(cells: pd.Series, bad: pd.Series, expected: str, file: str) -> None:
-    if bad.any():
-        cell = cells[bad.idxmax()]
-        got = "an empty cell" if pd.isna(cell) else repr(cell[:20])
-        raise TableError(
-            "table.value-invalid",
-            f"{file}, row {bad.idxmax()}, column {cells.name}: expected {expected}. Got {got}; "
-            f"{int(bad.sum())} rows are so.",
-            _SPREADSHEET_HINT,
-        )
 
 
 def _read_barcodes(cells: pd.DataFrame, file: str, notes: list[str]) -> Any:
@@ -253,49 +231,14 @@ def _read_barcodes(cells: pd.DataFrame, file: str, notes: list[str]) -> Any:
     return cells[name].map(normalise_barcode).astype("string")
 
 
-def _read_grades(
-    cells: pd.Series, decode: Callable[[str], tuple[Any, Any] | None], file: str
-) -> tuple[Any, Any]:
-    decoded = {cell: decode(cell) for cell in cells.dropna().unique()}
-    strange = cells.isin([cell for cell, pair in decoded.items() if pair is None])
-    _refuse(cells, strange, "a number, or a missing cell", file)
-    pairs = [decoded.get(cell) or (pd.NA, pd.NA) for cell in cells]
-    grades = pd.array([grade for grade, _ in pairs], dtype="Int8")
-    return grades, pd.array([raw for _, raw in pairs], dtype="string")
-
-
-def decode_cell(cell: str, task: Task, jsn: Jsn) -> tuple[Any, Any] | None:
-    """Tell what a cell of the readings holds.
-
-    Parameters
-    ----------
-    cell : str
-        From `read_release_table`: a number, or a missing cell's code (``.A``, ``.``).
-    task : Task
-    jsn : {"floor", "paper"}
-        As in `read_oai_readings`.
-
-    Returns
-    -------
-    grade : int or NA
-        NA too for a number off the scale, and for a decimal of another task than narrowing.
-    raw : str or NA
-        The number or the letter, where it is no plain grade.
-
-        None instead of both if the cell holds anything else.
-    """
-    if missing := _MISSING.fullmatch(cell):
-        return pd.NA, missing[1] or pd.NA
-    if not _NUMBER.fullmatch(cell):
-        return None
-    number = float(cell)
-    if not math.isfinite(number):
-        return None
-    grade = round(number) if jsn == "paper" else math.floor(number)
-    is_plain = number == grade
-    allowed = is_plain or task in NARROWING
-    valid = allowed and number >= 0 and grade < task.n_grades
-    return (grade if valid else pd.NA), (pd.NA if valid and is_plain else f"{number:g}")
+def _check_grades(cells: pd.Series, file: str) -> None:
+    strange = [
+        cell
+        for cell in cells.dropna().unique()
+        if not (NUMBER_CELL.fullmatch(cell) or MISSING_CELL.fullmatch(cell))
+    ]
+    bad = cells.isin(strange)
+    check_cells(cells, bad, expected="a number, or a missing cell", file=file)
 
 
 def _name_rereads(knees: pd.DataFrame) -> pd.Series:
@@ -304,13 +247,13 @@ def _name_rereads(knees: pd.DataFrame) -> pd.Series:
     return REREAD + projects + repeats.map(lambda n: f"-{n}" if n > 1 else "")
 
 
-def _no_readings(folder: Path) -> TableError:
-    most = find_tables(folder, _MOST)
-    again = find_tables(folder, _REREADS)
-    names = sorted(name for _, name in walk_files(folder))
+def _no_readings(tables: StudyTables) -> TableError:
+    most = tables.find(_MOST)
+    again = tables.find(_REREADS)
+    names = sorted(name for _, name in walk_files(tables.folder))
     packed = [name for name in names if name.lower().endswith(".zip")]
     books = [name for name in names if _WORKBOOK.fullmatch(name)]
-    others = find_tables(folder, ".*")
+    others = tables.paths
     hint = "Give the folder that holds OAI's tables and films, at any depth."
     got = "none"
     if most:
@@ -330,6 +273,6 @@ def _no_readings(folder: Path) -> TableError:
     return TableError(
         "cohort.layout-unknown",
         f"Tables of OAI's x-ray readings (kxr_sq_bu00 and so on, or {_ALL_VISITS[0]}; "
-        f"{' or '.join(SUFFIXES)}) were expected in {folder}. Got: {got}.",
+        f"{', '.join(SUFFIXES)}) were expected in {tables.folder}. Got: {got}.",
         hint,
     )

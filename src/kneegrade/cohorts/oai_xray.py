@@ -9,16 +9,15 @@ from typing import Final
 
 import pandas as pd
 
-from kneegrade.cohorts.image_index import normalise_barcode
 from kneegrade.cohorts.oai_codes import (
+    KNEE,
     SIDES,
-    parse_numbers,
+    normalise_barcode,
     read_months,
     read_oai_table,
-    translate,
 )
+from kneegrade.cohorts.release_cells import parse_numbers, translate
 
-KNEE_KEY: Final = ("subject_id", "visit_months", "side")
 FAULTS: Final = ("ALIGN", "CENTER", "DEPICT", "EXPOSE", "MOTION", "POSITN")
 ACCEPTANCE: Final = ("Y", "YD", "NR", "NA")
 """From checked and good to poor with nothing better."""
@@ -54,7 +53,7 @@ def read_film_quality(path: Path, counted: dict[str, int]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `KNEE_KEY`, ``film_barcode``, ``film_accept`` (``Y``, ``YD``, ``NR``, ``NA``, as the study
+        `KNEE`, ``film_barcode``, ``film_accept`` (``Y``, ``YD``, ``NR``, ``NA``, as the study
         writes it) and ``film_faults`` (such as ``ALIGN;MOTION``; empty text for none). Text.
 
     Raises
@@ -85,7 +84,7 @@ def read_film_quality(path: Path, counted: dict[str, int]) -> pd.DataFrame:
     knees = pd.concat([both.assign(side=side, rank=0) for side in SIDES.values()] + [single])
     quality = knees["film_accept"].map({word: place for place, word in enumerate(ACCEPTANCE)})
     order = knees.assign(quality=quality.fillna(len(ACCEPTANCE)).astype(int))
-    best = order.sort_values(["rank", "quality"], kind="stable").drop_duplicates(list(KNEE_KEY))
+    best = order.sort_values(["rank", "quality"], kind="stable").drop_duplicates(list(KNEE))
     _add(counted, "X-ray metadata: further films of a knee at a visit", len(order) - len(best))
     return best.drop(columns=["rank", "quality"])
 
@@ -106,7 +105,7 @@ def read_joint_space(path: Path, counted: dict[str, int]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `KNEE_KEY`, then the columns of `WIDTHS` that are there, as Float64 in mm.
+        `KNEE`, then the columns of `WIDTHS` that are there, as Float64 in mm.
 
     Raises
     ------
@@ -128,7 +127,7 @@ def read_joint_space(path: Path, counted: dict[str, int]) -> pd.DataFrame:
     # Guess: no source says which project's measurement to take.
     order = knees.assign(project=pd.to_numeric(projects, errors="coerce"))
     order = order.dropna(subset=["visit_months", "side"]).sort_values("project", kind="stable")
-    chosen = order.drop_duplicates(list(KNEE_KEY)).drop(columns="project")
+    chosen = order.drop_duplicates(list(KNEE)).drop(columns="project")
     _add(counted, "Joint space widths: measured again by another project", len(order) - len(chosen))
     return chosen
 

@@ -6,11 +6,12 @@ MOST's, any other OAI's. They were cut by BoneFinder's points and levelled befor
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import pandas as pd
 
+from kneegrade.cohorts.film_walk import walk_files
 from kneegrade.cohorts.flow import KneeFlow
 from kneegrade.cohorts.schema import check_knee_table
 from kneegrade.errors import TableError
@@ -58,12 +59,12 @@ def read_reference_crops(folder: Path, *, contrast: Contrast = Contrast.PLAIN) -
     TableError
         cohort.layout-unknown if there is no crop; cohort.count-mismatch if a knee has two.
     """
-    pictures = sorted(folder.rglob("*")) if folder.is_dir() else []
     rows, odd = [], []
-    for path in pictures:
-        if path.suffix.lower() != ".png" or path.name.startswith("."):
+    for parent, file in sorted(walk_files(folder)):
+        path = PurePosixPath(parent, file)
+        if path.suffix.lower() != ".png":
             continue
-        name = path.relative_to(folder).as_posix()
+        name = path.as_posix()
         match = _NAME.fullmatch(path.stem)
         if match is None:
             odd.append(name)

@@ -7,7 +7,8 @@ In all of them a cell is a code, a code and its label (``2: Left``), or missing.
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,83 +27,99 @@ SEPARATORS: Final = ("|", "\t", ";", ",")
 _CODED = re.compile(r"(-?(?:\d+(?:\.\d+)?|\.\d+)): ")
 _MISSING = re.compile(r"\.([A-Z]?)(?:: .*)?", re.DOTALL)
 _IMAGE_RELEASE = re.compile(r"\d{1,2}\.[A-Z]\.\d+", re.IGNORECASE)
-_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
-_DECIMAL = re.compile(r"[+-]?\d+[.,]\d*")
 _DAMAGED_HINT = "Copy or download the table again."
 
 
-def find_tables(folder: Path, pattern: str) -> list[Path]:
-    r"""Find the tables whose name matches, in any case and at any depth.
+@dataclass(frozen=True)
+class StudyTables:
+    """The tables of a study's folder, found in one walk.
+
+    Parameters
+    ----------
+    folder : Path
+    paths : tuple of Path
+        Every file of `SUFFIXES`, sorted.
+    """
+
+    folder: Path
+    paths: tuple[Path, ...]
+
+    def find(self, pattern: str) -> list[Path]:
+        r"""Find the tables whose name matches; the same table may be in it several times.
+
+        Parameters
+        ----------
+        pattern : str
+            Regular expression, in any case, for the whole name without its suffix, such as
+            ``kxr_sq_bu\d\d``.
+        """
+        name = re.compile(pattern, re.IGNORECASE)
+        return [path for path in self.paths if name.fullmatch(path.stem)]
+
+    def choose(self, pattern: str, notes: list[str]) -> list[Path]:
+        """Find tables and take each once: text before SAS, then the one that lies least deep.
+
+        Parameters
+        ----------
+        pattern : str
+            As in `find`.
+        notes : list of str
+            Gets a sentence where a table was passed over.
+
+        Returns
+        -------
+        list of Path
+            Sorted by name.
+        """
+        chosen: dict[str, Path] = {}
+        passed_over = []
+        for path in sorted(self.find(pattern), key=_preference):
+            if chosen.setdefault(path.stem.lower(), path) is not path:
+                passed_over.append(self.show(path))
+        if passed_over:
+            more = f" and {len(passed_over) - 1} more" if len(passed_over) > 1 else ""
+            notes.append(
+                f"There twice, in two dialects or places, and not read: {passed_over[0]}{more}."
+            )
+        return list(chosen.values())
+
+    def show(self, path: Path) -> str:
+        """Give the path as it stands in the folder."""
+        return path.relative_to(self.folder).as_posix()
+
+
+def list_tables(folder: Path) -> StudyTables:
+    """List the tables of a study, at any depth.
 
     Folders of OAI's image releases (``0.C.2``) and hidden ones are not searched.
 
     Parameters
     ----------
     folder : Path
-    pattern : str
-        Regular expression for the whole name without its suffix, such as ``kxr_sq_bu\d\d``.
 
     Returns
     -------
-    list of Path
-        Sorted; the same table in several dialects or places is in it several times: see
-        `choose_tables`.
+    StudyTables
 
     Raises
     ------
     TableError
         As `walk_files`.
     """
-    name = re.compile(pattern, re.IGNORECASE)
-    found = []
-    for parent, file in walk_files(folder, is_needless=_is_image_release):
-        stem, dot, suffix = file.rpartition(".")
-        if f"{dot}{suffix}".lower() in SUFFIXES and name.fullmatch(stem):
-            found.append(folder / parent / file)
-    return sorted(found)
+    found = [
+        folder / parent / name
+        for parent, name in walk_files(folder, is_needless=_is_image_release)
+        if name.lower().endswith(SUFFIXES)
+    ]
+    return StudyTables(folder, tuple(sorted(found)))
 
 
 def _is_image_release(folder: str) -> bool:
     return _IMAGE_RELEASE.fullmatch(folder.rpartition("/")[2]) is not None
 
 
-def choose_tables(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Take each table once: text before SAS, then the one that lies least deep.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        From `find_tables`.
-
-    Returns
-    -------
-    chosen, passed_over : list of Path
-        Both sorted by name.
-    """
-
-    def preference(path: Path) -> tuple[Any, ...]:
-        return (
-            path.stem.lower(),
-            SUFFIXES.index(path.suffix.lower()),
-            len(path.parts),
-            str(path),
-        )
-
-    chosen: dict[str, Path] = {}
-    passed_over = []
-    for path in sorted(paths, key=preference):
-        if chosen.setdefault(path.stem.lower(), path) is not path:
-            passed_over.append(path)
-    return list(chosen.values()), passed_over
-
-
-def describe_passed_over(paths: Sequence[Path], folder: Path) -> list[str]:
-    """One sentence for the tables that `choose_tables` passed over; none where there are none."""
-    if not paths:
-        return []
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    first = paths[0].relative_to(folder).as_posix()
-    return [f"there twice, in two dialects or places, and not read: {first}{more}."]
+def _preference(path: Path) -> tuple[Any, ...]:
+    return path.stem.lower(), SUFFIXES.index(path.suffix.lower()), len(path.parts), str(path)
 
 
 def read_release_table(
@@ -157,80 +174,6 @@ def read_release_table(
         table[name] = pd.array([decoded.get(cell, pd.NA) for cell in table[name]], dtype="string")
     table.index.name = "row"
     return table
-
-
-def check_columns(table: pd.DataFrame, names: Sequence[str], *, file: str) -> None:
-    """Check that the columns are there.
-
-    Parameters
-    ----------
-    table : DataFrame
-    names : sequence of str
-        In upper case.
-    file : str
-        Name of the table, for the message.
-
-    Raises
-    ------
-    TableError
-        table.column-missing, naming file and columns.
-    """
-    missing = [name for name in names if name not in table.columns]
-    if missing:
-        raise TableError(
-            "table.column-missing",
-            f"{file} has no column {', '.join(missing)} (in any case, with a visit prefix or "
-            f"without). Got {len(table.columns)} columns: {', '.join(table.columns[:8])}.",
-            "Check that this is the study's own table of this name, unchanged.",
-        )
-
-
-def check_ids(series: pd.Series, *, digits: int | None, file: str) -> None:
-    """Check that no spreadsheet has mangled the participants' IDs.
-
-    Parameters
-    ----------
-    series : Series of text
-        Named after its column; its index numbers the rows (see `read_release_table`).
-    digits : int or None
-        How many digits an ID has (OAI: 7); None for IDs with letters and any length (MOST).
-    file : str
-        Name of the table, for the message.
-
-    Raises
-    ------
-    TableError
-        table.value-invalid, naming file, row and column and what happened, never the ID.
-    """
-    faults = {cell: _find_fault(cell, digits) for cell in series.dropna().unique()}
-    bad = [(row, cell) for row, cell in series.items() if pd.isna(cell) or faults[cell]]
-    if not bad:
-        return
-    row, cell = bad[0]
-    got = "an empty cell" if pd.isna(cell) else faults[cell]
-    expected = "an ID" if digits is None else f"an ID of {digits} digits"
-    raise TableError(
-        "table.value-invalid",
-        f"{file}, row {row}, column {series.name}: expected {expected}. Got {got}; {len(bad)} of "
-        f"{len(series)} rows are so.",
-        "A spreadsheet changes IDs when it saves a table: use the file as it was downloaded, or "
-        "import the column as text.",
-    )
-
-
-def _find_fault(cell: str, digits: int | None) -> str:
-    text = cell.strip()
-    if _SCIENTIFIC.fullmatch(text):
-        return "a number in scientific notation"
-    if _DECIMAL.fullmatch(text):
-        return "a number with decimals"
-    if digits is None:
-        return ""
-    if not (text.isascii() and text.isdigit()):
-        return "a cell with something else than digits"
-    if len(text) < digits:
-        return f"{len(text)} digits (leading zeros lost, or cut)"
-    return "" if len(text) == digits else f"{len(text)} digits"
 
 
 def _decode_cell(cell: str, missing_letters: bool) -> Any:

@@ -77,7 +77,8 @@ SCHEMA: Final = (
     _text("reading", "reader or reading project; may be empty text", required=True),
     _text(
         "image_path",
-        "picture, relative to the table's folder; `a.zip::member` inside an archive (.tar.gz too)",
+        "picture, relative to the table's folder; `a.zip::member` inside an archive (also .tar, "
+        ".tar.gz, .tgz)",
         required=True,
     ),
     *(_task_column(task) for task in Task),
@@ -241,10 +242,13 @@ def normal_form(table: pd.DataFrame, row_numbers: NDArray[np.int64]) -> pd.DataF
 
 def _convert(series: pd.Series, column: Column, row_numbers: NDArray[np.int64]) -> Any:
     parse: Callable[[Any, Column], Any] = _parse_text if column.dtype == "string" else _parse_number
-    values = []
+    values, known = [], {}
     for row, value in zip(row_numbers, series, strict=True):
         try:
-            parsed = parse(value, column)
+            cell = type(value), value  # True, 1 and 1.0 are the same key otherwise
+            if cell not in known:
+                known[cell] = parse(value, column)
+            parsed = known[cell]
             if parsed is pd.NA and column.required:
                 raise ValueError
         except (ValueError, TypeError) as error:

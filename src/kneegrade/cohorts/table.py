@@ -30,6 +30,7 @@ __all__ = [
     "KEY_COLUMNS",
     "SCHEMA_VERSION",
     "check_knee_table",
+    "check_table_name",
     "find_missing_images",
     "read_knee_table",
     "read_with_notes",
@@ -98,8 +99,18 @@ def read_with_notes(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
         table.not-found, table.unreadable, and all of `check_knee_table`; table.value-invalid also
         for a subject_id that a spreadsheet has turned into a rounded number.
     """
+    _check_suffix(path, READ_SUFFIXES)
+    try:
+        return _read(path)
+    except TableError as error:
+        if path.name in error.message:
+            raise
+        raise error.within(path.name) from error
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     notes: list[str] = []
-    suffix = _check_suffix(path, READ_SUFFIXES)
+    suffix = path.suffix.lower()
     if suffix == ".csv":
         raw, row_numbers = read_text_table(path)
     elif suffix == ".xlsx":
@@ -159,6 +170,17 @@ def write_knee_table(table: pd.DataFrame, path: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def check_table_name(path: Path) -> None:
+    """Check that a knee table can be written under this name, before the work for it is done.
+
+    Raises
+    ------
+    TableError
+        table.unreadable for another suffix than ``.parquet`` or ``.csv``.
+    """
+    _check_suffix(path, WRITTEN_SUFFIXES)
 
 
 def resolve_image(table_path: Path, image_path: str) -> str:

@@ -1,4 +1,4 @@
-"""Figures of an evaluation and of a study, each as the text of an SVG file."""
+"""Figures of an evaluation and of a study, as the text of an SVG file; some as PNG too."""
 
 from collections.abc import Sequence
 from io import BytesIO, StringIO
@@ -29,7 +29,7 @@ _LEFT_LETTERS, _RIGHT_LETTERS = 28, 44
 
 
 class Picture(NamedTuple):
-    """One figure in both forms."""
+    """One figure as the text of an SVG file and as the bytes of a PNG file."""
 
     svg: str
     png: bytes

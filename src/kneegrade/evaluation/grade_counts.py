@@ -69,7 +69,8 @@ def compute_table_1(table: pd.DataFrame, *, by: str = "cohort") -> pd.DataFrame:
             "table.column-missing",
             f"A column with grades, such as kl, and the column {by!r} were expected. Got "
             f"{', '.join(map(str, table.columns[:12]))}.",
-            "Name the columns of grades as kneegrade does: kl, jsn_l, ...",
+            "Name the columns of grades as kneegrade does (kl, jsn_l, ...), and with --by one that "
+            "the table has.",
         )
     names = _name_datasets(table, by)
     rows: list[dict[str, Any]] = []

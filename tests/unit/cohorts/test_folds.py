@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kneegrade.cohorts.folds import assign_folds
-from kneegrade.cohorts.kaggle import read_kaggle
+from kneegrade.cohorts.kaggle import scan_kaggle
 from kneegrade.errors import RecipeError
 
 
@@ -72,7 +72,7 @@ def test_number_of_folds_that_cannot_be(n_folds: int) -> None:
 
 @pytest.mark.real_data
 def test_folds_of_the_real_training_knees(real_data: Path) -> None:
-    table = read_kaggle(real_data / "knee-kl")
+    table = scan_kaggle(real_data / "knee-kl").table
     table = table[table["split"] == "train"]
     folds = assign_folds(table, n_folds=5, seed=0)
     assert folds.groupby(table["subject_id"]).nunique().eq(1).all()

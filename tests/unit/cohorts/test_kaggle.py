@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kneegrade.cohorts.counts import audit_splits, count_knees
-from kneegrade.cohorts.kaggle import read_kaggle, scan_kaggle
+from kneegrade.cohorts.kaggle import scan_kaggle
 from kneegrade.cohorts.table import resolve_image
 from kneegrade.errors import TableError
 from kneegrade.types import Contrast
@@ -73,7 +73,7 @@ def edit_labels(folder: Path, old: str, new: str) -> None:
 
 
 def test_packed(packed: Path) -> None:
-    table = read_kaggle(packed, contrast=Contrast.ENHANCED)
+    table = scan_kaggle(packed, contrast=Contrast.ENHANCED).table
     assert len(table) == 6
     assert set(table["cohort"]) == {"oai"}
     assert set(table["reading"]) == {"chen-2018"}
@@ -90,10 +90,10 @@ def test_packed(packed: Path) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_folders_give_the_rows_of_the_archives(tmp_path: Path, nested: str, suffix: str) -> None:
     (tmp_path / "packed").mkdir()
-    from_archives = read_kaggle(write_packed(tmp_path / "packed"))
+    from_archives = scan_kaggle(write_packed(tmp_path / "packed")).table
     root = tmp_path / "published"
     write_folders(root / nested, suffix)
-    from_folders = read_kaggle(root)
+    from_folders = scan_kaggle(root).table
     pd.testing.assert_frame_equal(
         from_folders.drop(columns="image_path"), from_archives.drop(columns="image_path")
     )
@@ -217,7 +217,7 @@ def test_two_copies_in_one_folder(tmp_path: Path) -> None:
     error = error_of(tmp_path)
     assert error.code == "cohort.layout-unknown"
     assert "kneeKL299" in error.message
-    assert len(read_kaggle(tmp_path / "ClsKLData" / "kneeKL299")) == 6
+    assert len(scan_kaggle(tmp_path / "ClsKLData" / "kneeKL299").table) == 6
 
 
 def test_folders_without_pictures(folders: Path) -> None:
@@ -227,7 +227,7 @@ def test_folders_without_pictures(folders: Path) -> None:
 
 
 def test_counts_and_leaks(packed: Path, tmp_path: Path) -> None:
-    table = read_kaggle(packed)
+    table = scan_kaggle(packed).table
     counts = count_knees(table).set_index("split")
     assert counts.loc["val"].to_dict() == {
         "kl0": 2, "kl1": 0, "kl2": 0, "kl3": 0, "kl4": 0, "no_kl": 0, "knees": 2, "subjects": 1,
@@ -259,7 +259,7 @@ def test_real_set(real_data: Path) -> None:
 
 @pytest.mark.real_data
 def test_real_pictures_in_published_folders(real_data: Path, tmp_path: Path) -> None:
-    whole = read_kaggle(real_data / "knee-kl")
+    whole = scan_kaggle(real_data / "knee-kl").table
     few = whole.groupby(["split", "kl"], sort=False).head(3).reset_index(drop=True)
     for image_path in few["image_path"]:
         archive, _, member = resolve_image(real_data / "knee-kl" / "t.csv", image_path).partition(
@@ -270,6 +270,6 @@ def test_real_pictures_in_published_folders(real_data: Path, tmp_path: Path) -> 
         with zipfile.ZipFile(archive) as file:
             grey = cv2.imdecode(np.frombuffer(file.read(member), np.uint8), cv2.IMREAD_GRAYSCALE)
         cv2.imwrite(str(path), grey)
-    again = read_kaggle(tmp_path)
+    again = scan_kaggle(tmp_path).table
     assert len(again) == 30
     pd.testing.assert_frame_equal(again.drop(columns="image_path"), few.drop(columns="image_path"))

@@ -9,11 +9,11 @@ import pytest
 
 from kneegrade.cohorts.flow import StudyKnees
 from kneegrade.cohorts.most import read_most
-from kneegrade.cohorts.most_tables import decode_cell, read_enrolment, read_readings
+from kneegrade.cohorts.most_tables import read_enrolment, read_readings
 from kneegrade.cohorts.reference_crops import read_reference_crops
+from kneegrade.cohorts.release_tables import list_tables
 from kneegrade.cohorts.schema import check_knee_table
 from kneegrade.errors import TableError
-from kneegrade.types import Task
 
 FEATURES = ["KL", "OSFL", "OSTL", "JSL", "OSFM", "OSTM", "JSM"]
 TASKS = ["kl", "fo_l", "to_l", "jsn_l", "fo_m", "to_m", "jsn_m"]
@@ -208,29 +208,6 @@ def test_codes_are_counted(release: Path) -> None:
     assert counted["films of view PA15: not used"] == 1
 
 
-@pytest.mark.parametrize(
-    ("cell", "task", "option", "grade", "raw"),
-    [
-        ("3", "jsn_l", "drop", 3, None),
-        ("3.0", "jsn_l", "drop", 3, None),
-        ("4", "kl", "drop", 4, None),
-        ("4", "jsn_l", "drop", None, "4"),
-        ("-1", "kl", "paper", None, "-1"),
-        ("3.9", "kl", "paper", 4, "3.9"),
-        ("3.9", "jsn_l", "paper", None, "3.9"),
-        ("3.9", "jsn_l", "floor", 3, "3.9"),
-        ("2.5", "kl", "paper", 2, "2.5"),
-        (".", "kl", "drop", None, None),
-        (".P", "kl", "drop", None, "P"),
-        ("x", "kl", "drop", None, "X"),
-        ("nan", "kl", "paper", None, "NAN"),
-    ],
-)
-def test_cells(cell: str, task: str, option: str, grade: int | None, raw: str | None) -> None:
-    decoded = decode_cell(cell, Task(task), option)  # type: ignore[arg-type]
-    assert tuple(None if value is pd.NA else value for value in decoded) == (grade, raw)
-
-
 def test_other_view(release: Path) -> None:
     study = read_most(release, view="PA05")
     assert set(study.knees["subject_id"]) == {"MB00001", "MB00008"}
@@ -263,7 +240,7 @@ def test_list_that_names_films_that_are_not_there(release: Path) -> None:
         "MB00001_A1B2/V0BASE/PA10/IM1\nMB00007_A1B2/V0BASE/PA10/IM1\n"
     )
     notes = " ".join(read_most(release).notes)
-    assert "MOST_names.csv lists films that are not there: 1, first in row 2" in notes
+    assert "MOST_names.csv lists films that are not there: 1 (row 2)." in notes
     assert "MB00007" not in notes
 
 
@@ -291,7 +268,7 @@ def test_without_the_other_tables(release: Path) -> None:
     assert steps(study)["a grade missing: code 8 (not readable)"] == 3
     assert any("mostoutcomes" in note for note in study.notes)
     assert any("mostv0enroll" in note for note in study.notes)
-    assert read_enrolment(release)[0].empty
+    assert read_enrolment(list_tables(release))[0].empty
 
 
 @pytest.mark.parametrize(
@@ -317,8 +294,8 @@ def test_sas_twin_gives_the_same_rows(tmp_path: Path) -> None:
     sas.mkdir()
     frame = numbers.assign(MOSTID=ids)
     pyreadstat.write_xport(frame, sas / "mostv01235xray.xpt", file_format_version=8)
-    from_text = read_readings(text, code_1_9="floor").table
-    from_sas = read_readings(sas, code_1_9="floor").table
+    from_text = read_readings(list_tables(text), code_1_9="floor").table
+    from_sas = read_readings(list_tables(sas), code_1_9="floor").table
     tasks = ["subject_id", "visit_months", "side", *TASKS]
     pd.testing.assert_frame_equal(from_text[tasks], from_sas[tasks], check_dtype=False)
     assert from_sas["kl_raw"].dropna().tolist().count("1.9") == 1
@@ -341,7 +318,23 @@ def test_older_tables_are_passed_over_or_named(release: Path) -> None:
 def test_twin_of_the_table_is_named(release: Path) -> None:
     write_readings(release / "data" / "copy" / "mostv01235xray.txt")
     notes = read_most(release).notes
-    assert any("is the same table as MOSTV01235XRAY.txt" in note for note in notes)
+    twice = "There twice, in two dialects or places, and not read: copy/mostv01235xray.txt."
+    assert twice.replace("copy", "data/copy") in notes
+
+
+def test_numbers_of_the_enrolment(release: Path) -> None:
+    path = release / "data" / "MOSTV0ENROLL.txt"
+    text = path.read_text()
+    path.write_text(text.replace("\t61\t", "\tX\t"))
+    assert pd.isna(knee(read_most(release), "MB00001", "right")["age"])
+    path.write_text(text.replace("\t31.5", "\t31,5"))
+    error = error_of(release)
+    assert error.code == "table.value-invalid"
+    assert error.message.startswith("MOSTV0ENROLL.txt, row 2, column V0BMI: expected a number")
+    path.write_text(f"{text}MB00001\t62\t2\t1\t1\t31.5\n")
+    assert error_of(release).code == "table.key-duplicate"
+    path.write_text(f"{text}{text.splitlines()[1]}\n")
+    assert knee(read_most(release), "MB00001", "right")["bmi"] == 31.5
 
 
 def test_folder_of_another_study(tmp_path: Path) -> None:

@@ -349,7 +349,7 @@ def test_both_sides_without_a_partner_are_listed(release: Path) -> None:
         "KXR_SQ_BU00.txt, row 20",
     )
     assert study.counted["films that an index lists and that are not there"] == 1
-    assert "0.C.2/contents.csv lists 1 films that are not there: rows 11." in study.notes
+    assert "0.C.2/contents.csv lists films that are not there: 1 (row 11)." in study.notes
     assert study.counted["films of other exams: not used"] == 2
 
 

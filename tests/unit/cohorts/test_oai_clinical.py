@@ -7,6 +7,7 @@ import pyreadstat
 import pytest
 
 from kneegrade.cohorts.oai_clinical import COLUMNS, OaiClinical, read_oai_clinical
+from kneegrade.cohorts.release_tables import list_tables
 from kneegrade.errors import TableError
 
 FILES = {
@@ -72,7 +73,7 @@ def knee(clinical: OaiClinical, subject: str, months: int, side: str) -> dict[st
 
 @pytest.fixture
 def ascii_release(tmp_path: Path) -> OaiClinical:
-    return read_oai_clinical(lay_out(tmp_path, FILES))
+    return read_oai_clinical(list_tables(lay_out(tmp_path, FILES)))
 
 
 def test_form(ascii_release: OaiClinical) -> None:
@@ -85,7 +86,14 @@ def test_form(ascii_release: OaiClinical) -> None:
     }
     assert len(rows) == 3 * 9 * 2
     assert not rows.duplicated(["subject_id", "visit_months", "side"]).any()
-    assert not ascii_release.notes
+    assert [note.split(" months")[0] for note in ascii_release.notes] == [
+        f"{title}: nothing at {visits}"
+        for title, visits in (
+            ("Clinic visits", "24, 36, 48, 72, 96"),
+            ("X-ray metadata", "12, 24, 36, 48, 72, 96"),
+            ("Joint space widths", "12, 24, 36, 48, 72, 96"),
+        )
+    ]
 
 
 def test_people(ascii_release: OaiClinical) -> None:
@@ -159,7 +167,7 @@ def test_film_quality_counts(ascii_release: OaiClinical) -> None:
 def test_na_is_an_acceptance_and_faults_are_joined(tmp_path: Path) -> None:
     lines = FILES["X-Ray MetaAnalysis_ASCII/XRay00.txt"].splitlines(keepends=True)
     found = knee(
-        read_oai_clinical(lay_out(tmp_path, {"xray01.txt": lines[0] + lines[1]})),
+        read_oai_clinical(list_tables(lay_out(tmp_path, {"xray01.txt": lines[0] + lines[1]}))),
         "9000001",
         12,
         "left",
@@ -216,8 +224,8 @@ NDA = {
 
 
 def test_nda_export(tmp_path: Path) -> None:
-    clinical = read_oai_clinical(lay_out(tmp_path, NDA))
-    assert not clinical.notes
+    clinical = read_oai_clinical(list_tables(lay_out(tmp_path, NDA)))
+    assert all(" nothing at " in note for note in clinical.notes)
     baseline, year = (knee(clinical, "9000001", months, "right") for months in (0, 12))
     assert [baseline[n] for n in ("sex", "race", "site", "oai_subcohort")] == [
         *("male", "White", "A", "progression")
@@ -241,7 +249,7 @@ def test_sas(tmp_path: Path) -> None:
     pyreadstat.write_xport(people, str(tmp_path / "ENROLLEES.xpt"), file_format_version=5)
     visits = pd.DataFrame({"ID": ["9000001"], "V06AGE": [66.0], "V06BMI": [24.6]})
     pyreadstat.write_xport(visits, str(tmp_path / "allclinical06.xpt"), file_format_version=5)
-    clinical = read_oai_clinical(tmp_path)
+    clinical = read_oai_clinical(list_tables(tmp_path))
     found = knee(clinical, "9000001", 48, "left")
     assert [found[n] for n in ("sex", "race", "site", "age", "bmi")] == [
         "female",
@@ -256,15 +264,14 @@ def test_text_goes_before_sas_and_that_is_noted(tmp_path: Path) -> None:
     people = pd.DataFrame({"ID": ["9000009"], "P02SEX": [2.0]})
     lay_out(tmp_path, FILES)
     pyreadstat.write_xport(people, str(tmp_path / "Enrollees.xpt"), file_format_version=5)
-    clinical = read_oai_clinical(tmp_path)
-    assert clinical.notes == (
-        "Enrolment: there twice, in two dialects or places, and not read: Enrollees.xpt.",
-    )
+    clinical = read_oai_clinical(list_tables(tmp_path))
+    twice = "There twice, in two dialects or places, and not read: Enrollees.xpt."
+    assert clinical.notes[0] == twice
     assert "9000009" not in set(clinical.rows["subject_id"])
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    clinical = read_oai_clinical(tmp_path)
+    clinical = read_oai_clinical(list_tables(tmp_path))
     assert clinical.rows.empty
     assert list(clinical.rows.columns)[3:] == list(COLUMNS)
     assert len(clinical.notes) == 5
@@ -301,7 +308,7 @@ def test_damaged_tables(
     assert old in FILES[name]
     text = FILES[name].replace(old, new)
     with pytest.raises(TableError) as caught:
-        read_oai_clinical(lay_out(tmp_path, {**FILES, name: text}))
+        read_oai_clinical(list_tables(lay_out(tmp_path, {**FILES, name: text})))
     assert (caught.value.code, says in caught.value.message) == (code, True), caught.value.message
     assert Path(name).name in caught.value.message
     assert "90000" not in str(caught.value)
@@ -312,10 +319,10 @@ def test_a_truncated_table(tmp_path: Path) -> None:
     with pytest.raises(
         TableError, match=r"AllClinical01\.txt ends in the middle of row 3"
     ) as caught:
-        read_oai_clinical(lay_out(tmp_path, files))
+        read_oai_clinical(list_tables(lay_out(tmp_path, files)))
     assert caught.value.code == "table.unreadable"
 
 
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="layout-unknown"):
-        read_oai_clinical(tmp_path / "nothing")
+        read_oai_clinical(list_tables(tmp_path / "nothing"))

@@ -6,7 +6,8 @@ import pandas as pd
 import pyreadstat
 import pytest
 
-from kneegrade.cohorts.oai_tables import OaiReadings, decode_cell, read_oai_readings
+from kneegrade.cohorts.oai_tables import OaiReadings, read_oai_readings
+from kneegrade.cohorts.release_tables import list_tables
 from kneegrade.errors import TableError
 from kneegrade.types import Task
 
@@ -80,12 +81,12 @@ def plain(values: pd.Series) -> list[object]:
 
 def error_of(folder: Path) -> TableError:
     with pytest.raises(TableError) as caught:
-        read_oai_readings(folder)
+        read_oai_readings(list_tables(folder))
     return caught.value
 
 
 def test_form(folder: Path) -> None:
-    readings = read_oai_readings(folder)
+    readings = read_oai_readings(list_tables(folder))
     assert len(readings.table) == 6
     assert readings.table[[task.value for task in Task]].dtypes.eq("Int8").all()
     texts = ["subject_id", "side", "reading", "barcode", "kl_raw"]
@@ -94,26 +95,26 @@ def test_form(folder: Path) -> None:
 
 
 def test_columns_go_to_their_tasks(folder: Path) -> None:
-    row = at(read_oai_readings(folder), 2)
+    row = at(read_oai_readings(list_tables(folder)), 2)
     assert row[ORDER].tolist() == [1, 2, 0, 1, 2, 3, 1, 0, 1, 2, 3, 1, 2]
     assert (row["subject_id"], row["side"], row["reading"]) == ("9000001", "right", "15")
-    assert at(read_oai_readings(folder), 3)["side"] == "left"
+    assert at(read_oai_readings(list_tables(folder)), 3)["side"] == "left"
 
 
 def test_blank_is_not_zero(folder: Path) -> None:
-    row = at(read_oai_readings(folder), 4)
+    row = at(read_oai_readings(list_tables(folder)), 4)
     assert plain(row[ORDER]) == [None, 1, 0, 0, *[None] * 9]
     assert plain(row[[f"{name}_raw" for name in ORDER]]) == [None] * 13
 
 
 def test_missing_codes_are_kept_as_letters(folder: Path) -> None:
-    row = at(read_oai_readings(folder), 5)
+    row = at(read_oai_readings(list_tables(folder)), 5)
     assert plain(row[["to_m", "kl", "jsn_l", "fo_l"]]) == [None, None, None, 3]
     assert plain(row[["to_m_raw", "kl_raw", "jsn_l_raw", "fo_l_raw"]]) == ["A", None, "T", None]
 
 
 def test_barcodes(folder: Path) -> None:
-    table = read_oai_readings(folder).table
+    table = read_oai_readings(list_tables(folder)).table
     assert plain(table["barcode"]) == [
         "016601000001",
         "016601000001",
@@ -126,49 +127,33 @@ def test_barcodes(folder: Path) -> None:
 
 @pytest.mark.parametrize(("jsn", "grades"), [("floor", [1, 2]), ("paper", [1, 3])])
 def test_decimals_of_narrowing(folder: Path, jsn: str, grades: list[int]) -> None:
-    row = at(read_oai_readings(folder, jsn=jsn), 6)  # type: ignore[arg-type]
+    row = at(read_oai_readings(list_tables(folder), jsn=jsn), 6)  # type: ignore[arg-type]
     assert row[["jsn_l", "jsn_m"]].tolist() == grades
     assert row[["jsn_l_raw", "jsn_m_raw"]].tolist() == ["1.4", "2.6"]
 
 
 def test_names_in_lower_case(folder: Path) -> None:
-    row = at(read_oai_readings(folder), 2, "kxr_sq_bu05.txt")
+    row = at(read_oai_readings(list_tables(folder)), 2, "kxr_sq_bu05.txt")
     assert row[["to_m", "kl", "jsn_l", "jsn_m"]].tolist() == [2, 3, 0, 1]
     assert (row["jsn_l_raw"], row["reading"]) == ("0.5", "15")
 
 
-@pytest.mark.parametrize(
-    ("cell", "task", "jsn", "grade", "raw"),
-    [
-        ("4", "kl", "floor", 4, None),
-        ("5", "kl", "floor", None, "5"),
-        ("4", "jsn_m", "floor", None, "4"),
-        ("2.0", "jsn_m", "floor", 2, None),
-        ("0.5", "jsn_l", "paper", 0, "0.5"),
-        ("1.5", "jsn_l", "paper", 2, "1.5"),
-        ("3.6", "jsn_l", "paper", None, "3.6"),
-        ("3.6", "jsn_l", "floor", 3, "3.6"),
-        ("-0.4", "jsn_l", "paper", None, "-0.4"),
-        ("1.4", "kl", "floor", None, "1.4"),
-        (".P", "kl", "floor", None, "P"),
-        (".", "kl", "floor", None, None),
-    ],
-)
-def test_cells(cell: str, task: str, jsn: str, grade: int | None, raw: str | None) -> None:
-    decoded = decode_cell(cell, Task(task), jsn)  # type: ignore[arg-type]
-    assert decoded is not None
-    assert tuple(None if value is pd.NA else value for value in decoded) == (grade, raw)
-
-
-@pytest.mark.parametrize("cell", ["nan", "inf", "9" * 400, "1,4", "1e0", "", "T"])
-def test_cells_that_are_neither_number_nor_missing(cell: str) -> None:
-    assert decode_cell(cell, Task.KL, "floor") is None
+@pytest.mark.parametrize("cell", ["nan", "inf", "9" * 400, "1,4", "1e0", "T"])
+def test_cells_that_are_neither_number_nor_missing(folder: Path, cell: str) -> None:
+    path = next(folder.rglob("kXR_SQ_BU00.txt"))
+    head, *rows = path.read_text(encoding="latin-1").splitlines()
+    cells = rows[1].split("|")
+    cells[head.upper().split("|").index("V00XRKL")] = cell
+    path.write_text("\n".join([head, rows[0], "|".join(cells), *rows[2:]]), encoding="latin-1")
+    error = error_of(folder)
+    assert error.code == "table.value-invalid"
+    assert "kXR_SQ_BU00.txt, row 3, column XRKL: expected a number" in error.message
 
 
 def test_rereads_are_read_only_when_asked_for(folder: Path) -> None:
-    notes = read_oai_readings(folder).notes
+    notes = read_oai_readings(list_tables(folder)).notes
     assert "1 tables of re-reads for reliability were not read (full mode)." in notes
-    readings = read_oai_readings(folder, rereads=True)
+    readings = read_oai_readings(list_tables(folder), rereads=True)
     row = at(readings, 2, "kxr_sq_rel_bu00.txt")
     assert (row["reading"], row["kl"]) == ("rel-15", 3)
     assert len(readings.table) == 7
@@ -178,12 +163,14 @@ def test_two_rereads_of_a_knee(folder: Path) -> None:
     path = next(folder.rglob("kxr_sq_rel_bu00.txt"))
     text = path.read_text()
     write(path, text + text.splitlines()[1] + "\n")
-    table = read_oai_readings(folder, rereads=True).table
+    table = read_oai_readings(list_tables(folder), rereads=True).table
     assert table["reading"].tolist()[-2:] == ["rel-15", "rel-15-2"]
 
 
 def test_missing_visits_are_noted(folder: Path) -> None:
-    notes = [note for note in read_oai_readings(folder).notes if "There is no table" in note]
+    notes = [
+        note for note in read_oai_readings(list_tables(folder)).notes if "There is no table" in note
+    ]
     assert [note.split(",")[0][-2:] for note in notes] == ["01", "03", "06", "08", "10"]
     assert "no readings at 96 months" in notes[-1]
 
@@ -192,11 +179,11 @@ def test_export(tmp_path: Path, folder: Path) -> None:
     """The NDA export says the same as the text table, row for row."""
     place = tmp_path / "nda"
     write(place / "oai_kxrsemiquant01.txt", EXPORT)
-    readings = read_oai_readings(place)
+    readings = read_oai_readings(list_tables(place))
     assert readings.table["row"].tolist() == [3, 4, 5]
     same = ["subject_id", "visit_months", "side", "reading", "barcode", *ORDER]
     assert at(readings, 3, "oai_kxrsemiquant01.txt")[same].equals(
-        at(read_oai_readings(folder), 2)[same]
+        at(read_oai_readings(list_tables(folder)), 2)[same]
     )
     row = at(readings, 4, "oai_kxrsemiquant01.txt")
     assert (row["visit_months"], row["kl"], row["jsn_l"], row["jsn_l_raw"]) == (96, 4, 2, "2.2")
@@ -207,9 +194,9 @@ def test_export(tmp_path: Path, folder: Path) -> None:
 def test_older_export(tmp_path: Path) -> None:
     older = EXPORT.replace("\tbarcode\t", "\tbarcdbu\t", 1)
     write(tmp_path / "kxrsq01.txt", older)
-    assert read_oai_readings(tmp_path).table["barcode"].iloc[0] == "016601000001"
+    assert read_oai_readings(list_tables(tmp_path)).table["barcode"].iloc[0] == "016601000001"
     write(tmp_path / "oai_kxrsemiquant01.txt", EXPORT)
-    readings = read_oai_readings(tmp_path)
+    readings = read_oai_readings(list_tables(tmp_path))
     assert len(readings.table) == 3
     assert any("kxrsq01.txt is an older form of oai_" in note for note in readings.notes)
 
@@ -227,8 +214,8 @@ def write_sas(path: Path) -> None:
 
 def test_sas_twin_gives_the_same_rows(tmp_path: Path, folder: Path) -> None:
     write_sas(tmp_path / "sas" / "kxr_sq_bu00.xpt")
-    from_sas = read_oai_readings(tmp_path / "sas").table.drop(columns=["file", "row"])
-    from_text = read_oai_readings(folder / "X-Ray Image Assessments_ASCII").table
+    from_sas = read_oai_readings(list_tables(tmp_path / "sas")).table.drop(columns=["file", "row"])
+    from_text = read_oai_readings(list_tables(folder / "X-Ray Image Assessments_ASCII")).table
     chosen = from_text.iloc[[0, 4]].drop(columns=["file", "row"]).reset_index(drop=True)
     pd.testing.assert_frame_equal(from_sas, chosen)
 
@@ -236,19 +223,16 @@ def test_sas_twin_gives_the_same_rows(tmp_path: Path, folder: Path) -> None:
 def test_text_before_sas_before_the_export(folder: Path) -> None:
     write_sas(folder / "SAS" / "kxr_sq_bu00.xpt")
     write(folder / "nda" / "oai_kxrsemiquant01.txt", EXPORT)
-    readings = read_oai_readings(folder)
+    readings = read_oai_readings(list_tables(folder))
     files = readings.table.groupby("visit_months", dropna=False)["file"].unique()
     assert files[0].tolist() == ["kXR_SQ_BU00.txt"]
     assert files[96].tolist() == ["oai_kxrsemiquant01.txt"]
     assert len(readings.table) == 8
     notes = " ".join(readings.notes)
-    assert (
-        "Readings: there twice, in two dialects or places, and not read: SAS/kxr_sq_bu00.xpt"
-        in notes
-    )
+    assert "There twice, in two dialects or places, and not read: SAS/kxr_sq_bu00.xpt" in notes
     assert "nda/oai_kxrsemiquant01.txt: 1 rows were not used" in notes
     next(folder.rglob("kXR_SQ_BU00.txt")).unlink()
-    table = read_oai_readings(folder).table
+    table = read_oai_readings(list_tables(folder)).table
     assert set(table.loc[table["visit_months"] == 0, "file"]) == {"kxr_sq_bu00.xpt"}
 
 
@@ -299,14 +283,14 @@ def test_mangled_cells(folder: Path, old: str, new: str, column: str, got: str) 
 def test_whole_numbers_with_a_decimal_point(folder: Path) -> None:
     """A spreadsheet or a data frame with gaps writes 1 as 1.0."""
     replace(folder, "9000002|1|15|0.6| |1|", "9000002|1.0|15.0|0.6| |1.0|")
-    row = at(read_oai_readings(folder), 4)
+    row = at(read_oai_readings(list_tables(folder)), 4)
     assert (row["side"], row["reading"], row["kl"]) == ("right", "15", 1)
     assert row["kl_raw"] is pd.NA
 
 
 def test_barcode_mangled_by_a_spreadsheet(folder: Path) -> None:
     replace(folder, "|16601000001\r\n", "|1.6601E+10\r\n")
-    readings = read_oai_readings(folder)
+    readings = read_oai_readings(list_tables(folder))
     assert at(readings, 3)["barcode"] is pd.NA
     assert any("1 barcodes are numbers in scientific" in note for note in readings.notes)
     assert any("the first in row 3" in note for note in readings.notes)
@@ -330,13 +314,13 @@ def test_column_of_another_visit(folder: Path) -> None:
 
 def test_table_without_barcodes(folder: Path) -> None:
     replace(folder, "V00BARCDBU", "V00OTHER")
-    readings = read_oai_readings(folder)
+    readings = read_oai_readings(list_tables(folder))
     assert at(readings, 2)["barcode"] is pd.NA
     assert any("has no barcodes" in note for note in readings.notes)
 
 
 def test_table_of_no_visit(folder: Path) -> None:
     write(folder / "kxr_sq_bu77.txt", BASELINE)
-    readings = read_oai_readings(folder)
+    readings = read_oai_readings(list_tables(folder))
     assert len(readings.table) == 6
     assert any("kxr_sq_bu77.txt is of no visit" in note for note in readings.notes)

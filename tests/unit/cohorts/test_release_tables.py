@@ -1,6 +1,5 @@
 """Tables of the releases in all their dialects, written here by hand."""
 
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -8,13 +7,7 @@ import pyreadstat
 import pytest
 
 from kneegrade.cohorts import sas_table
-from kneegrade.cohorts.release_tables import (
-    check_columns,
-    check_ids,
-    choose_tables,
-    find_tables,
-    read_release_table,
-)
+from kneegrade.cohorts.release_tables import list_tables, read_release_table
 from kneegrade.errors import TableError
 
 NA = pd.NA
@@ -247,53 +240,15 @@ def test_find_and_choose(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tmp_path / "linked").symlink_to(tmp_path / ".trash", target_is_directory=True)
-    assert find_tables(tmp_path, "kxr_sq_bu03") == [tmp_path / "linked" / "kxr_sq_bu03.txt"]
-    chosen, passed_over = choose_tables(find_tables(tmp_path, r"kxr_sq_bu0[0156]"))
+    tables = list_tables(tmp_path)
+    assert tables.find("KXR_sq_bu03") == [tmp_path / "linked" / "kxr_sq_bu03.txt"]
+    notes: list[str] = []
+    chosen = tables.choose(r"kxr_sq_bu0[0156]", notes)
     assert [path.name for path in chosen] == ["KXR_SQ_BU00.txt", "kXR_SQ_BU01.xpt"]
-    assert [str(path.relative_to(tmp_path)) for path in passed_over] == [
-        "copy/kxr_sq_bu00.txt",
-        "deep/er/kxr_sq_bu00.SAS7BDAT",
+    assert notes == [
+        "There twice, in two dialects or places, and not read: copy/kxr_sq_bu00.txt and 1 more."
     ]
-    assert find_tables(tmp_path, "enrollees") == []
+    assert tables.find("enrollees") == tables.choose("enrollees", notes) == []
+    assert len(notes) == 1
     with pytest.raises(TableError, match="layout-unknown"):
-        find_tables(tmp_path / "nothing", "x")
-
-
-def test_columns_that_are_needed() -> None:
-    table = pd.DataFrame(columns=["ID", "SIDE"])
-    check_columns(table, ["ID", "SIDE"], file="t.txt")
-    with pytest.raises(TableError, match=r"t\.txt has no column XRKL, READPRJ") as caught:
-        check_columns(table, ["ID", "XRKL", "READPRJ"], file="t.txt")
-    assert caught.value.code == "table.column-missing"
-
-
-def test_good_ids() -> None:
-    check_ids(pd.Series(["9000001", "9000002"], name="ID"), digits=7, file="t.txt")
-    check_ids(pd.Series(["MA00001", "M12"], name="MOSTID"), digits=None, file="t.txt")
-
-
-@pytest.mark.parametrize(
-    ("bad", "digits", "says"),
-    [
-        ("9.00E+06", 7, "scientific notation"),
-        ("9,00E+06", 7, "scientific notation"),
-        ("9000001.0", 7, "decimals"),
-        ("012345", 7, "6 digits (leading zeros lost, or cut)"),
-        ("90000011", 7, "8 digits"),
-        ("9000 01", 7, "something else than digits"),
-        (NA, 7, "an empty cell"),
-        (NA, None, "an empty cell"),
-        ("1.2E+5", None, "scientific notation"),
-    ],
-)
-def test_mangled_ids(bad: object, digits: int | None, says: str) -> None:
-    good = "9000001"
-    ids = pd.Series([good, bad, good, bad], index=[2, 3, 4, 7], name="ID", dtype="string")
-    with pytest.raises(TableError, match=re.escape(says)) as caught:
-        check_ids(ids, digits=digits, file="kxr_sq_bu00.txt")
-    error = caught.value
-    assert error.code == "table.value-invalid"
-    assert error.message.startswith("kxr_sq_bu00.txt, row 3, column ID: ")
-    assert "2 of 4 rows" in error.message
-    assert "spreadsheet" in error.hint
-    assert bad is NA or str(bad) not in str(error)
+        list_tables(tmp_path / "nothing")

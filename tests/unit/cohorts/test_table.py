@@ -266,3 +266,13 @@ def test_missing_extra_is_named() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert "kneegrade[study]" in done.stdout
+
+
+def test_an_error_names_the_file_once(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("image_path,side\na.png,up\n")
+    with pytest.raises(TableError, match=r"^own\.csv: Row 2, column 'side'"):
+        read_with_notes(path)
+    path.unlink()
+    with pytest.raises(TableError, match=r"^There is no table at"):
+        read_with_notes(path)

@@ -12,7 +12,7 @@ import pytest
 from kneegrade.cohorts.oai import read_oai
 from kneegrade.cohorts.oai_clinical import read_oai_clinical
 from kneegrade.cohorts.oai_tables import read_oai_readings
-from kneegrade.cohorts.release_tables import find_tables, read_release_table
+from kneegrade.cohorts.release_tables import list_tables, read_release_table
 from kneegrade.phantoms.film_order import FilmKind
 from kneegrade.phantoms.oai_film_records import FAULTS
 from kneegrade.phantoms.oai_layout import MAX_NUMBER, N_ODD, Exam, Odd, write_barcode
@@ -68,7 +68,7 @@ def folder(subjects, tmp_path_factory):
 
 
 def read_lines(folder: Path, pattern: str) -> list[list[str]]:
-    (path,) = [path for path in find_tables(folder, pattern) if path.suffix == ".txt"]
+    (path,) = [path for path in list_tables(folder).find(pattern) if path.suffix == ".txt"]
     text = path.read_bytes().decode("latin-1")
     assert text.endswith("\r\n")
     return [line.split("|") for line in text.split("\r\n")[:-1]]
@@ -178,7 +178,7 @@ def test_a_knee_is_read_by_several_projects(folder: Path) -> None:
 
 
 def test_a_second_reader_reads_some_knees_again(folder: Path) -> None:
-    again = read_oai_readings(folder, rereads=True).table
+    again = read_oai_readings(list_tables(folder), rereads=True).table
     key = ["subject_id", "visit_months", "side"]
     reread = again[again["reading"] == "rel-15"].set_index(key)
     first = again[again["reading"] == "15"].set_index(key).loc[reread.index]
@@ -188,7 +188,7 @@ def test_a_second_reader_reads_some_knees_again(folder: Path) -> None:
 
 
 def test_the_readings_are_the_truth_but_for_readers_noise(folder: Path, subjects: list) -> None:
-    read = read_oai_readings(folder).table.set_index(
+    read = read_oai_readings(list_tables(folder)).table.set_index(
         ["subject_id", "visit_months", "side", "reading"]
     )
     distances = []
@@ -271,7 +271,9 @@ def test_the_three_dialects_agree_on_the_readings(folder: Path, tmp_path: Path) 
     columns = ["subject_id", "visit_months", "side", "reading", "barcode", *map(str, Task)]
     found = []
     for part in ("_ASCII/", "_SAS/", f"{NDA_FOLDER}/"):
-        table = read_oai_readings(keep_only(folder, tmp_path / part.strip("_/"), part)).table
+        table = read_oai_readings(
+            list_tables(keep_only(folder, tmp_path / part.strip("_/"), part))
+        ).table
         found.append(table[columns].sort_values(columns[:4]).reset_index(drop=True))
     text, sas, export = found
     assert len(text) > 4 * N_SUBJECTS
@@ -281,7 +283,7 @@ def test_the_three_dialects_agree_on_the_readings(folder: Path, tmp_path: Path) 
 
 def test_text_and_sas_agree_on_everything_else(folder: Path, tmp_path: Path) -> None:
     text, sas = (
-        read_oai_clinical(keep_only(folder, tmp_path / part, f"_{part}/"))
+        read_oai_clinical(list_tables(keep_only(folder, tmp_path / part, f"_{part}/")))
         for part in ("ASCII", "SAS")
     )
     pd.testing.assert_frame_equal(text.rows, sas.rows)
@@ -305,10 +307,10 @@ def test_text_and_export_agree_on_every_visit(
     folder: Path, exported: str, released: str, same: tuple[str, ...]
 ) -> None:
     """By barcode; rows without one (a film that was not taken, a blank cell) have no partner."""
-    (path,) = find_tables(folder, exported)
+    (path,) = list_tables(folder).find(exported)
     export = read_release_table(path).dropna(subset="BARCODE").set_index("BARCODE")
     for code in VISIT_CODES.values():
-        (path,) = [p for p in find_tables(folder, f"{released}{code}") if p.suffix == ".txt"]
+        (path,) = [p for p in list_tables(folder).find(f"{released}{code}") if p.suffix == ".txt"]
         text = read_release_table(path).pipe(_drop_prefix, f"V{code}")
         (barcode,) = {"XRBARCD", "BARCDJD", "BRCDJD"} & set(text)
         text = text.dropna(subset=barcode).set_index(barcode)
@@ -367,7 +369,7 @@ def test_a_replaced_knee_stands_in_the_outcomes(tmp_path: Path) -> None:
 
 
 def test_the_people_are_those_that_were_drawn(folder: Path, subjects: list) -> None:
-    rows = read_oai_clinical(folder).rows
+    rows = read_oai_clinical(list_tables(folder)).rows
     first = rows[rows["visit_months"] == 0].groupby("subject_id").first()
     for subject in subjects:
         row = first.loc[write_subject_id(subject.number)]
@@ -478,7 +480,7 @@ def test_the_measured_joint_space_is_that_of_the_film(
 ) -> None:
     order = next(order for order in orders if order.subject_number == 13)
     truth = write_film(tmp_path, order, study=Study.OAI, seed=SEED, spacing_mm=2.0)
-    table = of_subject(read_release_table(find_tables(folder, "kxr_qjsw_duryea00")[0]), 13)
+    table = of_subject(read_release_table(list_tables(folder).find("kxr_qjsw_duryea00")[0]), 13)
     widths = table.set_index("SIDE")["V00MCMJSW"].astype(float)
     for side, code in (("right", "1"), ("left", "2")):
         assert widths[code] == pytest.approx(

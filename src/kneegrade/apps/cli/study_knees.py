@@ -61,8 +61,10 @@ def make_study_table(
     OutputError
         output.not-writable.
     """
+    from kneegrade.cohorts.table import check_table_name
     from kneegrade.evaluation.grade_counts import compute_table_1
 
+    check_table_name(out)
     notes: list[str] = []
     pictures = None if crops is None else _read_crops(crops, folder, notes)
     found = read(folder, crops=pictures, **options)
@@ -187,7 +189,7 @@ def _print_study(summary: Mapping[str, Any], table_1: Any) -> None:
     out = Path(summary["table"])
     console.print(f"{summary['knees']:,} knees of {summary['subjects']:,} people written to {out}")
     console.print(f"\n{summary['rows_read']:,} rows read: readings of a knee at a visit")
-    console.print(_show_flow(summary["steps"]))
+    console.print(_show_flow(summary["steps"]) if summary["steps"] else "no row was dropped")
     console.print("Table 1")
     for grid in show_table_1(table_1):
         console.print(grid)

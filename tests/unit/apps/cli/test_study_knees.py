@@ -114,6 +114,12 @@ def test_most_options_reach_the_reader(most: Path, tmp_path: Path) -> None:
     assert caught.value.code == "table.empty"
 
 
+def test_the_name_of_the_table_is_checked_before_the_study_is_read(tmp_path: Path) -> None:
+    with pytest.raises(KneegradeError) as caught:
+        invoke("most", tmp_path / "absent", "--out", tmp_path / "most.xlsx")
+    assert caught.value.code == "table.unreadable"
+
+
 def test_most_prints_flow_table_and_comparison(most: Path, tmp_path: Path) -> None:
     text = invoke("most", most, "--out", tmp_path / "most.parquet")
     lines = [" ".join(line.split()) for line in text.splitlines()]

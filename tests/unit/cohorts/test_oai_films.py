@@ -3,14 +3,11 @@
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from kneegrade.cohorts.image_index import (
-    find_oai_films,
-    normalise_barcode,
-    scan_most_films,
-    scan_oai_films,
-)
+from kneegrade.cohorts.oai_codes import normalise_barcode
+from kneegrade.cohorts.oai_films import scan_oai_films
 from kneegrade.cohorts.table import find_missing_images, resolve_image
 from kneegrade.errors import TableError
 
@@ -35,8 +32,12 @@ def write(folder: Path, path: str, *lines: str, end: str = "\n", encoding: str =
     return folder
 
 
+def find_films(folder: Path) -> pd.DataFrame:
+    return scan_oai_films(folder).films
+
+
 def oai_paths(folder: Path) -> list[str]:
-    return list(find_oai_films(folder)["path"])
+    return list(find_films(folder)["path"])
 
 
 def code_of(error: pytest.ExceptionInfo[TableError]) -> str:
@@ -49,7 +50,7 @@ def code_of(error: pytest.ExceptionInfo[TableError]) -> str:
 
 
 def test_one_oai_film(tmp_path: Path) -> None:
-    films = find_oai_films(make(tmp_path, f"00m/{FILM}/001"))
+    films = find_films(make(tmp_path, f"00m/{FILM}/001"))
     assert films.drop(columns=["description", "both_knees"]).to_dict("records") == [
         {
             "subject_id": "9000001",
@@ -84,7 +85,7 @@ def test_one_oai_film(tmp_path: Path) -> None:
     ],
 )
 def test_nesting_of_oai_folders(tmp_path: Path, path: str) -> None:
-    films = find_oai_films(make(tmp_path, path))
+    films = find_films(make(tmp_path, path))
     assert list(films["series"]) == ["00123456"]
     assert list(films["release"]) == ["0.C.2"]
     assert list(films["subject_id"]) == ["9000001"]
@@ -94,7 +95,7 @@ def test_nesting_of_oai_folders(tmp_path: Path, path: str) -> None:
 @pytest.mark.parametrize("inner", ["", "0.C.2", "0.C.2/9000001/20040909"])
 def test_a_folder_within_the_release(tmp_path: Path, inner: str) -> None:
     make(tmp_path, f"{FILM}/001", "0.C.2/9000001/20040909/10699609/001")
-    films = find_oai_films(tmp_path / inner)
+    films = find_films(tmp_path / inner)
     assert list(films["release"]) == ["0.C.2"]
     assert (tmp_path / inner / films["path"][0]).is_file()
 
@@ -120,14 +121,14 @@ def test_what_is_no_oai_film(tmp_path: Path, path: str) -> None:
     scanned = scan_oai_films(make(tmp_path, path))
     assert scanned.films.empty
     assert scanned.unknown_archives == ()
-    assert list(scanned.films.columns) == list(find_oai_films(tmp_path).columns)
+    assert list(scanned.films.columns) == list(find_films(tmp_path).columns)
 
 
 def test_visits_of_the_releases(tmp_path: Path) -> None:
     months = {0: 0, 1: 12, 2: 18, 3: 24, 4: 30, 5: 36, 6: 48, 8: 72, 10: 96}
     for number in (*months, 12):
         make(tmp_path, f"{number}.E.1/9000001/20040909/{number:08d}/001")
-    films = find_oai_films(tmp_path).set_index("series")["visit_months"]
+    films = find_films(tmp_path).set_index("series")["visit_months"]
     assert films.dropna().to_dict() == {f"{n:08d}": m for n, m in months.items()}
     assert films.isna()["00000012"]
 
@@ -139,7 +140,7 @@ def test_a_film_that_is_there_twice(tmp_path: Path) -> None:
     scanned = scan_oai_films(make(tmp_path, packed, open_film, f"a/b/c/{FILM}/001", older))
     assert list(scanned.films["path"]) == [open_film]
     assert scanned.duplicates == (f"{older}", f"{packed}::001", f"a/b/c/{FILM}/001")
-    assert len(find_oai_films(make(tmp_path, other_person))) == 2
+    assert len(find_films(make(tmp_path, other_person))) == 2
 
 
 def test_archives_of_another_name_are_listed(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_archives_of_another_name_are_listed(tmp_path: Path) -> None:
 
 
 def test_packed_films_go_into_a_knee_table(tmp_path: Path) -> None:
-    films = find_oai_films(make(tmp_path, f"00m/{FILM}.tar.gz"))
+    films = find_films(make(tmp_path, f"00m/{FILM}.tar.gz"))
     table = films.assign(image_path=films["path"])
     assert find_missing_images(table, tmp_path / "knees.csv") == []
     (tmp_path / f"00m/{FILM}.tar.gz").unlink()
@@ -163,12 +164,12 @@ def test_links(tmp_path: Path) -> None:
     (study / "films").symlink_to(release)
     (study / "films again").symlink_to(release)
     (release / "00m/round").symlink_to(study)
-    assert len(find_oai_films(study)) == 1
+    assert len(find_films(study)) == 1
 
 
 def test_folders_that_cannot_be_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TableError) as caught:
-        find_oai_films(tmp_path / "absent")
+        find_films(tmp_path / "absent")
     assert code_of(caught) == "cohort.layout-unknown"
     make(tmp_path, f"00m/{FILM}/001")
     scandir = os.scandir
@@ -180,14 +181,14 @@ def test_folders_that_cannot_be_searched(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(TableError, match=r"'00m' cannot be listed .Permission denied") as caught:
-        find_oai_films(tmp_path)
+        find_films(tmp_path)
     assert code_of(caught) == "cohort.layout-unknown"
 
 
 def test_a_folder_whose_name_is_no_utf_8(tmp_path: Path) -> None:
     make(tmp_path, os.fsdecode(b"R\xf6ntgen") + f"/{FILM}/001")
     with pytest.raises(TableError) as caught:
-        find_oai_films(tmp_path)
+        find_films(tmp_path)
     assert code_of(caught) == "cohort.layout-unknown"
 
 
@@ -280,15 +281,15 @@ def test_barcodes_of_an_index_that_do_not_fit(tmp_path: Path) -> None:
 )
 def test_a_damaged_index_is_named(tmp_path: Path, lines: list[str], code: str) -> None:
     write(tmp_path, "00m/0.C.2/contents.csv", *lines)
-    with pytest.raises(TableError, match=r"Image index 00m/0\.C\.2/contents\.csv: ") as caught:
-        find_oai_films(tmp_path)
+    with pytest.raises(TableError, match=r"^Image index in 00m/0\.C\.2: contents\.csv") as caught:
+        find_films(tmp_path)
     assert code_of(caught) == code
 
 
 def test_other_tables_are_no_index(tmp_path: Path) -> None:
     write(tmp_path, "contentsheet.csv", "no", "index")
     write(tmp_path, "image03summary.txt", "no", "index")
-    assert find_oai_films(make(tmp_path, f"{FILM}/001"))["description"].isna().all()
+    assert find_films(make(tmp_path, f"{FILM}/001"))["description"].isna().all()
 
 
 @pytest.mark.parametrize("quote", ["", '"'])
@@ -349,109 +350,3 @@ def test_barcodes(cell: object, barcode: str | None) -> None:
 
 
 # MOST
-
-PERSON = "MB00001_ABCD"
-
-
-def most_rows(folder: Path, *ids: str) -> list[tuple[str, int, str, str]]:
-    return list(scan_most_films(folder, ids).films.itertuples(index=False, name=None))
-
-
-@pytest.mark.parametrize(
-    ("path", "visit", "view"),
-    [
-        (f"{PERSON}/V0/PA10/film.dcm", 0, "PA10"),
-        (f"Images/2008/{PERSON}/V2_30m/PA05/IM0001", 2, "PA05"),
-        (f"a/b/c/{PERSON}/v5xray/pa15/1.2.840.7", 5, "PA15"),
-        (f"{PERSON}/V0/PA10/series/film.DCM", 0, "PA10"),
-        (f"{PERSON}/extra/V3/XRAY/PA5/001", 3, "PA05"),
-        (f"V1_release/{PERSON}/V0/PA10/001", 0, "PA10"),
-        (f"{PERSON}/V0/LatR/001", 0, "LATR"),
-        ("mb00001_abcd/V0/PA10/001", 0, "PA10"),
-        ("MB00001/V0/PA10/001", 0, "PA10"),
-        ("MB00001abcde/V0/PA10/001", 0, "PA10"),
-        (f"MB00001_other/{PERSON}/V0/PA10/001", 0, "PA10"),
-    ],
-)
-def test_folders_of_most(tmp_path: Path, path: str, visit: int, view: str) -> None:
-    make(tmp_path, path)
-    assert most_rows(tmp_path, "MB00001") == [("MB00001", visit, view, path)]
-
-
-def test_the_longest_id_owns_a_folder(tmp_path: Path) -> None:
-    make(tmp_path, "M1_ABCD/V0/PA10/001", "M12_ABCD/V0/PA10/001", "M123_ABCD/V0/PA10/001")
-    scanned = scan_most_films(tmp_path, {"M1", "M12"})
-    films, unmatched = scanned.films, scanned.unmatched
-    assert list(films["subject_id"]) == ["M1", "M12"]
-    assert unmatched == ("M123_ABCD/V0/PA10/001",)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "MX99999_ABCD/V0/PA10/001",  # no reading
-        f"{PERSON}/PA10/film.dcm",  # no visit
-        f"{PERSON}/V0/film.dcm",  # no view
-        "V0/PA10/001",
-        "film.dcm",
-        f"{PERSON}/V01235/PA10/film.dcm",
-    ],
-)
-def test_films_that_match_nothing_are_listed(tmp_path: Path, path: str) -> None:
-    scanned = scan_most_films(make(tmp_path, path), ["MB00001"])
-    films, unmatched = scanned.films, scanned.unmatched
-    assert films.empty
-    assert unmatched == (path,)
-    assert list(films.columns) == ["subject_id", "visit", "view", "path"]
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        f"{PERSON}/V0/PA10/film.jpg",
-        f"{PERSON}/V0/PA10/DICOMDIR",
-        f"{PERSON}/V0/PA10/.hidden",
-        "MOSTV01235XRAY.txt",
-        "README",
-    ],
-)
-def test_what_is_no_most_film(tmp_path: Path, path: str) -> None:
-    scanned = scan_most_films(make(tmp_path, path), ["MB00001"])
-    films, unmatched = scanned.films, scanned.unmatched
-    assert films.empty
-    assert unmatched == ()
-
-
-def test_all_views_and_films_of_a_person(tmp_path: Path) -> None:
-    names = [f"{PERSON}/V0/{view}/{n}" for view in ("PA05", "PA10", "PA15") for n in ("1", "2")]
-    rows = most_rows(make(tmp_path, *names), " mb00001", "MB00002")
-    assert [row[2:] for row in rows] == [(name.split("/")[2], name) for name in names]
-    assert {row[0] for row in rows} == {" mb00001"}
-
-
-@pytest.mark.parametrize("name", ["MOST_names.csv", "names.txt", "most_NAMES.csv"])
-def test_list_of_names(tmp_path: Path, name: str) -> None:
-    make(tmp_path, f"Images/{PERSON}/V0/PA10/001")
-    write(
-        tmp_path,
-        f"lists/{name}",
-        f"/mnt/most/{PERSON}/V0/PA10/001",
-        f'"{PERSON}/V2/PA10/001"',
-        "",
-        f"D:\\{PERSON}\\V0\\PA10\\001,",
-        "MX99999_ABCD/V0/PA10/001",
-        end="\r\n",
-    )
-    rows = scan_most_films(tmp_path, ["MB00001"]).rows_without_film
-    assert rows.to_dict("records") == [
-        {"file": f"lists/{name}", "row": 2, "path": f"{PERSON}/V2/PA10/001"},
-        {"file": f"lists/{name}", "row": 5, "path": "MX99999_ABCD/V0/PA10/001"},
-    ]
-
-
-def test_another_file_called_names(tmp_path: Path) -> None:
-    write(tmp_path, "names.txt", "Somebody", "Somebody else")
-    assert scan_most_films(tmp_path, []).rows_without_film.empty
-    with pytest.raises(TableError) as caught:
-        scan_most_films(tmp_path / "absent", [])
-    assert code_of(caught) == "cohort.layout-unknown"

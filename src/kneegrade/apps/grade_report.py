@@ -55,7 +55,8 @@ class ReportedKnee:
         The ROI in standard pose (lateral at the left) as an 8-bit grey PNG; None where there is
         none.
     truth : mapping or None
-        The grades that a synthetic film was made with, by task, where they are known.
+        The grades that a synthetic film was made with, by task; empty where it shows nothing to
+        grade, as an implant. None for any other film.
     """
 
     row: Mapping[str, Any]
@@ -89,6 +90,7 @@ class _Card:
     beyond_embedded: bool
     kl: _TaskLine | None
     lines: Sequence[_TaskLine]
+    is_synthetic: bool
     has_truth: bool
     flags: Sequence[tuple[str, str]]
 
@@ -171,6 +173,7 @@ def _card(knee: ReportedKnee, number: int, bundle: Bundle) -> _Card:
         beyond_embedded=number >= EMBEDDED_PICTURES,
         kl=lines.pop(Task.KL, None),
         lines=list(lines.values()),
+        is_synthetic=knee.truth is not None,
         has_truth=bool(truth),
         flags=[(name, _meaning(name)) for name in _text(knee.row.get("flags")).split(";") if name],
     )

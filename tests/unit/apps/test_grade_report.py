@@ -209,6 +209,12 @@ def test_truth_stands_beside_the_grade(tmp_path: Path) -> None:
     assert "1.10 ± 0.05 0 ≠" in same
 
 
+def test_a_grade_where_there_is_nothing_to_grade_is_called_so(tmp_path: Path) -> None:
+    text = render(tmp_path, [graded(truth={})]).text
+    assert "made with nothing to grade ≠ this grade means nothing" in text
+    assert "SYNTHETIC film." in text
+
+
 def test_without_truth_nothing_is_said_of_it(tmp_path: Path) -> None:
     text = render(tmp_path, [graded()]).text.lower()
     for word in ("made with", "synthetic", "≠"):

@@ -21,7 +21,7 @@ from kneegrade.knees.orientation import (
     judge_orientation,
     locate_by_average_knee,
 )
-from kneegrade.types import Flag, KneeROI, Radiograph, Side
+from kneegrade.types import Flag, FloatImage, KneeROI, Radiograph, Side
 
 SQUARE_WITHIN: Final = 0.05
 """A picture whose sides differ by less than this share can be a crop."""
@@ -124,7 +124,7 @@ def _box_on_film(radiograph: Radiograph, given: Side | None) -> tuple[KneeBox, f
                 "Say --side right or --side left, or give a knee table with a row for each.",
             )
         return both[given]
-    best, margin = _best_match(radiograph)
+    best, margin = _best_match(radiograph.pixels)
     if best.score < FILM_MATCH:
         raise KneeNotFoundError(
             "knee.not-found",
@@ -157,16 +157,15 @@ def _boxes_of_both(radiograph: Radiograph) -> dict[Side, tuple[KneeBox, float]] 
         (Side.RIGHT, slice(None, middle), 0),
         (Side.LEFT, slice(middle, None), middle),
     ):
-        half = replace(radiograph, pixels=radiograph.pixels[:, part])
-        box, margin = _best_match(half)
+        box, margin = _best_match(radiograph.pixels[:, part])
         if box.score < TWO_KNEES_MATCH:
             return None
         found[side] = replace(box, left=box.left + first), margin
     return found
 
 
-def _best_match(radiograph: Radiograph) -> tuple[KneeBox, float]:
-    boxes = locate_by_average_knee(radiograph.pixels)
+def _best_match(pixels: FloatImage) -> tuple[KneeBox, float]:
+    boxes = locate_by_average_knee(pixels)
     best = max(boxes.values(), key=lambda box: box.score)
     return best, best.score - boxes[best.side.other].score
 

@@ -24,7 +24,7 @@ PERIOD: Final = 50
 MAX_NUMBER: Final = 89_999
 _RELEASE_VERSIONS: Final = MappingProxyType({0: (2, 1), 12: (2, 1), 24: (2, 1)})
 """Version of the release of groups C and E; 1 of both from 36 months on."""
-_MONTH_DAYS: Final = 365.25 / 12
+MONTH_DAYS: Final = 365.25 / 12
 _FIRST_SERIES: Final = 1_000_000
 _FIRST_SHORT_SERIES: Final = 100_000
 
@@ -123,7 +123,7 @@ def find_date(subject: PhantomSubject, visit_months: int, seed: int) -> date:
     """Day of a visit, by the months after the first one in the years 2004 to 2006."""
     rng = np.random.default_rng([seed, subject.number, 1])
     first = date(2004, 2, 1) + timedelta(days=int(rng.integers(800)))
-    return first + timedelta(days=round(visit_months * _MONTH_DAYS))
+    return first + timedelta(days=round(visit_months * MONTH_DAYS))
 
 
 def find_group(subject: PhantomSubject) -> str:

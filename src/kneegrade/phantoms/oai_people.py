@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from kneegrade.phantoms.oai_layout import (
+    MONTH_DAYS,
     VISIT_CODES,
     find_date,
     find_group,
@@ -21,7 +22,6 @@ RACE_CODES: Final = MappingProxyType(
     {"Other": "0", "White": "1", "Black or African American": "2", "Asian": "3"}
 )
 SEX_CODES: Final = MappingProxyType({"male": "1", "female": "2"})
-_MONTH_DAYS: Final = 365.25 / 12
 _VERSION: Final = "25"  # Guess
 
 
@@ -141,4 +141,4 @@ def _find_days(subject: PhantomSubject, side: Side, seed: int) -> Iterator[int]:
     for before, after in pairwise(subject.visits):
         if before.severity[side] is not None and after.severity[side] is None:
             months = int(rng.integers(before.visit_months + 1, after.visit_months))
-            yield round(months * _MONTH_DAYS)
+            yield round(months * MONTH_DAYS)

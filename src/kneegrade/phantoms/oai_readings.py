@@ -45,7 +45,8 @@ GRADES: Final = MappingProxyType(
         "XRATTM": Task.ATT_TM,
     }
 )
-"""Name of a grade after its visit's prefix, to its task."""
+"""Name of a grade after its visit's prefix, to its task. The reader of releases has a table of its
+own, so that a mistake in one is not made good by the other."""
 SIGNS: Final = ("XRCYFL", "XRCYFM", "XRCYTL", "XRCYTM", "XRCHL", "XRCHM")
 """Cysts and chondrocalcinosis, there or not: no phantom shows them."""
 FOR_ALL: Final = frozenset({"XRKL", "XRJSL", "XRJSM"})

@@ -34,6 +34,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.paper import PAPER_COUNTS
 from kneegrade.phantoms.readers import bring_to_scale, fit_cuts, scale_severity
 from kneegrade.phantoms.readers import read_grades as read_grades
 from kneegrade.phantoms.severity import FEATURES, NARROWING, OSTEOPHYTES, SCLEROSIS, Severity
@@ -121,13 +122,11 @@ class _Ties:
 class _Design:
     """What is known or chosen of a study.
 
-    ``attendance``: months of a visit -> share of subjects who came. ``counts``: read knees of grade
-    0 to 3, from Table 1 of Tiulpin & Saarakkala 2019. ``female``, ``races``: shares. ``ages`` and
-    ``bmis``: mean, standard deviation, least, most. ``sites``: all of one size (Guess).
+    ``attendance``: months of a visit -> share of subjects who came. ``female``, ``races``: shares.
+    ``ages``, ``bmis``: mean, standard deviation, least, most. ``sites``: all of one size (Guess).
     """
 
     attendance: Mapping[int, float]
-    counts: Mapping[Task, tuple[int, int, int, int]]
     ties: _Ties
     female: float
     ages: tuple[float, float, float, float]
@@ -142,14 +141,6 @@ _DESIGNS: Final = MappingProxyType(
         # and race: PMC7886009, table 1. BMI: after the quartiles in PMC6284324, table 1.
         Study.OAI: _Design(
             attendance={0: 1, 12: 0.94, 24: 0.88, 36: 0.85, 48: 0.81, 72: 0.40, 96: 0.41},
-            counts={
-                Task.FO_L: (11_567, 4_698, 1_748, 1_691),
-                Task.FO_M: (10_085, 4_453, 2_068, 3_098),
-                Task.TO_L: (11_894, 5_167, 1_169, 1_474),
-                Task.TO_M: (6_960, 9_181, 2_112, 1_451),
-                Task.JSN_L: (17_044, 1_160, 1_061, 439),
-                Task.JSN_M: (9_234, 5_765, 3_735, 970),
-            },
             ties=_Ties(
                 femur=0.45,
                 tibia_l=0.5,
@@ -171,14 +162,6 @@ _DESIGNS: Final = MappingProxyType(
         # (doi 10.1016/j.pmrj.2013.04.014) and NYU's data catalogue. Guess: mean age, BMI.
         Study.MOST: _Design(
             attendance={0: 1, 15: 0.10, 30: 0.88, 60: 0.70, 84: 0.65},
-            counts={
-                Task.FO_L: (9_008, 1_336, 795, 604),
-                Task.FO_M: (7_968, 1_218, 996, 1_561),
-                Task.TO_L: (8_596, 1_978, 647, 522),
-                Task.TO_M: (6_441, 3_458, 1_212, 632),
-                Task.JSN_L: (10_593, 465, 442, 243),
-                Task.JSN_M: (7_418, 1_865, 1_721, 739),
-            },
             ties=_Ties(
                 femur=0.8,
                 tibia_l=0.7,
@@ -373,7 +356,8 @@ def _average_progress(study: Study) -> tuple[float, float]:
 def _share_grades(study: Study) -> dict[Task, Floats]:
     """Shares of knees that a reader gives at least 1, 2 and 3, by feature."""
     shares: dict[Task, Floats] = {}
-    for task, counts in _DESIGNS[study].counts.items():
+    for task in (*OSTEOPHYTES, *NARROWING):
+        counts = PAPER_COUNTS[study.value][task]
         shares[task] = np.cumsum(counts[::-1])[-2::-1] / sum(counts)
     for task in FEATURES:
         if task not in shares:

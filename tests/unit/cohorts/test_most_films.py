@@ -3,25 +3,10 @@
 from pathlib import Path
 
 import pytest
+from made_folders import make, write
 
 from kneegrade.cohorts.most_films import scan_most_films
 from kneegrade.errors import TableError
-
-
-def make(folder: Path, *paths: str) -> Path:
-    for path in paths:
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    return folder
-
-
-def write(folder: Path, path: str, *lines: str, end: str = "\n", encoding: str = "utf-8") -> Path:
-    file = folder / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes((end.join(lines) + end).encode(encoding))
-    return folder
-
 
 PERSON = "MB00001_ABCD"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from made_folders import make, write
 
 from kneegrade.cohorts.oai_codes import normalise_barcode
 from kneegrade.cohorts.oai_films import scan_oai_films
@@ -15,21 +16,6 @@ FILM = "0.C.2/9000001/20040909/00123456"
 KNEES = "Bilateral PA Fixed Flexion Knee"
 CONTENTS = "Folder,ParticipantID,StudyDate,Barcode,StudyDescription,SeriesDescription"
 STUDY = "OAI^SCREENING^KNEE"
-
-
-def make(folder: Path, *paths: str) -> Path:
-    for path in paths:
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    return folder
-
-
-def write(folder: Path, path: str, *lines: str, end: str = "\n", encoding: str = "utf-8") -> Path:
-    file = folder / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes((end.join(lines) + end).encode(encoding))
-    return folder
 
 
 def find_films(folder: Path) -> pd.DataFrame:

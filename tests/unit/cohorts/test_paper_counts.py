@@ -6,13 +6,12 @@ import pytest
 
 from kneegrade.cohorts.paper_counts import (
     N_COUNTS,
-    PAPER_COUNTS,
-    PAPER_KNEES,
     PAPER_TASKS,
     CountDifference,
     compare_with_paper,
     count_grades,
 )
+from kneegrade.paper import PAPER_COUNTS, PAPER_KNEES
 from kneegrade.types import Task
 
 COHORTS = ["oai", "most"]

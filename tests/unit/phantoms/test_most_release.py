@@ -1,9 +1,10 @@
 """The MOST release of phantoms: cells and folders as the release's readers meet them."""
 
 from collections import Counter
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import made_people
 import numpy as np
 import pandas as pd
 import pyreadstat
@@ -20,26 +21,16 @@ from kneegrade.phantoms.most_release import (
     write_subject_id,
     write_tables,
 )
-from kneegrade.phantoms.population import PhantomVisit, Study, draw_subject
-from kneegrade.phantoms.severity import FEATURES as SEVERITY_FEATURES
-from kneegrade.phantoms.severity import Severity
-from kneegrade.types import Side, Task
+from kneegrade.phantoms.population import Study, draw_subject
 
 TABLES = ("MOSTV01235XRAY", "mostoutcomes", *(f"mostv{digit}enroll" for digit in (0, 1, 2, 3, 5)))
 
 
-def knee(**grades):
-    values = dict.fromkeys(SEVERITY_FEATURES, 0.5)
-    return Severity(values | {Task(name): grade + 0.5 for name, grade in grades.items()})
+knee = partial(made_people.knee, 0.5)
 
 
 def make_subject(number, *severities):
-    """A subject whose right knee has these severities at the first visits; the left is normal."""
-    visits = [
-        PhantomVisit(months, {Side.RIGHT: severity, Side.LEFT: knee()})
-        for months, severity in zip(VISIT_DIGITS, severities, strict=False)
-    ]
-    return replace(draw_subject(Study.MOST, number, 0), visits=tuple(visits))
+    return made_people.make_subject(Study.MOST, number, VISIT_DIGITS, severities, normal=knee())
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,10 @@
 
 import shutil
 from collections import Counter
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import made_people
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,8 +27,7 @@ from kneegrade.phantoms.oai_release import (
     write_tables,
 )
 from kneegrade.phantoms.ordered_film import write_film
-from kneegrade.phantoms.population import PhantomVisit, Study, draw_subject
-from kneegrade.phantoms.severity import FEATURES as SEVERITY_FEATURES
+from kneegrade.phantoms.population import Study, draw_subject
 from kneegrade.phantoms.severity import Severity
 from kneegrade.types import Side, Task
 
@@ -36,18 +36,11 @@ SEED = 3
 ASCII_READINGS = "X-Ray Image Assessments_ASCII/Semi-Quant Scoring_ASCII"
 
 
-def knee(**grades):
-    values = dict.fromkeys(SEVERITY_FEATURES, 0.01)
-    return Severity(values | {Task(name): grade + 0.5 for name, grade in grades.items()})
+knee = partial(made_people.knee, 0.01)
 
 
 def make_subject(number, *severities):
-    """A subject whose right knee has these severities at the first visits; the left is normal."""
-    visits = [
-        PhantomVisit(months, {Side.RIGHT: severity, Side.LEFT: knee()})
-        for months, severity in zip(VISIT_CODES, severities, strict=False)
-    ]
-    return replace(draw_subject(Study.OAI, number, 0), visits=tuple(visits))
+    return made_people.make_subject(Study.OAI, number, VISIT_CODES, severities, normal=knee())
 
 
 @pytest.fixture(scope="module")

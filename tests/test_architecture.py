@@ -22,7 +22,11 @@ MAX_FUNCTION_LINES = 70
 ADDRESSES: dict[str, tuple[str, ...]] = {
     "pydicom": ("images", "phantoms", "apps"),
     "PIL": ("images/raster.py",),
-    "cv2": ("images", "knees", "phantoms", "training/augment.py"),
+    "cv2": (
+        *("images", "knees", "phantoms"),
+        *("training/augment.py", "training/made_failures.py"),
+        *("training/made_metal.py", "training/other_pictures.py"),
+    ),
     "onnxruntime": ("bundles/runner.py",),
     "typer": ("apps/cli",),
     "rich": ("apps/cli",),

@@ -16,10 +16,6 @@ class Flag(StrEnum):
         flag.meaning = meaning
         return flag
 
-    NOT_CHECKED = (
-        "not-checked",
-        "Nothing has checked that this is a knee, in the right view, without an implant.",
-    )
     SIDE_FROM_PICTURE = ("side-from-picture", "No side was given: it is judged by the picture.")
     SIDE_CONFLICT = (
         "side-conflict",
@@ -37,10 +33,6 @@ class Flag(StrEnum):
     CONTRAST_JUDGED_ENHANCED = (
         "contrast-judged-enhanced",
         "Nobody said whether the contrast was enhanced: the picture looks so and was left alone.",
-    )
-    LOCATED_BY_RULE = (
-        "located-by-rule",
-        "The knee was found on the film by matching an average knee, not by landmarks.",
     )
     OUTSIDE_FILM = ("outside-film", "Part of the region of interest lies outside the film.")
     SPACING_UNKNOWN = ("spacing-unknown", "The file tells no size of a pixel: no lengths in mm.")
@@ -70,4 +62,27 @@ class Flag(StrEnum):
     HEADER_REPAIRED = (
         "header-repaired",
         "The header breaks the DICOM standard where it could be read all the same.",
+    )
+    MARGIN_NOT_TRACED = (
+        "margin-not-traced",
+        "A bone's margin could not be traced: widths there are those of the landmarks' curve.",
+    )
+    PLATEAU_RIMS_APART = (
+        "plateau-rims-apart",
+        "Front and back rim of the tibial plateau do not coincide: widths depend on the choice.",
+    )
+    SHAFTS_SHORT = (
+        "shafts-short",
+        "Only stumps of the shafts are on the picture: the femorotibial angle is uncertain.",
+    )
+    NOT_A_KNEE = (
+        "not-a-knee",
+        "The picture shows no knee, or none in a PA or AP view (from the side, for example).",
+    )
+    IMPLANT = ("implant", "The knee holds metal: a prosthesis, screws, a plate, a nail, wires.")
+    KNEE_CUT_OFF = ("knee-cut-off", "Too much of the knee lies outside the film.")
+    BLURRED = ("blurred", "The knee moved during the exposure: its outlines are blurred.")
+    BADLY_EXPOSED = (
+        "badly-exposed",
+        "Much of the joint is plain white or black, has hardly any contrast, or is mostly noise.",
     )

@@ -1,28 +1,57 @@
-"""The whole way: file -> Radiograph -> KneeROI -> KneePrediction."""
+"""The whole way: file -> Radiograph -> Landmarks -> KneeROI -> KneePrediction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from kneegrade.bundles.manifest import Bundle, read_bundle
+from kneegrade.errors import KneeNotFoundError
 from kneegrade.grading.grader import Grader
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.crop import InputKind, crop_knee
-from kneegrade.types import Contrast, KneePrediction, KneeROI, Side
+from kneegrade.knees.crop import RoiSpec
+from kneegrade.knees.find import InputKind
+from kneegrade.knees.joint_space import JointSpace, measure_joint_space
+from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.prepared import PreparedKnee, find_missing, prepare_knees
+from kneegrade.types import Contrast, Flag, KneePrediction, KneeROI, Landmarks, Radiograph, Side
 
 DEFAULT_BUNDLE: Final = "default"
 
 
 @dataclass(frozen=True, eq=False)
 class GradedKnee:
-    """A knee in standard pose and its grades."""
+    """A knee in standard pose, its joint space and its grades."""
 
+    landmarks: Landmarks
     roi: KneeROI
+    joint_space: JointSpace
     prediction: KneePrediction
+
+    @property
+    def side(self) -> Side:
+        """The side of the knee."""
+        return self.roi.side
+
+
+@dataclass(frozen=True, eq=False)
+class RefusedKnee:
+    """A knee that was not graded, and why.
+
+    Parameters
+    ----------
+    side : Side
+    error : KneeNotFoundError
+    knee : PreparedKnee or None
+        Where it was found, to be looked at; None where it was not.
+    """
+
+    side: Side
+    error: KneeNotFoundError
+    knee: PreparedKnee | None
 
 
 class KneeGrader:
-    """Grades radiographs of one knee with a bundle.
+    """Grades the knees of a radiograph with a bundle.
 
     Parameters
     ----------
@@ -38,10 +67,11 @@ class KneeGrader:
 
     Examples
     --------
-    >>> from kneegrade.pipeline import KneeGrader
+    >>> from kneegrade.pipeline import GradedKnee, KneeGrader
     >>> grader = KneeGrader()
-    >>> knee = grader.grade("knee.dcm")  # doctest: +SKIP
-    >>> knee.prediction.grades[Task.KL], knee.prediction.flags  # doctest: +SKIP
+    >>> for knee in grader.grade("knees.dcm"):  # doctest: +SKIP
+    ...     if isinstance(knee, GradedKnee):
+    ...         print(knee.side, knee.prediction.grades[Task.KL], knee.prediction.flags)
     """
 
     def __init__(
@@ -49,6 +79,7 @@ class KneeGrader:
     ) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         self._grader = Grader(self.bundle, n_threads=n_threads)
+        self._locator = KneeLocator(self.bundle.locator, n_threads=n_threads)
 
     def grade(
         self,
@@ -58,8 +89,8 @@ class KneeGrader:
         kind: InputKind = InputKind.AUTO,
         spacing_mm: float | None = None,
         contrast: Contrast = Contrast.UNKNOWN,
-    ) -> GradedKnee:
-        """Grade the knee in one picture.
+    ) -> list[GradedKnee | RefusedKnee]:
+        """Grade the knees in one picture.
 
         Parameters
         ----------
@@ -67,21 +98,47 @@ class KneeGrader:
             A DICOM, PNG, JPEG, TIFF or WebP file, or ``archive.zip::member`` (also .tar, .tar.gz,
             .tgz).
         side : Side or None
-            None takes the header's, else what the picture shows (then flagged).
+            The knee that is meant; None takes the header's side, else every knee on the film.
         kind : InputKind
-            Whether the picture is a crop of one knee or a film.
+            Whether the picture is a film, or a crop of one knee that need not be searched.
         spacing_mm : float or None
             Millimetres per pixel, where the caller knows better than the file.
         contrast : Contrast
             Whether the picture's contrast was enhanced; ``unknown`` is judged from the picture.
+
+        Returns
+        -------
+        list of GradedKnee or RefusedKnee
+            One or two, the patient's right knee first on a film hung the usual way.
 
         Raises
         ------
         ImageError
             If the file cannot be read.
         KneeNotFoundError
-            If no knee, or more than one, is found.
+            If no knee is found, or too many.
         """
         radiograph = read_radiograph(source, spacing_mm=spacing_mm, contrast=contrast)
-        roi = crop_knee(radiograph, size_px=self.bundle.input.size_px, side=side, kind=kind)
-        return GradedKnee(roi, self._grader.grade([roi])[0])
+        spec = RoiSpec(
+            size_px=self.bundle.input.size_px,
+            plateau_widths=self.bundle.input.field_of_view_plateau_widths,
+        )
+        knees = prepare_knees(self._locator, radiograph, spec, side=side, kind=kind)
+        results = [self._grade_one(radiograph, knee) for knee in knees]
+        missing = find_missing(radiograph, knees, side)
+        if missing is not None:
+            results.append(RefusedKnee(knees[0].roi.side.other, missing, None))
+        return results
+
+    def _grade_one(self, radiograph: Radiograph, knee: PreparedKnee) -> GradedKnee | RefusedKnee:
+        if knee.refusal is not None:
+            return RefusedKnee(knee.roi.side, knee.refusal, knee)
+        if Flag.POLARITY_CORRECTED in knee.roi.flags:
+            radiograph = replace(radiograph, pixels=-radiograph.pixels)
+        joint_space = measure_joint_space(radiograph, knee.landmarks)
+        return GradedKnee(
+            landmarks=knee.landmarks,
+            roi=knee.roi,
+            joint_space=joint_space,
+            prediction=self._grader.grade([knee.roi])[0],
+        )

@@ -123,6 +123,8 @@ class SpacingSource(StrEnum):
     """Given by the caller."""
     TABLE = "table"
     """A column of the knee table."""
+    LANDMARK_FRAME = "landmark-frame"
+    """Fitted so that landmarks known in mm fall on the picture."""
     UNKNOWN = "unknown"
     """No spacing: shares of bone width only, no millimetres."""
 
@@ -257,6 +259,9 @@ BONEFINDER_OF_KNEEL: Final = (
     *(12, 14, 16, 18, 20, 22, 24),
 )
 """Places of the sixteen points among BoneFinder's 74 (KNEEL, arXiv:1907.12237)."""
+
+LANDMARK_NAMES: Final = (*(f"t{i}" for i in range(9)), *(f"f{i}" for i in range(7)))
+"""Of the sixteen points, in their order."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kneegrade.phantoms.anatomy import Positioning, draw_knee_anatomy
 from kneegrade.phantoms.attenuation import FilmGrid, compute_bone
 from kneegrade.phantoms.severity import FEATURES, NARROWING, OSTEOPHYTES, Severity
-from kneegrade.phantoms.shape import LANDMARK_NAMES, draw_body
-from kneegrade.types import Side
+from kneegrade.phantoms.shape import draw_body
+from kneegrade.types import LANDMARK_NAMES, Side
 
 severities = st.fixed_dictionaries({task: st.floats(0, 3.99) for task in FEATURES}).map(Severity)
 seeds = st.integers(0, 2**32 - 1)

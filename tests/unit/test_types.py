@@ -133,9 +133,9 @@ def test_a_spacing_says_where_it_is_from() -> None:
 
 def test_flags_are_flags() -> None:
     for make in (roi, prediction, lambda **k: Radiograph(np.zeros((2, 2)), "id", **k)):
-        assert make(flags=frozenset({Flag.NOT_CHECKED})).flags == {"not-checked"}
+        assert make(flags=frozenset({Flag.VIEW_UNKNOWN})).flags == {"view-unknown"}
         with pytest.raises(TypeError, match="Flag"):
-            make(flags=frozenset({"not-checked"}))
+            make(flags=frozenset({"view-unknown"}))
 
 
 @pytest.mark.parametrize(

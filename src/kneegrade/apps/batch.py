@@ -1,7 +1,8 @@
-"""Grade many pictures into an output folder: one row each, nothing lost, continued where it ended.
+"""Grade many pictures into a folder: one row a knee, nothing lost, continued where it ended.
 
-``journal.jsonl`` in the output folder holds every finished row; its first line names the bundle
-and the settings, so that two kinds of results never mix. The tables are written from it at the end.
+``journal.jsonl`` in the output folder holds the rows of every finished picture; its first line
+names the bundle and the settings, so that two kinds of results never mix. The tables are written
+from it at the end.
 """
 
 import hashlib
@@ -24,9 +25,10 @@ from kneegrade.grading.predictions import (
     write_json,
     write_parquet,
 )
-from kneegrade.knees.crop import InputKind
+from kneegrade.knees.drawing import KneeDrawing, draw_knee
+from kneegrade.knees.find import InputKind
 from kneegrade.knees.pictures import encode_png
-from kneegrade.pipeline import KneeGrader
+from kneegrade.pipeline import GradedKnee, KneeGrader
 from kneegrade.types import Contrast, KneeROI, Side
 
 log = logging.getLogger(__name__)
@@ -74,10 +76,32 @@ class Picture:
             return [found.st_size, found.st_mtime_ns]
         return []
 
-    def file_in(self, folder: Path) -> Path:
-        """Where a batch keeps the ROI's picture: its name is a hash, so that it holds no id."""
-        digits = hashlib.sha256(self.identity.encode()).hexdigest()[:16]
+    def file_in(self, folder: Path, side: str) -> Path:
+        """Where a batch keeps an ROI's picture: its name is a hash, so that it holds no id."""
+        digits = hashlib.sha256(f"{self.identity}{side}".encode()).hexdigest()[:16]
         return folder / PICTURES / f"knee-{digits}.png"
+
+
+@dataclass(frozen=True)
+class BatchKnee:
+    """One row of a batch.
+
+    Parameters
+    ----------
+    row : mapping
+        As in the prediction table.
+    picture : Picture
+    drawing : KneeDrawing or None
+        What to draw over the ROI's picture; None where there is no ROI.
+    """
+
+    row: Row
+    picture: Picture
+    drawing: KneeDrawing | None
+
+    def file_in(self, folder: Path) -> Path:
+        """Where the ROI's picture is."""
+        return self.picture.file_in(folder, self.row["side"] or "")
 
 
 def grade_batch(
@@ -88,11 +112,11 @@ def grade_batch(
     kind: InputKind = InputKind.AUTO,
     keep_pictures: bool = True,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Row]:
-    """Grade pictures, writing each row as soon as it is there.
+) -> list[BatchKnee]:
+    """Grade pictures, writing each one's rows as soon as they are there.
 
-    Rows that an earlier call finished with ``status`` ok are kept while the file is unchanged;
-    failed ones are tried again.
+    A picture that an earlier call finished is kept while the file is unchanged; one with a row of
+    ``status`` failed is tried again.
 
     Parameters
     ----------
@@ -108,8 +132,8 @@ def grade_batch(
 
     Returns
     -------
-    list of rows
-        In the order of ``pictures``.
+    list of BatchKnee
+        In the order of ``pictures``; one or two for each.
 
     Raises
     ------
@@ -120,20 +144,22 @@ def grade_batch(
         (folder / PICTURES).mkdir(parents=True, exist_ok=True)
         finished = _read_journal(folder, grader.bundle, kind)
         journal = (folder / JOURNAL).open("a", encoding="utf-8")
-    rows: list[Row] = []
+    knees: list[BatchKnee] = []
     with journal:
         for done, picture in enumerate(pictures, start=1):
             state = picture.read_state()
-            row = finished.get((picture.identity, *state))
-            if row is None:
-                row, roi = _grade_one(picture, grader, kind)
+            lines = finished.get((picture.identity, *state))
+            if lines is None:
+                lines, rois = _grade_one(picture, grader, kind)
                 with _writable(folder):
-                    if roi is not None and keep_pictures:
-                        picture.file_in(folder).write_bytes(encode_png(roi.pixels))
-                    _append(journal, {"identity": picture.identity, "state": state, "row": row})
-            rows.append(row)
+                    for line, roi in zip(lines, rois, strict=True):
+                        if roi is not None and keep_pictures:
+                            file = picture.file_in(folder, line["row"]["side"])
+                            file.write_bytes(encode_png(roi.pixels))
+                    _append(journal, {"identity": picture.identity, "state": state, "knees": lines})
+            knees += [_knee_of(picture, line) for line in lines]
             on_progress(done, len(pictures))
-    return rows
+    return knees
 
 
 def write_tables(rows: Sequence[Row], bundle: Bundle, folder: Path) -> list[Path]:
@@ -163,9 +189,13 @@ def write_tables(rows: Sequence[Row], bundle: Bundle, folder: Path) -> list[Path
     return [json_path, csv_path, parquet_path]
 
 
-def _grade_one(picture: Picture, grader: KneeGrader, kind: InputKind) -> tuple[Row, KneeROI | None]:
+def _grade_one(
+    picture: Picture, grader: KneeGrader, kind: InputKind
+) -> tuple[list[dict[str, Any]], list[KneeROI | None]]:
+    """Rows and drawings, to be kept in the journal, and the ROIs beside them."""
+    bundle_id = grader.bundle.bundle_id
     try:
-        knee = grader.grade(
+        results = grader.grade(
             picture.path,
             side=picture.side,
             kind=kind,
@@ -173,27 +203,62 @@ def _grade_one(picture: Picture, grader: KneeGrader, kind: InputKind) -> tuple[R
             contrast=picture.contrast,
         )
     except KneegradeError as error:
-        bundle_id = grader.bundle.bundle_id
-        return row_of_error(error, picture.source, picture.key, picture.side, bundle_id), None
-    return row_of_prediction(knee.prediction, picture.source, picture.key), knee.roi
+        row = row_of_error(error, picture.source, picture.key, picture.side, bundle_id)
+        return [{"row": row, "drawing": None}], [None]
+    lines: list[dict[str, Any]] = []
+    rois: list[KneeROI | None] = []
+    for result in results:
+        drawing = None
+        if isinstance(result, GradedKnee):
+            row = row_of_prediction(
+                result.prediction, picture.source, picture.key, result.joint_space
+            )
+            drawing = draw_knee(result.roi, result.landmarks, result.joint_space).to_json()
+            rois.append(result.roi)
+        else:
+            knee = result.knee
+            row = row_of_error(
+                result.error,
+                picture.source,
+                picture.key,
+                result.side,
+                bundle_id,
+                knee.roi.flags if knee else frozenset(),
+                refused=knee is not None,
+            )
+            rois.append(knee.roi if knee else None)
+            if knee is not None:
+                drawing = draw_knee(knee.roi, knee.landmarks).to_json()
+        lines.append({"row": row, "drawing": drawing})
+    return lines, rois
+
+
+def _knee_of(picture: Picture, line: Mapping[str, Any]) -> BatchKnee:
+    drawing = line["drawing"]
+    return BatchKnee(line["row"], picture, drawing and KneeDrawing.from_json(drawing))
 
 
 def _read_journal(
     folder: Path, bundle: Bundle, kind: InputKind
-) -> dict[tuple[str | int, ...], Row]:
-    """Rows that an earlier call finished, by identity and state; begins a journal if needed."""
+) -> dict[tuple[str | int, ...], list[dict[str, Any]]]:
+    """What an earlier call finished, by identity and state; begins a journal if needed."""
     path = folder / JOURNAL
     head = {"kneegrade": __version__, "bundle_id": bundle.bundle_id, "input": kind.value}
     try:
         lines = list(_read_lines(path)) if path.is_file() else []
-        rows = {(line["identity"], *line["state"]): line["row"] for line in lines[1:]}
+        finished = {(line["identity"], *line["state"]): line["knees"] for line in lines[1:]}
+        whole = {
+            identity: knees
+            for identity, knees in finished.items()
+            if all(knee["row"]["status"] != "failed" for knee in knees)
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise _other_run(folder, f"a {JOURNAL} that kneegrade did not write") from error
     if not lines:
         path.write_text(json.dumps(head) + "\n", encoding="utf-8")
     elif lines[0] != head:
         raise _other_run(folder, f"results of another bundle, --input or version: {lines[0]}")
-    return {identity: row for identity, row in rows.items() if row["status"] == "ok"}
+    return whole
 
 
 def _other_run(folder: Path, what: str) -> OutputError:

@@ -4,6 +4,7 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kneegrade.bundles.manifest import Bundle, Decoding, SubjectUse
 from kneegrade.errors import OutputError
-from kneegrade.types import Flag, Task
+from kneegrade.knees.drawing import KneeDrawing
+from kneegrade.types import Flag, Side, SpacingSource, Task
 
 EMBEDDED_PICTURES: Final = 200
 """Only the pictures of so many knees stand in the page, which would grow too big otherwise."""
@@ -37,6 +39,18 @@ USE_WORDS: Final = {
     "are somewhat too good",
     SubjectUse.UNSEEN: "The network was neither trained, chosen nor calibrated on these subjects",
 }
+SPACING_WORDS: Final = {
+    SpacingSource.CALIBRATED: "Millimetres: in the patient, by a calibrated size of a pixel.",
+    SpacingSource.MAGNIFICATION_CORRECTED: "Millimetres: at the detector, divided by the "
+    "magnification that the header estimates.",
+    SpacingSource.DETECTOR_PLANE: "Millimetres: at the detector: lengths are magnified.",
+    SpacingSource.KIND_UNKNOWN: "Millimetres: by the header, which does not tell in which plane.",
+    SpacingSource.CALLER: "Millimetres: by the size of a pixel that was given.",
+    SpacingSource.TABLE: "Millimetres: by the size of a pixel in the knee table.",
+    SpacingSource.LANDMARK_FRAME: "Millimetres: fitted to known landmarks on the picture.",
+    SpacingSource.UNKNOWN: "Millimetres: none, the size of a pixel is not known.",
+}
+SPACE_WORDS: Final = {"jsw": "Smallest width", "jsw_fixed": "Width at a fixed place"}
 DECODING_WORDS: Final = {
     Decoding.MOST_PROBABLE: "the most probable one",
     Decoding.EXPECTED: "the expected grade, rounded",
@@ -54,6 +68,8 @@ class ReportedKnee:
     picture_png : bytes or None
         The ROI in standard pose (lateral at the left) as an 8-bit grey PNG; None where there is
         none.
+    drawing : KneeDrawing or None
+        What is drawn over the picture.
     truth : mapping or None
         The grades that a synthetic film was made with, by task; empty where it shows nothing to
         grade, as an implant. None for any other film.
@@ -61,6 +77,7 @@ class ReportedKnee:
 
     row: Mapping[str, Any]
     picture_png: bytes | None
+    drawing: KneeDrawing | None
     truth: Mapping[str, int] | None
 
 
@@ -84,9 +101,13 @@ class _TaskLine:
 
 @dataclass(frozen=True)
 class _Card:
-    name: str
     side: str
+    refusal: str
+    error_code: str
     picture: str
+    drawing: KneeDrawing | None
+    space: Sequence[tuple[str, str, str]]
+    spacing: str
     beyond_embedded: bool
     kl: _TaskLine | None
     lines: Sequence[_TaskLine]
@@ -105,8 +126,8 @@ def write_grade_report(
     path : Path
         Replaced where it exists.
     knees : sequence of ReportedKnee
-        In the order of the page. The pictures of the first `EMBEDDED_PICTURES` graded knees are
-        embedded.
+        In the order of the page; neighbours of one file stand under its name, the right knee
+        first. The pictures of the first `EMBEDDED_PICTURES` knees are embedded.
     bundle : Bundle
         What graded them. What its manifest does not tell is left out of the page.
     version : str
@@ -136,11 +157,19 @@ def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    graded = [knee for knee in knees if knee.row.get("status") == "ok"]
-    cards = [_card(knee, number, bundle) for number, knee in enumerate(graded)]
-    failed = [knee.row for knee in knees if knee.row.get("status") != "ok"]
+    shown = [knee for knee in knees if knee.row.get("status") in ("ok", "refused")]
+    cards = [(knee, _card(knee, number, bundle)) for number, knee in enumerate(shown)]
+    films = [
+        (name, sorted((card for _, card in of_film), key=lambda card: card.side == Side.LEFT))
+        for name, of_film in groupby(cards, key=lambda pair: _name(pair[0].row))
+    ]
+    n_refused = sum(knee.row["status"] == "refused" for knee in shown)
+    failed = [knee.row for knee in knees if knee.row.get("status") not in ("ok", "refused")]
     return environment.get_template("grade_report.html.jinja").render(
-        cards=cards,
+        films=films,
+        n_graded=len(cards) - n_refused,
+        n_refused=n_refused,
+        has_synthetic=any(card.is_synthetic for _, card in cards),
         failed=[
             {name: _text(row.get(name)) for name in ("side", "error_code", "error")}
             | {"name": _name(row)}
@@ -160,16 +189,21 @@ def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str) -> str:
 def _card(knee: ReportedKnee, number: int, bundle: Bundle) -> _Card:
     truth = knee.truth or {}
     graded_by_bundle = {spec.task for spec in bundle.tasks}
+    is_refused = knee.row["status"] == "refused"
     lines = {
         task: _task_line(task, knee.row, truth, bundle)
         for task in Task
-        if task in graded_by_bundle or task in truth
+        if not is_refused and (task in graded_by_bundle or task in truth)
     }
     embed = knee.picture_png is not None and number < EMBEDDED_PICTURES
     return _Card(
-        name=_name(knee.row),
         side=_text(knee.row.get("side")),
+        refusal=_text(knee.row.get("error")) if is_refused else "",
+        error_code=_text(knee.row.get("error_code")),
         picture=base64.b64encode(knee.picture_png).decode() if knee.picture_png and embed else "",
+        drawing=knee.drawing,
+        space=_space(knee.row),
+        spacing=_spacing(knee.row),
         beyond_embedded=number >= EMBEDDED_PICTURES,
         kl=lines.pop(Task.KL, None),
         lines=list(lines.values()),
@@ -204,6 +238,29 @@ def _task_line(
         truth=truth.get(task.value),
         has_real_grades=with_real_grades is None or task.value in with_real_grades,
     )
+
+
+def _space(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Each width in words, lateral and medial; empty where nothing was measured."""
+    lines = [
+        (words, _write_width(row, f"{name}_l"), _write_width(row, f"{name}_m"))
+        for name, words in SPACE_WORDS.items()
+    ]
+    return [line for line in lines if any(line[1:])]
+
+
+def _write_width(row: Mapping[str, Any], name: str) -> str:
+    """``4.6 mm (5.8 %)``, or one of both."""
+    mm, share = (_number(row.get(f"{name}_{unit}")) for unit in ("mm", "share"))
+    percent = "" if share is None else f"{100 * share:.1f} %"
+    if mm is None:
+        return percent
+    return f"{mm:.1f} mm ({percent})" if percent else f"{mm:.1f} mm"
+
+
+def _spacing(row: Mapping[str, Any]) -> str:
+    source = _text(row.get("spacing_source"))
+    return SPACING_WORDS[SpacingSource(source)] if source in set(SpacingSource) else source
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -1,12 +1,13 @@
 """``bundle.json``: what a trained network needs and knows.
 
-A bundle is a folder: ``bundle.json``, ``subjects.json``, ``member-<k>.onnx`` and ``MODEL_CARD.md``.
+A bundle is a folder: ``bundle.json``, ``subjects.json``, ``member-<k>.onnx``, the locator's
+``locator-film.onnx`` and ``locator-knee.onnx``, and ``MODEL_CARD.md``.
 The manifest names every other file with its SHA-256; nothing in a bundle is executable or pickled.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 from kneegrade.errors import BundleError
 from kneegrade.types import Task
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 DEFAULT_FOLDER: Final = Path(__file__).parent / "default"
 
 
@@ -115,6 +116,33 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class LocatorSpec:
+    """The locator's two networks; `kneegrade.knees.locate` runs them.
+
+    Parameters
+    ----------
+    film, knee : Path
+        ONNX files: ends of the plateaus on a whole film; sixteen points of one knee.
+    film_size_px, knee_size_px : int
+        Rows and columns of their inputs.
+    knee_field_of_view_plateau_widths : float
+        Width of the second network's input.
+    clip_percentiles : (low, high)
+        As in `InputSpec`.
+    facts : dict
+        What it was trained on and how well it was measured to work.
+    """
+
+    film: Path
+    knee: Path
+    film_size_px: int
+    knee_size_px: int
+    knee_field_of_view_plateau_widths: float
+    clip_percentiles: tuple[float, float]
+    facts: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """One task of a bundle: how its logits become probabilities and a grade."""
 
@@ -137,6 +165,7 @@ class Bundle:
     tasks: tuple[TaskSpec, ...]
     input: InputSpec
     members: tuple[Path, ...]
+    locator: LocatorSpec
     average: str
     training: dict[str, Any]
     agreement: dict[str, Any]
@@ -240,8 +269,10 @@ def _bundle_from(
     enhancement = spec["enhancement"]
     low, high = spec["clip_percentiles"]
     members = tuple(manifest["members"])
-    if not members or not {*members, "subjects.json"} <= set(files):
-        raise ValueError("members and subjects.json must be among the files with a hash")
+    locator = manifest["locator"]
+    needed = {*members, locator["film"], locator["knee"], "subjects.json"}
+    if not members or not needed <= set(files):
+        raise ValueError("networks and subjects.json must be among the files with a hash")
     if not manifest["tasks"]:
         raise ValueError("tasks must name one task or more")
     if manifest["average"] not in {"probability", "logit"}:
@@ -263,6 +294,7 @@ def _bundle_from(
             poses=tuple(PoseSpec(**pose) for pose in spec.get("poses", [{}])),
         ),
         members=tuple(folder / name for name in members),
+        locator=_locator_from(locator, folder),
         average=manifest["average"],
         training=manifest["training"],
         agreement=manifest["agreement"],
@@ -270,4 +302,17 @@ def _bundle_from(
         bundle_id=f"{manifest['name']}-{manifest['version']}-{digest[:12]}",
         trained_subjects=frozenset(subjects["trained"]),
         selected_subjects=frozenset(subjects["selected"]),
+    )
+
+
+def _locator_from(values: dict[str, Any], folder: Path) -> LocatorSpec:
+    low, high = values["clip_percentiles"]
+    return LocatorSpec(
+        film=folder / values["film"],
+        knee=folder / values["knee"],
+        film_size_px=int(values["film_size_px"]),
+        knee_size_px=int(values["knee_size_px"]),
+        knee_field_of_view_plateau_widths=float(values["knee_field_of_view_plateau_widths"]),
+        clip_percentiles=(float(low), float(high)),
+        facts=dict(values["facts"]),
     )

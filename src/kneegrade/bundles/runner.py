@@ -20,13 +20,13 @@ class Runner(Protocol):
         ...
 
 
-class OnnxRunner:
-    """A member run by ONNX Runtime on the CPU in float32.
+class OnnxNetwork:
+    """A network run by ONNX Runtime on the CPU in float32.
 
     Parameters
     ----------
     path : Path
-        An ONNX file with one input ``(n, 1, size, size)`` and one output per task, named after it.
+        An ONNX file with one input ``(n, 1, size, size)``.
     n_threads : int or None
         Threads within one operator; None takes the machine's cores, at most 4.
 
@@ -47,19 +47,46 @@ class OnnxRunner:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-            self._tasks = [Task(output.name) for output in self._session.get_outputs()]
         except Exception as error:
-            raise BundleError(
-                "bundle.invalid",
-                f"{path.name} is no network that ONNX Runtime loads.",
-                "Export the bundle again.",
-            ) from error
+            raise invalid_network(path) from error
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
         self._input = self._session.get_inputs()[0].name
+
+    def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Outputs by name for images ``(n, 1, size, size)``."""
+        outputs = self._session.run(None, {self._input: images})
+        return {
+            name: np.asarray(output, dtype=np.float32)
+            for name, output in zip(self.outputs, outputs, strict=True)
+        }
+
+
+class OnnxRunner:
+    """A grading member: an `OnnxNetwork` with one output per task, named after it.
+
+    Raises
+    ------
+    BundleError
+        ``bundle.invalid`` if ONNX Runtime cannot load the file, or an output is no task.
+    """
+
+    def __init__(self, path: Path, *, n_threads: int | None = None) -> None:
+        self._network = OnnxNetwork(path, n_threads=n_threads)
+        try:
+            self._tasks = {name: Task(name) for name in self._network.outputs}
+        except ValueError as error:
+            raise invalid_network(path) from error
 
     def run(self, images: NDArray[np.float32]) -> dict[Task, NDArray[np.float64]]:
         """Logits per task, each ``(n, n_grades)``, for images ``(n, 1, size, size)``."""
-        outputs = self._session.run(None, {self._input: images})
-        return {
-            task: np.asarray(output, dtype=np.float64)
-            for task, output in zip(self._tasks, outputs, strict=True)
-        }
+        outputs = self._network.run(images)
+        return {task: outputs[name].astype(np.float64) for name, task in self._tasks.items()}
+
+
+def invalid_network(path: Path) -> BundleError:
+    """The error of a file that is not the network that a bundle needs."""
+    return BundleError(
+        "bundle.invalid",
+        f"{path.name} is no network that ONNX Runtime loads, or not the one expected.",
+        "Export the bundle again.",
+    )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.bundles.manifest import InputSpec, PoseSpec
-from kneegrade.knees.contrast import enhance_to, judge_contrast, resize_square
+from kneegrade.knees.contrast import enhance_to, judge_contrast, resize_square, standardise
 from kneegrade.knees.pose import change_pose
 from kneegrade.types import Contrast, KneeROI
 
@@ -52,12 +52,7 @@ def normalise(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]
     (1, n, n) array, float32
         All zero where the picture is flat.
     """
-    low, high = np.percentile(pixels, spec.clip_percentiles)
-    clipped = np.clip(pixels.astype(np.float32), low, high)
-    deviation = float(clipped.std())
-    scaled = (clipped - clipped.mean()) / (deviation if deviation > 0 else 1.0)
-    image: NDArray[np.float32] = scaled[np.newaxis].astype(np.float32)
-    return image
+    return standardise(pixels, spec.clip_percentiles)[np.newaxis]
 
 
 def network_inputs(roi: KneeROI, spec: InputSpec) -> NDArray[np.float32]:

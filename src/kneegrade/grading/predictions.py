@@ -1,10 +1,12 @@
 """The prediction table: its columns, and reading and writing it as Parquet, CSV and JSON.
 
 One row per knee, or per file that gave none: ``source``, the knee table's key (empty for a loose
-file), ``status`` (``ok`` or ``failed``), ``error_code``, ``error``, per task the reported grade
+file), ``status`` (``ok``, ``refused``:
+found but not to be graded, or ``failed``), ``error_code``, ``error``, per task the reported grade
 (``kl``), its probabilities (``kl_p0 ..``), the expected grade (``kl_expected``) and the spread
-over members (``kl_spread``), then ``flags`` (joined by ``;``) and ``bundle_id``. CSV and JSON need
-nothing installed; Parquet and reading need the extra ``[study]``.
+over members (``kl_spread``), then what was measured (``SPACE_COLUMNS``), ``flags`` (joined by
+``;``) and ``bundle_id``. CSV and JSON need nothing installed; Parquet and reading need the extra
+``[study]``.
 """
 
 import csv
@@ -15,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kneegrade.errors import KneegradeError, MissingExtraError, TableError
 from kneegrade.grading.grader import expected_grade
-from kneegrade.types import KneePrediction, Side, Task
+from kneegrade.knees.joint_space import JointSpace
+from kneegrade.types import Flag, KneePrediction, Side, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +28,23 @@ KEY_COLUMNS: Final = ("cohort", "subject_id", "visit_months", "side", "reading")
 FIRST_COLUMNS: Final = ("source", *KEY_COLUMNS, "status", "error_code", "error")
 LAST_COLUMNS: Final = ("flags", "bundle_id")
 TEXT_COLUMNS: Final = tuple(
-    name for name in (*FIRST_COLUMNS, *LAST_COLUMNS) if name != "visit_months"
+    name for name in (*FIRST_COLUMNS, "spacing_source", *LAST_COLUMNS) if name != "visit_months"
 )
 DECIMALS: Final = 6
+SPACE_COLUMNS: Final = (
+    *(f"jsw_{half}_{unit}" for half in "lm" for unit in ("mm", "share")),
+    *(f"jsw_fixed_{half}_{unit}" for half in "lm" for unit in ("mm", "share")),
+    *(
+        f"{name}_{half}_{unit}"
+        for name in ("jsa", "spur")
+        for half in "lm"
+        for unit in ("mm2", "share")
+    ),
+    *("fta_deg", "plateau_width_mm", "spacing_source"),
+)
+"""Smallest and fixed-location joint space width, its area, area of the tibia's osteophytes, lateral
+and medial, and the femorotibial angle; shares are of the plateau's width, or of its square. See
+`kneegrade.knees.joint_space`."""
 
 Row = dict[str, Any]
 
@@ -46,10 +63,15 @@ def task_columns(task: Task) -> list[str]:
 def table_columns(tasks: Sequence[Task]) -> list[str]:
     """All columns of a prediction table with these tasks, in order."""
     columns = [column for task in tasks for column in task_columns(task)]
-    return [*FIRST_COLUMNS, *columns, *LAST_COLUMNS]
+    return [*FIRST_COLUMNS, *columns, *SPACE_COLUMNS, *LAST_COLUMNS]
 
 
-def row_of_prediction(prediction: KneePrediction, source: str, key: Mapping[str, Any]) -> Row:
+def row_of_prediction(
+    prediction: KneePrediction,
+    source: str,
+    key: Mapping[str, Any],
+    joint_space: JointSpace | None = None,
+) -> Row:
     """Row of a graded knee; ``key`` holds the knee table's key columns, or nothing."""
     row: Row = {
         **_first_columns(source, key),
@@ -57,8 +79,9 @@ def row_of_prediction(prediction: KneePrediction, source: str, key: Mapping[str,
         "status": "ok",
         "error_code": "",
         "error": "",
-        "flags": ";".join(sorted(prediction.flags)),
+        "flags": ";".join(sorted(prediction.flags | (joint_space.flags if joint_space else set()))),
         "bundle_id": prediction.bundle_id,
+        **({} if joint_space is None else space_columns(joint_space)),
     }
     for task, grade in prediction.grades.items():
         probabilities = prediction.probabilities[task]
@@ -73,17 +96,42 @@ def row_of_prediction(prediction: KneePrediction, source: str, key: Mapping[str,
     return row
 
 
+def space_columns(space: JointSpace) -> Row:
+    """What was measured of a joint, by column; None where the spacing is not known."""
+    row: Row = {
+        "fta_deg": space.femorotibial and space.femorotibial.degrees,
+        "plateau_width_mm": space.width_mm,
+        "spacing_source": space.spacing_source.value,
+    }
+    for half, part in (("l", space.lateral), ("m", space.medial)):
+        for name, length in (("jsw", part.minimum), ("jsw_fixed", part.fixed)):
+            row |= {f"{name}_{half}_mm": length.mm, f"{name}_{half}_share": length.share}
+        for name, area in (("jsa", part.area), ("spur", part.tibia_spur)):
+            row |= {f"{name}_{half}_mm2": area.mm2, f"{name}_{half}_share": area.share}
+    return {
+        name: round(value, DECIMALS) if isinstance(value, float) else value
+        for name, value in row.items()
+    }
+
+
 def row_of_error(
-    error: KneegradeError, source: str, key: Mapping[str, Any], side: Side | None, bundle_id: str
+    error: KneegradeError,
+    source: str,
+    key: Mapping[str, Any],
+    side: Side | None,
+    bundle_id: str,
+    flags: frozenset[Flag] = frozenset(),
+    *,
+    refused: bool = False,
 ) -> Row:
-    """Row of a file that gave no knee."""
+    """Row of a file that gave no knee, or of a knee that was found and refused."""
     return {
         **_first_columns(source, key),
         "side": side.value if side else None,
-        "status": "failed",
+        "status": "refused" if refused else "failed",
         "error_code": error.code,
         "error": f"{error.message} {error.hint}",
-        "flags": "",
+        "flags": ";".join(sorted(flags)),
         "bundle_id": bundle_id,
     }
 
@@ -183,9 +231,14 @@ def _normalise(table: "pd.DataFrame") -> "pd.DataFrame":
             table[name] = table[name].astype("Int16")
         elif name in tasks:
             table[name] = table[name].astype("Int8")
-        elif name.split("_p")[0].removesuffix("_expected").removesuffix("_spread") in tasks:
+        elif name in SPACE_COLUMNS or _task_of(name) in tasks:
             table[name] = table[name].astype("float64")
     return table
+
+
+def _task_of(column: str) -> str:
+    """``kl`` of ``kl_p0``, ``kl_expected``, ``kl_spread``."""
+    return column.split("_p")[0].removesuffix("_expected").removesuffix("_spread")
 
 
 def _first_columns(source: str, key: Mapping[str, Any]) -> Row:

@@ -1,7 +1,7 @@
 """Contrast of a knee picture: scaling, enhancement, and whether it was enhanced before."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -17,17 +17,41 @@ PLAIN_FROM: Final = 2.0
 benchmarks/contrast.py tells how often that is right on real pictures."""
 
 
-def scale_to_unit(pixels: FloatImage) -> FloatImage:
-    """Scale linearly so that percentiles 0.5 and 99.5 become 0 and 1, in steps of 1/255.
+def scale_to_unit(
+    pixels: FloatImage, percentiles: tuple[float, float] = SCALE_PERCENTILES
+) -> FloatImage:
+    """Scale linearly so that two percentiles become 0 and 1, in steps of 1/255; clip the rest.
 
+    This is the global contrast normalisation of Tiulpin & Saarakkala 2019 (percentiles 5 and 99).
     The steps make a picture that is stored in 8 bits equal to one that never was.
     """
-    low, high = np.percentile(pixels, SCALE_PERCENTILES)
+    low, high = np.percentile(pixels, percentiles)
     if high <= low:
         low, high = float(pixels.min()), float(pixels.max())
     unit = np.clip((pixels - low) / max(high - low, np.finfo(np.float32).tiny), 0, 1)
     steps: FloatImage = (np.rint(unit * 255) / 255).astype(np.float32)
     return steps
+
+
+def standardise(pixels: NDArray[Any], clip_percentiles: tuple[float, float]) -> FloatImage:
+    """Clip at two percentiles, then set the mean to 0 and the standard deviation to 1.
+
+    Parameters
+    ----------
+    pixels : (rows, cols) array
+    clip_percentiles : (low, high)
+        In 0..100.
+
+    Returns
+    -------
+    (rows, cols) array, float32
+        All zero where the picture is flat.
+    """
+    low, high = np.percentile(pixels, clip_percentiles)
+    clipped = np.clip(pixels.astype(np.float32), low, high)
+    deviation = float(clipped.std())
+    scaled: FloatImage = (clipped - clipped.mean()) / (deviation if deviation > 0 else 1.0)
+    return scaled.astype(np.float32)
 
 
 def resize_square(pixels: Gray8, size_px: int) -> Gray8:

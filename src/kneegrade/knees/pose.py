@@ -1,10 +1,56 @@
-"""Small changes of an ROI's pose."""
+"""Standard pose: the affine from a square picture of a knee, or of a film, to the radiograph."""
+
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Gray8 = NDArray[np.uint8]
+
+CENTRE_ABOVE_PLATEAU: Final = 0.101
+"""How far the valley between the tibial spines, the joint's centre, lies proximally of the line
+between the ends of the plateau, in plateau widths: mean of 748 knees of KNEEL
+(arXiv:1907.12237)."""
+
+
+def knee_affine(
+    lateral_px: NDArray[np.float64],
+    medial_px: NDArray[np.float64],
+    *,
+    size_px: int,
+    plateau_widths: float,
+) -> NDArray[np.float64]:
+    """Affine (2, 3) from a square picture in standard pose to the radiograph.
+
+    The plateau is level, lateral at the lesser columns, the joint's centre in the middle, proximal
+    above; the picture is ``plateau_widths`` times the distance of the two ends wide.
+
+    Parameters
+    ----------
+    lateral_px, medial_px : (2,) array
+        Outer ends of the tibial plateau on the radiograph, ``(row, col)``.
+    size_px : int
+        Rows and columns of the picture.
+    plateau_widths : float
+    """
+    across = medial_px - lateral_px
+    step = plateau_widths / size_px
+    col_axis = across * step
+    # Rows grow distally, hence down the film, whichever way across points.
+    distal = np.array([across[1], -across[0]]) * (1.0 if across[1] >= 0 else -1.0)
+    row_axis = distal * step
+    centre = (lateral_px + medial_px) / 2 - CENTRE_ABOVE_PLATEAU * distal
+    linear = np.stack([row_axis, col_axis], axis=1)
+    first = centre - linear @ np.full(2, (size_px - 1) / 2)
+    return np.column_stack([linear, first])
+
+
+def film_affine(shape: tuple[int, ...], size_px: int) -> NDArray[np.float64]:
+    """Affine (2, 3) from a square picture that holds the whole film, in its middle, to the film."""
+    step = max(shape) / size_px
+    first = [(side - 1) / 2 - step * (size_px - 1) / 2 for side in shape]
+    return np.array([[step, 0.0, first[0]], [0.0, step, first[1]]])
 
 
 def change_pose(

@@ -2,9 +2,10 @@
 
 ``roi-<16 hexadecimal digits>.png`` is one knee (8 bits; the digits are a hash of its key, so that
 no file name holds an id); ``index.parquet`` has one row per row of the knee table: all its columns,
-then ``roi_file``, ``inside_fraction``, ``flags``, ``status``, ``error_code`` and the affine to the
-radiograph ``a00 .. a12`` (``(row, col, 1)`` of the ROI to ``(row, col)``). ``store.json`` holds the
-cropping settings.
+then ``roi_file``, ``inside_fraction``, ``flags``, ``status``, ``error_code``, the affine to the
+radiograph ``a00 .. a12`` (``(row, col, 1)`` of the ROI to ``(row, col)``), ``confidence`` (mean of
+the landmarks') and ``landmarks`` (sixteen ``row`` and ``col`` in px of the ROI, one list).
+``store.json`` holds the cropping settings. A knee that was found and refused has its picture too.
 """
 
 import hashlib
@@ -12,8 +13,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -21,18 +22,25 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from kneegrade.bundles.manifest import LocatorSpec, hash_file
 from kneegrade.cohorts.table import KEY_COLUMNS, resolve_image
 from kneegrade.errors import KneegradeError, OutputError, TableError
+from kneegrade.images.geometry import apply_affine, invert_affine
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.crop import InputKind, crop_knee
+from kneegrade.knees.crop import RoiSpec
+from kneegrade.knees.find import InputKind
+from kneegrade.knees.landmark_folder import LandmarkFolder
+from kneegrade.knees.locate import KneeLocator
 from kneegrade.knees.pictures import encode_png, read_png
-from kneegrade.types import Contrast, Flag, FloatImage, KneeROI, Side
+from kneegrade.knees.prepared import PreparedKnee, prepare_knees, prepare_landmarks
+from kneegrade.types import Contrast, Flag, FloatImage, KneeROI, Radiograph, Side
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 AFFINE_COLUMNS: Final = ("a00", "a01", "a02", "a10", "a11", "a12")
 RESULT_COLUMNS: Final = (
     *("roi_file", "status", "error_code", "flags", "inside_fraction", "contrast"),
     *AFFINE_COLUMNS,
+    *("confidence", "landmarks", "landmark_source"),
 )
 FLUSH_EVERY: Final = 1000
 
@@ -41,10 +49,22 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """How the ROIs of a store were cut."""
+    """How the ROIs of a store were cut.
 
-    size_px: int
+    Parameters
+    ----------
+    roi : RoiSpec
+    kind : InputKind
+    locator : str
+        First digits of the hashes of the locator's networks.
+    has_landmark_files : bool
+        Whether landmarks were read from files where there were any.
+    """
+
+    roi: RoiSpec
     kind: InputKind = InputKind.AUTO
+    locator: str = ""
+    has_landmark_files: bool = False
     schema_version: int = SCHEMA_VERSION
 
 
@@ -53,7 +73,9 @@ def write_rois(
     table_path: Path,
     folder: Path,
     settings: StoreSettings,
+    locator: LocatorSpec,
     *,
+    landmarks: LandmarkFolder | None = None,
     n_workers: int = 1,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
@@ -70,6 +92,10 @@ def write_rois(
     folder : Path
         The store.
     settings : StoreSettings
+        The locator's hashes are filled in here.
+    locator : LocatorSpec
+    landmarks : LandmarkFolder or None
+        A user's own landmarks; a knee without any is located by the networks.
     n_workers : int
         Processes.
     on_progress : callable
@@ -87,6 +113,11 @@ def write_rois(
     OutputError
         ``output.not-writable``.
     """
+    settings = replace(
+        settings,
+        locator="-".join(hash_file(path)[:12] for path in (locator.film, locator.knee)),
+        has_landmark_files=landmarks is not None,
+    )
     _check_settings(folder, settings)
     table = table.reset_index(drop=True)
     names = _roi_files(table)
@@ -94,7 +125,8 @@ def write_rois(
     open_rows = [i for i, name in enumerate(names) if name not in results]
     n_done = len(names) - len(open_rows)
     rows = table.iloc[open_rows].to_dict("records")
-    write = partial(_write_one, table_path=table_path, folder=folder, settings=settings)
+    cut = partial(_cut_one, locator=locator, settings=settings, landmarks=landmarks)
+    write = partial(_write_one, cut=cut, table_path=table_path, folder=folder)
     try:
         with _many_processes(n_workers) as map_over:
             jobs = map_over(write, rows, [names[i] for i in open_rows])
@@ -140,11 +172,45 @@ def read_index(folder: Path) -> pd.DataFrame:
 def read_settings(folder: Path) -> StoreSettings:
     """Read how the ROIs of a store were cut."""
     values = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+    roi = values["roi"]
     return StoreSettings(
-        size_px=values["size_px"],
+        roi=RoiSpec(**{**roi, "clip_percentiles": tuple(roi["clip_percentiles"])}),
         kind=InputKind(values["kind"]),
+        locator=values["locator"],
+        has_landmark_files=values["has_landmark_files"],
         schema_version=values["schema_version"],
     )
+
+
+def summarise_index(index: pd.DataFrame) -> dict[str, Any]:
+    """Count the knees of a store: all, refused, failed, by error code, with landmarks of files."""
+    codes = index.loc[index["status"] != "ok", "error_code"].value_counts()
+    return {
+        "knees": len(index),
+        "refused": int((index["status"] == "refused").sum()),
+        "failed": int((index["status"] == "failed").sum()),
+        "error_codes": {str(code): int(n) for code, n in codes.items()},
+        "landmarks_from_files": int((index["landmark_source"] == "file").sum()),
+    }
+
+
+def write_unused_landmarks(own: LandmarkFolder, table: pd.DataFrame, folder: Path) -> int:
+    """Write ``landmarks-unused.csv``: a row for each landmarked knee that the knee table lacks.
+
+    Returns
+    -------
+    int
+        How many there are; their code is ``landmarks.no-image``.
+    """
+    sides = table["side"].astype(str)
+    unused = own.list_without_picture(
+        set(zip(table["image_path"].astype(str), sides, strict=True)),
+        set(zip(table["subject_id"].astype(str), sides, strict=True)),
+    )
+    lines = [f"{name},{side},failed,landmarks.no-image" for name, side in unused]
+    text = "\n".join(["knee,side,status,error_code", *lines]) + "\n"
+    (folder / "landmarks-unused.csv").write_text(text, encoding="utf-8")
+    return len(unused)
 
 
 def read_roi_pixels(folder: Path, roi_file: str) -> FloatImage:
@@ -176,7 +242,11 @@ def read_rois(folder: Path, index: pd.DataFrame) -> Iterable[KneeROI]:
 
 
 def _write_one(
-    row: Mapping[str, Any], name: str, table_path: Path, folder: Path, settings: StoreSettings
+    row: Mapping[str, Any],
+    name: str,
+    cut: Callable[[Mapping[str, Any], Radiograph], tuple[PreparedKnee, str]],
+    table_path: Path,
+    folder: Path,
 ) -> Result:
     try:
         spacing = row.get("spacing_mm")
@@ -185,11 +255,10 @@ def _write_one(
             spacing_mm=None if spacing is None or pd.isna(spacing) else float(spacing),
             contrast=Contrast(row.get("contrast", Contrast.UNKNOWN)),
         )
-        roi = crop_knee(
-            radiograph, size_px=settings.size_px, side=Side(row["side"]), kind=settings.kind
-        )
+        knee, landmark_source = cut(row, radiograph)
     except KneegradeError as error:
         return {"roi_file": name, "status": "failed", "error_code": error.code, "flags": ""}
+    roi = knee.roi
     try:
         (folder / name).write_bytes(encode_png(roi.pixels))
     except OSError as error:
@@ -198,15 +267,45 @@ def _write_one(
             f"A picture cannot be written to the folder {str(folder)!r}: {error.strerror}.",
             "Make room, or choose another folder.",
         ) from error
+    points = apply_affine(invert_affine(roi.to_radiograph), knee.landmarks.kneel_points_px)
     return {
         "roi_file": name,
-        "status": "ok",
-        "error_code": "",
+        "status": "ok" if knee.refusal is None else "refused",
+        "error_code": "" if knee.refusal is None else knee.refusal.code,
         "flags": ";".join(sorted(roi.flags)),
         "inside_fraction": roi.inside_fraction,
         "contrast": roi.contrast.value,
         **dict(zip(AFFINE_COLUMNS, roi.to_radiograph.ravel().tolist(), strict=True)),
+        "confidence": float(knee.landmarks.confidence.mean()),
+        "landmarks": np.round(points, 2).ravel().tolist(),
+        "landmark_source": landmark_source,
     }
+
+
+def _cut_one(
+    row: Mapping[str, Any],
+    radiograph: Radiograph,
+    *,
+    locator: LocatorSpec,
+    settings: StoreSettings,
+    landmarks: LandmarkFolder | None,
+) -> tuple[PreparedKnee, str]:
+    """The knee of a row, and whether its landmarks come from the network or from a file."""
+    networks = _open_locator(locator)
+    side = Side(row["side"])
+    known = None
+    if landmarks is not None:
+        known = landmarks.find(row["image_path"], str(row["subject_id"]), side, radiograph)
+    if known is not None:
+        return prepare_landmarks(radiograph, known, settings.roi, networks), "file"
+    knees = prepare_knees(networks, radiograph, settings.roi, side=side, kind=settings.kind)
+    return knees[0], "network"
+
+
+@cache
+def _open_locator(spec: LocatorSpec) -> KneeLocator:
+    """One locator per process, with one thread: the processes share the cores."""
+    return KneeLocator(spec, n_threads=1)
 
 
 def _read_finished(folder: Path, table: pd.DataFrame, names: list[str]) -> dict[str, Result]:
@@ -218,7 +317,7 @@ def _read_finished(folder: Path, table: pd.DataFrame, names: list[str]) -> dict[
     index = read_index(folder)
     return {
         row["roi_file"]: {name: row[name] for name in RESULT_COLUMNS}
-        for row in index[index["status"] == "ok"].to_dict("records")
+        for row in index[index["status"] != "failed"].to_dict("records")
         if asked.get(row["roi_file"]) == (row["image_path"], row["contrast"])
         and (folder / row["roi_file"]).is_file()
     }

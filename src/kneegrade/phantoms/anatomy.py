@@ -25,8 +25,8 @@ from kneegrade.phantoms.outline import (
     turn_and_shift,
 )
 from kneegrade.phantoms.severity import ATTRITION, NARROWING, SCLEROSIS, Severity
-from kneegrade.phantoms.shape import LANDMARK_NAMES, N_TIBIAL, KneeShape, mean_landmarks
-from kneegrade.types import Side, Task
+from kneegrade.phantoms.shape import N_TIBIAL, KneeShape, mean_landmarks
+from kneegrade.types import LANDMARK_NAMES, Side, Task
 
 _SPUR_CORNERS: Final = MappingProxyType(
     {Task.FO_L: ("f0", -1), Task.FO_M: ("f6", -1), Task.TO_L: ("t0", 1), Task.TO_M: ("t8", 1)}
@@ -96,7 +96,7 @@ class KneeAnatomy:
         Closed outlines of the osteophytes, for the sites graded above 0.
     lines : tuple of DenseLine
     landmarks_mm : (16, 2) array
-        In the order of `shape.LANDMARK_NAMES`: lateral to medial, tibia first, on either side.
+        In the order of `types.LANDMARK_NAMES`: lateral to medial, tibia first, on either side.
     joint_space_mm : mapping of Task to float
         Smallest gap of the lateral and the medial compartment, along the rows, plateau level.
     metal : tuple of (n, 2) array

@@ -52,7 +52,7 @@ class FilmKnee:
     severity : Severity or None
         None for an implant: there is nothing to grade.
     landmarks_px : (16, 2) array
-        ``(row, col)`` on the film, in the order of `shape.LANDMARK_NAMES`; read-only. Of an
+        ``(row, col)`` on the film, in the order of `types.LANDMARK_NAMES`; read-only. Of an
         implant they tell where it lies, no more.
     joint_space_mm : mapping of Task to float
         Smallest lateral and medial gap at the detector, along the rows, plateau level. Empty for an

@@ -1,27 +1,25 @@
 """A statistical shape model of the knee -> the two legs of a person, before any disease.
 
-Mean, modes and variances are those of 748 annotated knees (`shape_model.json`): A. Tiulpin,
+Mean, modes and variances are those of 748 annotated knees (`knees/shape_model.json`): A. Tiulpin,
 I. Melekhov, S. Saarakkala, "KNEEL: Knee Anatomical Landmark Localization Using Hourglass Networks",
 ICCV Workshops 2019, arXiv:1907.12237. Coordinates are ``(row, col)`` in mm at the detector plane,
 in the frame of a right knee on a PA film: rows grow distally, lateral is at negative columns.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import numpy as np
 
+from kneegrade.knees.shape_model import read_shape_model
 from kneegrade.phantoms.outline import Points
 from kneegrade.types import Side, Task
 
 Sex = Literal["female", "male"]
 
-LANDMARK_NAMES: Final = (*(f"t{i}" for i in range(9)), *(f"f{i}" for i in range(7)))
 N_TIBIAL: Final = 9
 
 _WIDTH_MM: Final = MappingProxyType({"female": (73.8, 4.2), "male": (84.2, 4.8)})
@@ -43,7 +41,7 @@ class KneeShape:
     Parameters
     ----------
     landmarks_mm : (16, 2) array
-        The joint line, in the order of `LANDMARK_NAMES`. Read-only.
+        The joint line, in the order of `types.LANDMARK_NAMES`. Read-only.
     normal_space_mm : mapping of Task to float
         Smallest joint space, lateral and medial, before any narrowing.
     femur_bend, tibia_bend : float
@@ -125,7 +123,7 @@ def draw_body(*, sex: Sex, bmi: float, rng: np.random.Generator) -> Body:
     """
     if sex not in _WIDTH_MM or not 14 <= bmi <= 60:
         raise ValueError(f"sex must be female or male and bmi in [14, 60]. Got {sex!r}, {bmi!r}.")
-    n_modes = len(_shape_model()["modes"])
+    n_modes = len(read_shape_model()["modes"])
     together = rng.standard_normal(n_modes + 11)
     share = np.sqrt(_LEFT_RIGHT_CORRELATION)
     legs = {}
@@ -139,14 +137,14 @@ def draw_body(*, sex: Sex, bmi: float, rng: np.random.Generator) -> Body:
 @cache
 def mean_landmarks() -> Points:
     """The mean joint line of the shape model: (16, 2), mm, read-only."""
-    mean = np.array(_shape_model()["mean_row_col_mm"], np.float64)
+    mean = np.array(read_shape_model()["mean_row_col_mm"], np.float64)
     mean.setflags(write=False)
     return mean
 
 
 def film_geometry() -> Mapping[str, Any]:
     """Where knees lie on the study's bilateral films: mm from the film's left and upper edge."""
-    model = _shape_model()
+    model = read_shape_model()
     return MappingProxyType(
         {**model["film_geometry"], "plateau_tilt_deg": model["plateau_tilt_deg"]}
     )
@@ -157,7 +155,7 @@ def _draw_leg(
 ) -> KneeShape:
     width, width_sd = _WIDTH_MM[sex]
     landmarks = mean_landmarks().copy()
-    for i, mode in enumerate(_shape_model()["modes"]):
+    for i, mode in enumerate(read_shape_model()["modes"]):
         score = mode["score_mean_kl_0"] + mode["score_sd_kl_0"] * scores[i]
         if i == 0:  # mode 1 is the size: drawn for the sex instead of for everybody
             vector = np.array(mode["vector_row_col"])
@@ -196,9 +194,3 @@ def _levelled(landmarks: Points) -> Points:
     cos, sin = np.cos(angle), np.sin(angle)
     rows, cols = (landmarks - landmarks[4]).T
     return np.stack([rows * cos - cols * sin, cols * cos + rows * sin], axis=1)
-
-
-@cache
-def _shape_model() -> Mapping[str, Any]:
-    text = (files("kneegrade.phantoms") / "shape_model.json").read_text(encoding="utf-8")
-    return MappingProxyType(json.loads(text))

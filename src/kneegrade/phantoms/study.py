@@ -26,18 +26,19 @@ import pydicom
 
 from kneegrade import __version__
 from kneegrade.errors import ImageError, OutputError
+from kneegrade.knees.landmark_table import LANDMARK_COLUMNS
 from kneegrade.phantoms import most_release, oai_release
 from kneegrade.phantoms.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.ordered_film import PART, FilmTruth, write_film
 from kneegrade.phantoms.population import PhantomSubject, Study, draw_subject
 from kneegrade.phantoms.severity import NARROWING
-from kneegrade.phantoms.shape import LANDMARK_NAMES
-from kneegrade.types import Side, Task
+from kneegrade.types import LANDMARK_NAMES, Side, Task
 
 SCHEMA_VERSION: Final = 1
 SETTINGS: Final = "study.json"
 JOURNAL: Final = "films.jsonl"
 TRUTH: Final = "truth.csv"
+PHANTOM_COHORT: Final = "phantom"
 TRUTH_LANDMARKS: Final = "truth-landmarks.csv"
 TRUTH_COLUMNS: Final = (
     *("subject_id", "subject_number", "visit_months", "side", "replaced"),
@@ -46,7 +47,6 @@ TRUTH_COLUMNS: Final = (
     "image_path",
 )
 """``jsn_l_mm`` and ``jsn_m_mm`` are joint space widths, in mm at the detector."""
-LANDMARK_COLUMNS: Final = ("image_path", "side", "landmark", "row", "col")
 _TABLES_PART: Final = ".tables.part"
 
 
@@ -307,7 +307,14 @@ def _write_truth(
                     widths = {f"{t.value}_mm": spaces.get(t.value, "") for t in NARROWING}
                     rows.append(known | widths | {"image_path": path})
                     points += [
-                        (path, side.value, name, *knee["landmarks_px"][place])
+                        (
+                            PHANTOM_COHORT,
+                            known["subject_id"],
+                            path,
+                            side.value,
+                            name,
+                            *knee["landmarks_px"][place],
+                        )
                         for place, name in enumerate(LANDMARK_NAMES)
                         if "landmarks_px" in knee
                     ]

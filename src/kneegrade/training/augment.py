@@ -21,9 +21,12 @@ def augment(pixels: Gray8, spec: AugmentSpec, rng: np.random.Generator) -> Gray8
     spec : AugmentSpec
     rng : numpy.random.Generator
     """
-    changed = _draw_pose(pixels, spec, rng)
-    changed = _change_detail(changed, spec, rng)
-    return _change_scale(changed, spec, rng)
+    return vary_contrast(_draw_pose(pixels, spec, rng), spec, rng)
+
+
+def vary_contrast(pixels: Gray8, spec: AugmentSpec, rng: np.random.Generator) -> Gray8:
+    """Change contrast, sharpness and noise at random; parameters as `augment`'s."""
+    return _change_scale(_change_detail(pixels, spec, rng), spec, rng)
 
 
 def _draw_pose(pixels: Gray8, spec: AugmentSpec, rng: np.random.Generator) -> Gray8:

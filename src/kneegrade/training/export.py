@@ -1,19 +1,22 @@
 """Run folders -> bundle: ONNX networks that provably compute what the trained ones do."""
 
 import json
-import logging
 import shutil
 import tomllib
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import torch
 
-from kneegrade.bundles.manifest import SCHEMA_VERSION, Bundle, hash_file, read_bundle
+from kneegrade.bundles.manifest import (
+    SCHEMA_VERSION,
+    Bundle,
+    LocatorSpec,
+    hash_file,
+    read_bundle,
+)
 from kneegrade.bundles.runner import OnnxRunner
 from kneegrade.errors import BundleError, OutputError, RecipeError
 from kneegrade.evaluation.report import summarise_agreement
@@ -23,8 +26,10 @@ from kneegrade.grading.grader import softmax
 from kneegrade.grading.predictions import read_predictions
 from kneegrade.knees.store import read_index
 from kneegrade.training.datasets import KneeDataset, read_labelled_knees
+from kneegrade.training.locator_export import copy_locator, export_locator, locator_manifest
 from kneegrade.training.model_card import write_model_card
 from kneegrade.training.networks import GradingNetwork
+from kneegrade.training.onnx_file import write_onnx
 from kneegrade.training.run import FinishedRun, predict_logits, read_run
 
 DATA_CARDS_FOLDER: Final = Path(__file__).parent / "data_cards"
@@ -40,6 +45,7 @@ def export_bundle(
     store: Path,
     folder: Path,
     *,
+    locator: tuple[Path, Path] | None = None,
     version: str = "1",
     data_card: Path | None = None,
     notes: Path | None = None,
@@ -53,6 +59,8 @@ def export_bundle(
         The ROI store that the runs used: the parity check reads 100 knees of it.
     folder : Path
         The bundle; files of an older one there are replaced.
+    locator : (Path, Path) or None
+        The locator's runs for films and for knees; None copies the embedded bundle's locator.
     version : str
     data_card : Path or None
         TOML that tells what the training data are; None takes the shipped card of the store's
@@ -88,14 +96,18 @@ def export_bundle(
     for number, run in enumerate(runs):
         path = folder / f"member-{number}.onnx"
         network = run.read_network()
-        write_onnx(network, recipe.input.size_px, path)
+        write_onnx(network, recipe.input.size_px, [task.value for task in network.tasks], path)
         worst = max(worst, check_parity(network, path, KneeDataset(parity, recipe, epoch=None)))
         members.append(path.name)
         shutil.copy(run.folder / "run.json", folder / f"run-{number}.json")
         shutil.copy(run.folder / "log" / "metrics.csv", folder / f"log-{number}.csv")
     shutil.copy(runs[0].folder / "recipe.toml", folder / "recipe.toml")
-    _write_subjects(runs, folder)
+    spec = export_locator(*locator, folder) if locator else copy_locator(folder)
+    _write_subjects([run.folder for run in runs], spec, folder)
     manifest = _manifest(runs, members, cards, version, folder)
+    manifest["locator"] = locator_manifest(spec)
+    files = [*members, spec.film.name, spec.knee.name, "subjects.json"]
+    manifest["files"] = {name: hash_file(folder / name) for name in files}
     manifest["agreement"] = _agreement(runs, index)
     manifest["parity"] = {"knees": len(parity), "largest_probability_difference": worst}
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
@@ -103,32 +115,6 @@ def export_bundle(
     bundle = read_bundle(folder)
     write_model_card(bundle, recipe, worst, further)
     return bundle
-
-
-def write_onnx(network: GradingNetwork, size_px: int, path: Path) -> None:
-    """Write a network as ONNX: input ``images`` ``(n, 1, size, size)``, one output per task."""
-    example = torch.zeros(2, 1, size_px, size_px)
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                network,
-                (example,),
-                str(path),
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-                input_names=["images"],
-                output_names=[task.value for task in network.tasks],
-                dynamic_shapes=({0: torch.export.Dim("n")},),
-            )
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def check_parity(network: GradingNetwork, path: Path, knees: KneeDataset) -> float:
@@ -161,9 +147,10 @@ def _parity_rows(index: pd.DataFrame) -> pd.DataFrame:
     return usable.sample(min(PARITY_KNEES, len(usable)), random_state=0)
 
 
-def _write_subjects(runs: Sequence[FinishedRun], folder: Path) -> None:
-    """Hashed ids of all runs; whoever was trained on in one run counts as trained."""
-    parts = [json.loads((run.folder / "subjects.json").read_bytes()) for run in runs]
+def _write_subjects(runs: Sequence[Path], locator: LocatorSpec, folder: Path) -> None:
+    """Hashed ids of all runs, the locator's too; trained on in one run counts as trained."""
+    parts = [json.loads((run / "subjects.json").read_bytes()) for run in runs]
+    parts.append(locator.facts["subjects"])
     trained = set().union(*(part["trained"] for part in parts))
     selected = set().union(*(part["selected"] for part in parts)) - trained
     subjects = {
@@ -208,7 +195,6 @@ def _manifest(
         },
         "average": "probability",
         "members": list(members),
-        "files": {name: hash_file(folder / name) for name in [*members, "subjects.json"]},
         "training": {
             "network": recipe.network.backbone,
             "start": start,

@@ -6,12 +6,11 @@ import numpy as np
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 
 from kneegrade.evaluation.metrics import compute_quadratic_kappa
 from kneegrade.training.datasets import KneeDataset, LabelledKnees
+from kneegrade.training.fitting import make_optimiser
 from kneegrade.training.losses import MISSING_GRADE, compute_loss
 from kneegrade.training.networks import GradingNetwork, keep_wide_depthwise_in_float32
 from kneegrade.training.recipe import Recipe
@@ -82,27 +81,8 @@ class GradingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, decay on weights of two or more dimensions; warm-up and cosine by step."""
-        schedule = self.recipe.schedule
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        optimiser = AdamW(
-            [
-                {"params": decayed, "weight_decay": schedule.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=schedule.learning_rate,
-        )
-        scheduler = OneCycleLR(
-            optimiser,
-            max_lr=schedule.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=schedule.warmup_share,
-            cycle_momentum=False,
-        )
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        steps = int(self.trainer.estimated_stepping_batches)
+        return make_optimiser(self.network, self.recipe.schedule, steps)
 
 
 class KneeData(lightning.LightningDataModule):

@@ -26,6 +26,7 @@ def write_model_card(bundle: Bundle, recipe: Recipe, parity: float, notes: str) 
         *_agreement(bundle.agreement),
         *_limits(bundle),
         *_input(bundle, parity),
+        *_locator(bundle),
         notes.strip(),
     ]
     text = "\n".join(parts).strip() + "\n"
@@ -114,3 +115,17 @@ def _input(bundle: Bundle, parity: float) -> Iterator[str]:
         f"\nThe ONNX files give the trained networks' probabilities to within {parity:.1e} "
         "on 100 knees.\n"
     )
+
+
+def _locator(bundle: Bundle) -> Iterator[str]:
+    facts = bundle.locator.facts
+    knees = facts["knees"]
+    yield "## Locator\n"
+    yield (
+        "Two networks find the knees and their landmarks: one on the whole film (trained on "
+        f"{knees['film']['trained']} pictures, {knees['film']['selected']} held out), one on each "
+        f"knee ({knees['knee']['trained']}, {knees['knee']['selected']}), which also tells metal "
+        "and what is no knee; for that it was shown metal and other things drawn by a program."
+    )
+    yield from (f"- {item}" for item in facts["data"])
+    yield ""

@@ -32,8 +32,8 @@ class NetworkSpec:
     dropout: float
 
     def __post_init__(self) -> None:
-        _require(self.start in {"imagenet", "random"}, "start", "imagenet or random", self.start)
-        _require(0 <= self.dropout < 1, "dropout", "in [0, 1)", self.dropout)
+        require(self.start in {"imagenet", "random"}, "start", "imagenet or random", self.start)
+        require(0 <= self.dropout < 1, "dropout", "in [0, 1)", self.dropout)
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ class ScheduleSpec:
     precision: Precision
 
     def __post_init__(self) -> None:
-        _require(self.epochs > 0, "epochs", "1 or more", self.epochs)
-        _require(self.batch_size > 1, "batch_size", "2 or more", self.batch_size)
-        _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
-        _require(0 <= self.warmup_share < 1, "warmup_share", "in [0, 1)", self.warmup_share)
-        _require(0 <= self.average_decay < 1, "average_decay", "in [0, 1)", self.average_decay)
-        _require(
+        require(self.epochs > 0, "epochs", "1 or more", self.epochs)
+        require(self.batch_size > 1, "batch_size", "2 or more", self.batch_size)
+        require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        require(0 <= self.warmup_share < 1, "warmup_share", "in [0, 1)", self.warmup_share)
+        require(0 <= self.average_decay < 1, "average_decay", "in [0, 1)", self.average_decay)
+        require(
             self.precision in {"32-true", "bf16-mixed"},
             "precision",
             "32-true or bf16-mixed",
@@ -93,10 +93,8 @@ class LossSpec:
     expected_grade_weight: float
 
     def __post_init__(self) -> None:
-        _require(
-            0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing
-        )
-        _require(
+        require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
+        require(
             self.expected_grade_weight >= 0,
             "expected_grade_weight",
             "0 or more",
@@ -132,9 +130,9 @@ class AugmentSpec:
     p_noise: float
 
     def __post_init__(self) -> None:
-        _require(self.gamma >= 1, "gamma", "1 or more", self.gamma)
+        require(self.gamma >= 1, "gamma", "1 or more", self.gamma)
         for name in ("p_gamma", "p_window", "p_enhance", "p_flatten", "p_blur", "p_noise"):
-            _require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
+            require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -175,19 +173,19 @@ class Recipe:
         try:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise _invalid(f"It is not TOML: {error}.") from error
+            raise invalid_recipe(f"It is not TOML: {error}.") from error
         try:
             return cls._from_values(values)
         except (TypeError, ValueError) as error:
-            raise _invalid(f"{error}.") from error
+            raise invalid_recipe(f"{error}.") from error
 
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> Self:
-        spec = _take(values, cls)
+        spec = take_fields(values, cls)
         tasks = tuple(Task(name) for name in spec["tasks"])
         decoding = Decoding(spec["decoding"])
-        _require(bool(tasks), "tasks", "one task or more", spec["tasks"])
-        look = _take(spec["input"], InputSpec)
+        require(bool(tasks), "tasks", "one task or more", spec["tasks"])
+        look = take_fields(spec["input"], InputSpec)
         enhancement = look["enhancement"]
         return cls(
             name=str(spec["name"]),
@@ -198,17 +196,19 @@ class Recipe:
             input=InputSpec(
                 **{
                     **look,
-                    "enhancement": EnhancementSpec(**_take(enhancement, EnhancementSpec))
+                    "enhancement": EnhancementSpec(**take_fields(enhancement, EnhancementSpec))
                     if enhancement
                     else None,
                     "clip_percentiles": tuple(look["clip_percentiles"]),
-                    "poses": tuple(PoseSpec(**_take(p, PoseSpec)) for p in look.get("poses", [{}])),
+                    "poses": tuple(
+                        PoseSpec(**take_fields(p, PoseSpec)) for p in look.get("poses", [{}])
+                    ),
                 }
             ),
-            network=NetworkSpec(**_take(spec["network"], NetworkSpec)),
-            schedule=ScheduleSpec(**_take(spec["schedule"], ScheduleSpec)),
-            loss=LossSpec(**_take(spec["loss"], LossSpec)),
-            augment=AugmentSpec(**_take(spec["augment"], AugmentSpec)),
+            network=NetworkSpec(**take_fields(spec["network"], NetworkSpec)),
+            schedule=ScheduleSpec(**take_fields(spec["schedule"], ScheduleSpec)),
+            loss=LossSpec(**take_fields(spec["loss"], LossSpec)),
+            augment=AugmentSpec(**take_fields(spec["augment"], AugmentSpec)),
         )
 
 
@@ -232,26 +232,30 @@ def read_recipe_text(name_or_path: str) -> str:
     )
 
 
-def _take(values: Any, cls: type) -> dict[str, Any]:
+def take_fields(values: Any, cls: type) -> dict[str, Any]:
     """Demand that a TOML table has exactly the fields of a dataclass."""
     if not isinstance(values, dict):
-        raise _invalid(f"{cls.__name__} must be a table. Got {values!r}.")
+        raise invalid_recipe(f"{cls.__name__} must be a table. Got {values!r}.")
     names = {field.name for field in fields(cls)}
     unknown = sorted(set(values) - names)
     missing = sorted(
         field.name for field in fields(cls) if field.name not in values and field.default is MISSING
     )
     if unknown or missing:
-        raise _invalid(f"{cls.__name__}: unknown {unknown or 'none'}, missing {missing or 'none'}.")
+        raise invalid_recipe(
+            f"{cls.__name__}: unknown {unknown or 'none'}, missing {missing or 'none'}."
+        )
     return values
 
 
-def _require(condition: bool, name: str, expected: str, got: object) -> None:
+def require(condition: bool, name: str, expected: str, got: object) -> None:
+    """Demand a value in its range, else ``recipe.invalid``."""
     if not condition:
-        raise _invalid(f"{name} must be {expected}. Got {got!r}.")
+        raise invalid_recipe(f"{name} must be {expected}. Got {got!r}.")
 
 
-def _invalid(what: str) -> RecipeError:
+def invalid_recipe(what: str) -> RecipeError:
+    """The error of a recipe that cannot be used."""
     return RecipeError(
         "recipe.invalid",
         f"The recipe cannot be used. {what}",

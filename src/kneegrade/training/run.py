@@ -5,36 +5,35 @@ The folder holds ``recipe.toml``, ``log/metrics.csv``, ``last.ckpt`` while it ru
 ``run.json``.
 """
 
-import ctypes
 import hashlib
 import json
 import logging
-import platform
 import time
-import warnings
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as lightning
-import timm
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from kneegrade.bundles.manifest import hash_file
-from kneegrade.errors import OutputError, RecipeError
 from kneegrade.grading.grader import decode_grade, softmax
 from kneegrade.grading.predictions import KEY_COLUMNS, row_of_prediction, write_parquet
 from kneegrade.knees.store import read_index
 from kneegrade.training.calibration import fit_temperature
 from kneegrade.training.crossval import HoldOut, hold_out
 from kneegrade.training.datasets import KneeDataset, read_labelled_knees
+from kneegrade.training.fitting import (
+    begin_run,
+    finish_run,
+    fit_module,
+    keep_freed_memory,
+    read_facts,
+    save_weights,
+)
 from kneegrade.training.lightning_module import GradingModule, KneeData
 from kneegrade.training.networks import GradingNetwork
 from kneegrade.training.recipe import Recipe
@@ -92,7 +91,9 @@ def fit_run(
     """
     recipe = Recipe.from_toml(recipe_text)
     parts = hold_out(read_index(store), recipe, fold)
-    _begin(folder, recipe_text, parts, store)
+    keys = pd.concat([parts.train["roi_file"], parts.heldout["roi_file"]])
+    knees = hashlib.sha256("\n".join(keys).encode()).hexdigest()
+    begin_run(folder, recipe_text, {"hold_out": parts.name, "knees_sha256": knees})
     if (folder / "run.json").is_file():
         log.info("The run is finished already.")
         return read_run(folder)
@@ -104,13 +105,10 @@ def fit_run(
         recipe, read_labelled_knees(parts.train, store, recipe), heldout, n_workers=n_workers
     )
     started = time.monotonic()
-    _fit(module, data, recipe, folder, show_progress=show_progress)
+    fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
     minutes = (time.monotonic() - started) / 60
     network = module.network.cpu().eval()
-    save_file(
-        {key: value.contiguous() for key, value in network.state_dict().items()},
-        folder / "weights.safetensors",
-    )
+    save_weights(network, folder)
     per_pose = [
         predict_logits(network, KneeDataset(heldout, recipe, epoch=None, pose=pose))
         for pose in recipe.input.poses
@@ -134,15 +132,7 @@ def read_run(folder: Path) -> FinishedRun:
     RecipeError
         ``run.not-found`` if there is none, or its weights are not the ones it wrote.
     """
-    path = folder / "run.json"
-    weights = folder / "weights.safetensors"
-    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    if facts is None or not weights.is_file() or hash_file(weights) != facts["weights_sha256"]:
-        raise RecipeError(
-            "run.not-found",
-            f"There is no finished training run in {str(folder)!r}.",
-            "Train with kneegrade train; the same command continues an interrupted run.",
-        )
+    facts = read_facts(folder)
     return FinishedRun(
         folder=folder,
         recipe=Recipe.from_toml((folder / "recipe.toml").read_text(encoding="utf-8")),
@@ -165,96 +155,6 @@ def predict_logits(
     return {
         task: np.concatenate([part[i] for part in parts]) for i, task in enumerate(network.tasks)
     }
-
-
-def _fit(
-    module: GradingModule, data: KneeData, recipe: Recipe, folder: Path, *, show_progress: bool
-) -> None:
-    trainer = lightning.Trainer(
-        max_epochs=recipe.schedule.epochs,
-        precision=recipe.schedule.precision,
-        accelerator="auto",
-        devices=1,
-        logger=CSVLogger(save_dir=folder, name="", version="log"),
-        callbacks=[
-            EMAWeightAveraging(decay=recipe.schedule.average_decay),
-            ModelCheckpoint(
-                dirpath=folder, filename="last", save_top_k=1, enable_version_counter=False
-            ),
-        ],
-        gradient_clip_val=1.0,
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0,
-        enable_progress_bar=show_progress,
-        enable_model_summary=False,
-    )
-    checkpoint = folder / "last.ckpt"
-    _set_log_aside(folder / "log")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
-        warnings.filterwarnings("ignore", message="Experiment logs directory .* is not empty")
-        try:
-            trainer.fit(
-                module,
-                data,
-                ckpt_path=checkpoint if checkpoint.is_file() else None,
-                weights_only=True,
-            )
-        except SystemExit as stop:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from stop
-    # Lightning leaves the averaged weights in the module only where it trained an epoch in this
-    # call; the checkpoint always holds them.
-    averaged = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(averaged)
-    _join_logs(folder / "log")
-
-
-def _set_log_aside(folder: Path) -> None:
-    """Rename the log of an interrupted call: Lightning deletes it when it begins another."""
-    path = folder / "metrics.csv"
-    if path.is_file():
-        path.rename(folder / f"metrics-{len(list(folder.glob('metrics-*.csv'))):03}.csv")
-
-
-def _join_logs(folder: Path) -> None:
-    """Make one log of the logs of every call; an epoch that was run twice stands as it ended."""
-    parts = [*sorted(folder.glob("metrics-*.csv")), *folder.glob("metrics.csv")]
-    rows = pd.concat([pd.read_csv(path) for path in parts])
-    rows = rows.groupby(["epoch", "step"], as_index=False).last()
-    rows.to_csv(folder / "metrics.csv", index=False)
-    for path in parts:
-        if path.name != "metrics.csv":
-            path.unlink()
-
-
-def _begin(folder: Path, recipe_text: str, parts: HoldOut, store: Path) -> None:
-    """Write the recipe and what it runs on, or check that they are the ones of this folder."""
-    keys = pd.concat([parts.train["roi_file"], parts.heldout["roi_file"]])
-    begun = {
-        "recipe_sha256": hashlib.sha256(recipe_text.encode()).hexdigest(),
-        "hold_out": parts.name,
-        "knees_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest(),
-    }
-    path = folder / "begun.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if path.is_file():
-            if json.loads(path.read_text(encoding="utf-8")) != begun:
-                raise RecipeError(
-                    "run.other-recipe",
-                    f"{str(folder)!r} was begun with another recipe, fold or set of knees.",
-                    "Name another --out, or delete this one.",
-                )
-            return
-        (folder / "recipe.toml").write_text(recipe_text, encoding="utf-8")
-        path.write_text(json.dumps(begun, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The folder {str(folder)!r} cannot be written to: {error.strerror}.",
-            "Choose another folder.",
-        ) from error
 
 
 def _heldout_rows(
@@ -293,31 +193,6 @@ def _finish(
         "knees": {"trained": len(parts.train), "selected": len(parts.heldout)},
         "subjects": {k: len(v) for k, v in parts.hashed_subjects().items()},
         "temperatures": {task.value: t for task, t in temperatures.items()},
-        "weights_sha256": hash_file(folder / "weights.safetensors"),
         "minutes_of_this_call": round(minutes, 1),
-        "versions": {
-            "torch": torch.__version__.split("+")[0],
-            "timm": timm.__version__,
-            "pytorch-lightning": version("pytorch-lightning"),
-            "python": platform.python_version(),
-        },
     }
-    temporary = folder / "run.json.part"
-    temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / "run.json")
-    (folder / "last.ckpt").unlink(missing_ok=True)
-
-
-def keep_freed_memory() -> None:
-    """Ask glibc not to hand freed memory back between steps.
-
-    Training frees and takes the same large blocks at every step; giving them back to the system
-    each time costs a third of the speed (benchmarks/training_speed.py). Elsewhere it does nothing.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    mmap_max, top_pad, trim_threshold = -4, -2, -1  # from malloc.h
-    libc = ctypes.CDLL(None)
-    libc.mallopt(mmap_max, 0)
-    libc.mallopt(top_pad, 2**28)
-    libc.mallopt(trim_threshold, 2**31 - 1)
+    finish_run(folder, facts)

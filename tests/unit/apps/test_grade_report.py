@@ -12,13 +12,29 @@ import numpy as np
 import pytest
 
 from kneegrade.apps.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
-from kneegrade.bundles.manifest import Bundle, Decoding, InputSpec, TaskSpec
-from kneegrade.errors import ImageError, OutputError
+from kneegrade.bundles.manifest import Bundle, Decoding, InputSpec, LocatorSpec, TaskSpec
+from kneegrade.errors import ImageError, KneeNotFoundError, OutputError
 from kneegrade.grading.predictions import row_of_error, row_of_prediction
-from kneegrade.types import Flag, Grades, KneePrediction, Side, Task
+from kneegrade.knees.drawing import KneeDrawing, WidthLine
+from kneegrade.types import Flag, Grades, KneePrediction, Side, SpacingSource, Task
 
 PNG = b"\x89PNG a picture"
 EVIL = "<script>alert(1)</script>"
+DRAWING = KneeDrawing(
+    size_px=64,
+    landmarks=[[30.0 + i, 2.5 * i] for i in range(16)],
+    margins=[[[20.0, 4.0], [21.5, 12.0]], [[30.0, 4.0], [31.5, 12.0]]],
+    widths=(
+        WidthLine([[20.0, 8.0], [30.0, 8.0]], "5.4 mm"),
+        WidthLine([[21.0, 50.0], [26.0, 50.5]], "2.7 mm"),
+    ),
+)
+SPACE = {
+    **{"jsw_l_mm": 5.43, "jsw_l_share": 0.068, "jsw_m_mm": 2.68, "jsw_m_share": 0.0335},
+    **{"jsw_fixed_l_mm": 6.0, "jsw_fixed_l_share": 0.075},
+    **{"jsw_fixed_m_mm": 3.0, "jsw_fixed_m_share": 0.0375},
+    "spacing_source": "detector-plane",
+}
 BUNDLE = Bundle(
     folder=Path("bundle"),
     name="open-knees",
@@ -35,6 +51,15 @@ BUNDLE = Bundle(
         clip_percentiles=(1.0, 99.0),
     ),
     members=(Path("member-0.onnx"), Path("member-1.onnx")),
+    locator=LocatorSpec(
+        film=Path("locator-film.onnx"),
+        knee=Path("locator-knee.onnx"),
+        film_size_px=64,
+        knee_size_px=64,
+        knee_field_of_view_plateau_widths=1.5,
+        clip_percentiles=(1.0, 99.0),
+        facts={},
+    ),
     average="probability",
     training={
         "data": [
@@ -77,6 +102,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.references: list[str] = []
         self.alts: list[str | None] = []
+        self.paths: dict[str, str] = {}
         self.feed(html)
         without_style = re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL)
         self.text = " ".join(unescape(without_style).split())
@@ -89,6 +115,8 @@ class Page(HTMLParser):
             self.references.append(values[name] or "")
         if tag == "img":
             self.alts.append(values.get("alt"))
+        if tag == "path":
+            self.paths[values["class"] or ""] = values["d"] or ""
 
 
 def graded(
@@ -110,12 +138,21 @@ def graded(
         spread={Task.KL: 0.17, Task.FO_L: 0.05},
         flags=flags,
     )
-    return ReportedKnee(row_of_prediction(prediction, source, key or {}), PNG, truth)
+    row = row_of_prediction(prediction, source, key or {}) | SPACE
+    return ReportedKnee(row, PNG, DRAWING, truth)
+
+
+def refused(source: str = "a.png", side: Side = Side.RIGHT, **changes: Any) -> ReportedKnee:
+    error = KneeNotFoundError("knee.implant", "It holds <metal>.", "Leave it out.")
+    flags = frozenset({Flag.IMPLANT})
+    row = row_of_error(error, source, {}, side, BUNDLE.bundle_id, flags, refused=True)
+    knee = ReportedKnee(row, PNG, replace(DRAWING, margins=[], widths=()), None)
+    return replace(knee, **changes)
 
 
 def failed(source: str = "broken.dcm") -> ReportedKnee:
     error = ImageError("image.truncated", "The file ends early.", "Copy it <again>.")
-    return ReportedKnee(row_of_error(error, source, {}, None, BUNDLE.bundle_id), None, None)
+    return ReportedKnee(row_of_error(error, source, {}, None, BUNDLE.bundle_id), None, None, None)
 
 
 def render(folder: Path, knees: Sequence[ReportedKnee], bundle: Bundle = BUNDLE) -> Page:
@@ -128,8 +165,8 @@ def test_knee_has_its_grades_and_the_page_its_frame(tmp_path: Path) -> None:
     for expected in (
         "Research use only. Not a medical device.",
         "open-knees , version 7.8",
-        "1 knee graded, 1 file failed",
-        "Right knee a.png",
+        "1 knee graded, 0 refused, 1 file failed",
+        "a.png Right knee",
         "lateral medial",
         "KL 3 moderate osteoarthritis",
         "0 0 % 1 <1 % 2 13 % 3 62 % ◂ graded 4 25 %",
@@ -153,10 +190,13 @@ def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
         agreement={"task": {EVIL: {"subjects": EVIL}}, "about": EVIL},
     )
     knee = graded(source=EVIL, key={"cohort": EVIL, "subject_id": EVIL, "reading": EVIL})
-    knee = replace(knee, row={**knee.row, "flags": EVIL})
-    page = render(tmp_path, [knee, failed(EVIL)], evil)
+    drawing = replace(DRAWING, widths=(WidthLine([[0, 0], [1, 0]], EVIL),))
+    row = {**knee.row, "flags": EVIL, "spacing_source": EVIL}
+    knee = replace(knee, row=row, drawing=drawing)
+    page = render(tmp_path, [knee, refused(EVIL), failed(EVIL)], evil)
     assert "script" not in page.tags
-    assert page.html.count("&lt;script&gt;") >= 12
+    assert page.html.count("&lt;script&gt;") >= 15
+    assert "It holds &lt;metal&gt;." in page.html
     assert "Copy it &lt;again&gt;." in page.html
 
 
@@ -182,7 +222,7 @@ def test_every_flag_has_a_meaning_of_its_own(flag: Flag, tmp_path: Path) -> None
 
 def test_failed_rows_alone(tmp_path: Path) -> None:
     page = render(tmp_path, [failed("one.dcm"), failed("two.dcm")])
-    assert "0 knees graded, 2 files failed" in page.text
+    assert "0 knees graded, 0 refused, 2 files failed" in page.text
     assert "one.dcm image.truncated The file ends early. Copy it <again>. two.dcm" in page.text
     assert "img" not in page.tags
     assert "article" not in page.tags
@@ -251,11 +291,77 @@ def test_end_tells_what_the_grades_rest_on(tmp_path: Path) -> None:
 def test_silent_manifest_and_sparse_row_are_read(tmp_path: Path) -> None:
     silent = replace(BUNDLE, training={}, agreement={}, licence="", members=BUNDLE.members[:1])
     row = {"source": "b.png", "status": "ok", "kl": "2", "kl_p2": float("nan"), "fo_l": None}
-    page = render(tmp_path, [ReportedKnee(row, None, None)], silent)
-    assert "Side unknown b.png No picture was kept. KL 2 minimal osteoarthritis" in page.text
+    page = render(tmp_path, [ReportedKnee(row, None, None, None)], silent)
+    assert "b.png Side unknown No picture was kept. KL 2 minimal osteoarthritis" in page.text
     assert "Osteophytes, femur lateral" in page.text
     for word in ("nan", "None", "†", "±", "Trained on", "Never assessed", "agreement"):
         assert word not in page.text
+
+
+def test_measures_are_drawn_over_the_picture_at_the_centres_of_pixels(tmp_path: Path) -> None:
+    page = render(tmp_path, [graded()])
+    assert '<svg viewBox="-0.5 -0.5 64 64"' in page.html
+    assert page.paths["margins"] == "M4.0 20.0L12.0 21.5M4.0 30.0L12.0 31.5"
+    assert page.paths["landmarks"].startswith("M0.0 30.0h0M2.5 31.0h0")
+    assert page.paths["landmarks"].count("M") == 16
+    assert page.paths["widths"].startswith("M50.0 21.0L50.5 26.0M")
+    assert re.findall(r"<text [^>]*>([^<]+)</text>", page.html) == ["5.4 mm", "2.7 mm"]
+    assert page.tags.count("input") == 1
+    bare = render(tmp_path, [replace(graded(), drawing=None)])
+    assert "input" not in bare.tags
+    assert "landmarks" not in bare.paths
+
+
+def test_joint_space_is_told_in_mm_and_shares_with_the_source_of_its_spacing(
+    tmp_path: Path,
+) -> None:
+    text = render(tmp_path, [graded()]).text
+    assert "Smallest width 5.4 mm (6.8 %) 2.7 mm (3.4 %)" in text
+    assert "Width at a fixed place 6.0 mm (7.5 %) 3.0 mm (3.8 %)" in text
+    assert "at the detector: lengths are magnified" in text
+    unknown = {name: None if name.endswith("_mm") else value for name, value in SPACE.items()}
+    row = graded().row | unknown | {"spacing_source": "unknown"}
+    text = render(tmp_path, [replace(graded(), row=row)]).text
+    assert "Smallest width 6.8 % 3.4 %" in text
+    assert "the size of a pixel is not known" in text
+
+
+def test_every_source_of_a_spacing_has_words(tmp_path: Path) -> None:
+    for source in SpacingSource:
+        row = graded().row | {"spacing_source": source.value}
+        assert "Millimetres: " in render(tmp_path, [replace(graded(), row=row)]).text
+
+
+def test_a_refused_knee_has_its_picture_and_its_reason_and_no_grade(tmp_path: Path) -> None:
+    page = render(tmp_path, [refused(), graded("b.png")])
+    assert "1 knee graded, 1 refused, 0 files failed" in page.text
+    card = page.text[page.text.index("a.png Right knee") : page.text.index("b.png")]
+    assert "Refused knee.implant It holds <metal>. Leave it out." in card
+    assert Flag.IMPLANT.meaning in card
+    for word in ("KL", "Expected", "Joint space", "failed"):
+        assert word not in card
+    assert page.alts[0] == "Radiograph of the right knee, lateral side at the left; refused."
+    assert page.html.count('class="knee refused"') == 1
+
+
+def test_a_refused_knee_that_was_made_with_nothing_to_grade_is_right(tmp_path: Path) -> None:
+    text = render(tmp_path, [refused(truth={})]).text
+    assert "made with nothing to grade" in text
+    assert "SYNTHETIC film." in text
+    assert "≠" not in text
+
+
+def test_two_knees_of_a_film_stand_under_one_name_right_first(tmp_path: Path) -> None:
+    knees = [
+        graded("both.dcm", Side.LEFT),
+        refused("both.dcm", Side.RIGHT),
+        graded("other.dcm", Side.LEFT),
+    ]
+    text = render(tmp_path, knees).text
+    text = text[text.index("Knees both.dcm") : text.index("What these grades rest on")]
+    order = [text.index(word) for word in ("both.dcm", "Right knee", "Left knee", "other.dcm")]
+    assert order == sorted(order)
+    assert (text.count("both.dcm"), text.count("Left knee")) == (1, 4)
 
 
 def test_key_of_the_knee_table_names_the_knee(tmp_path: Path) -> None:

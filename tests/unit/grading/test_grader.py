@@ -107,9 +107,9 @@ def test_no_knees(tmp_path: Path) -> None:
 def test_a_judged_contrast_is_flagged(
     tmp_path: Path, pixels: np.ndarray, contrast: Contrast, flags: set[Flag]
 ) -> None:
-    roi = make_roi(pixels, contrast=contrast, flags=frozenset({Flag.NOT_CHECKED}))
+    roi = make_roi(pixels, contrast=contrast, flags=frozenset({Flag.VIEW_UNKNOWN}))
     (prediction,) = Grader(bundle_of(tmp_path), n_threads=1).grade([roi])
-    assert prediction.flags == {Flag.NOT_CHECKED} | flags
+    assert prediction.flags == {Flag.VIEW_UNKNOWN} | flags
 
 
 def test_softmax_of_large_logits() -> None:

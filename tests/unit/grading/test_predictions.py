@@ -48,7 +48,7 @@ def prediction(**changes: Any) -> KneePrediction:
         "bundle_id": "tiny-0.1-abc",
         "source_id": "1.2.3",
         "spread": {Task.KL: 0.25},
-        "flags": frozenset({Flag.SPACING_UNKNOWN, Flag.NOT_CHECKED}),
+        "flags": frozenset({Flag.SPACING_UNKNOWN, Flag.VIEW_UNKNOWN}),
     }
     return KneePrediction(**values | changes)
 
@@ -105,7 +105,7 @@ def test_a_graded_knee() -> None:
     assert (row["source"], row["status"], row["error_code"]) == ("films/a.dcm", "ok", "")
     assert (row["kl"], row["kl_p2"], row["kl_expected"], row["kl_spread"]) == (2, 0.4, 2.0, 0.25)
     assert (row["jsn_m"], row["jsn_m_p0"], row["jsn_m_spread"]) == (0, 0.333333, None)
-    assert row["flags"] == "not-checked;spacing-unknown"
+    assert row["flags"] == "spacing-unknown;view-unknown"
 
 
 def test_a_file_that_gave_no_knee() -> None:
@@ -121,7 +121,7 @@ def test_there_and_back(tmp_path: Path, rows: list[Row], suffix: str) -> None:
     assert list(table["source"]) == ["films/a.dcm", "b, c.png", "d.dcm"]
     assert list(table["status"]) == ["ok", "ok", "failed"]
     assert list(table["error_code"]) == ["", "", "image.empty"]
-    assert list(table["flags"]) == ["not-checked;spacing-unknown", "", ""]
+    assert list(table["flags"]) == ["spacing-unknown;view-unknown", "", ""]
     assert table["subject_id"][0] == "0012"
     assert list(table["side"].fillna("-")) == ["left", "left", "-"]
     assert table["visit_months"].dtype == "Int16"

@@ -12,8 +12,8 @@ from kneegrade.phantoms.anatomy import (
 )
 from kneegrade.phantoms.implant import draw_replaced_knee
 from kneegrade.phantoms.severity import FEATURES, Severity
-from kneegrade.phantoms.shape import LANDMARK_NAMES, draw_body
-from kneegrade.types import Side, Task
+from kneegrade.phantoms.shape import draw_body
+from kneegrade.types import LANDMARK_NAMES, Side, Task
 
 
 def severity(**values: float) -> Severity:

@@ -9,8 +9,8 @@ from kneegrade.phantoms.films import (
 )
 from kneegrade.phantoms.scanners import MOST_SCANNERS, OAI_SCANNERS, SCANNERS
 from kneegrade.phantoms.severity import FEATURES, Severity
-from kneegrade.phantoms.shape import LANDMARK_NAMES, draw_body
-from kneegrade.types import Side, Task
+from kneegrade.phantoms.shape import draw_body
+from kneegrade.types import LANDMARK_NAMES, Side, Task
 
 HEALTHY = Severity(dict.fromkeys(FEATURES, 0.5))
 WORN = Severity({**dict.fromkeys(FEATURES, 0.5), Task.JSN_M: 3.5})

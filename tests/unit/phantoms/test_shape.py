@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from kneegrade.phantoms.shape import LANDMARK_NAMES, draw_body, film_geometry, mean_landmarks
-from kneegrade.types import Side, Task
+from kneegrade.phantoms.shape import draw_body, film_geometry, mean_landmarks
+from kneegrade.types import LANDMARK_NAMES, Side, Task
 
 
 @pytest.fixture(scope="module", params=["female", "male"])

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from kneegrade.errors import OutputError
+
 
 def export(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs.")],
@@ -13,6 +15,14 @@ def export(
         Path, typer.Option("--rois", metavar="DIR", help="The ROI store the runs used.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the bundle.")],
+    locator_film: Annotated[
+        Path | None,
+        typer.Option("--locator-film", metavar="RUN", help="The locator's run for whole films."),
+    ] = None,
+    locator_knee: Annotated[
+        Path | None,
+        typer.Option("--locator-knee", metavar="RUN", help="Its run for one knee."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="TOML", help="What the training data are, if not shipped."),
@@ -24,10 +34,22 @@ def export(
     version: Annotated[str, typer.Option("--version", help="Version of the bundle.")] = "1",
     as_json: Annotated[bool, typer.Option("--json", help="Print bundle.json.")] = False,
 ) -> None:
-    """Write a bundle of ONNX networks that compute what the trained ones do."""
+    """Write a bundle of ONNX networks that compute what the trained ones do.
+
+    Without runs for it, the locator is that of the embedded bundle.
+    """
     from kneegrade.training.export import export_bundle
 
-    bundle = export_bundle(runs, rois, out, version=version, data_card=data, notes=notes)
+    if (locator_film is None) != (locator_knee is None):
+        raise OutputError(
+            "input.conflict",
+            "A locator has two runs. Got one of --locator-film and --locator-knee.",
+            "Give both, or none to take the embedded bundle's.",
+        )
+    locator = (locator_film, locator_knee) if locator_film and locator_knee else None
+    bundle = export_bundle(
+        runs, rois, out, locator=locator, version=version, data_card=data, notes=notes
+    )
     if as_json:
         typer.echo(json.dumps(json.loads((out / "bundle.json").read_bytes()), indent=2))
         return

@@ -13,9 +13,9 @@ from kneegrade.errors import OutputError, TableError
 from kneegrade.types import Contrast, Side, Task
 
 if TYPE_CHECKING:
-    from kneegrade.apps.batch import Picture
+    from kneegrade.apps.batch import BatchKnee, Picture
     from kneegrade.bundles.manifest import Bundle
-    from kneegrade.knees.crop import InputKind
+    from kneegrade.knees.find import InputKind
 
 EXIT_SOME_FAILED = 1
 EXIT_NOTHING_DONE = 3
@@ -31,7 +31,7 @@ def _parse_side(text: str) -> Side:
 
 
 def _parse_kind(text: str) -> "InputKind":
-    from kneegrade.knees.crop import InputKind
+    from kneegrade.knees.find import InputKind
 
     try:
         return InputKind(text)
@@ -84,7 +84,7 @@ def grade(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
-    """Grade radiographs of one knee, or pictures that are already cropped to one.
+    """Grade the knees on radiographs, one or both, or on pictures that are cropped to one.
 
     Writes predictions and a page; run again, it continues where it stopped.
     """
@@ -96,15 +96,16 @@ def grade(
     known = _read_truth(truth)
     grader = KneeGrader(bundle)
     with show_progress("Grading") as on_progress:
-        rows = grade_batch(pictures, grader, out, kind=kind, on_progress=on_progress)
+        graded = grade_batch(pictures, grader, out, kind=kind, on_progress=on_progress)
+    rows = [knee.row for knee in graded]
     written = write_tables(rows, grader.bundle, out)
-    written.append(_write_page(pictures, rows, grader.bundle, out, known))
+    written.append(_write_page(graded, grader.bundle, out, known))
     if as_json:
         typer.echo(written[0].read_text(encoding="utf-8"), nl=False)
     else:
         print_rows(rows, [spec.task for spec in grader.bundle.tasks], _console())
     typer.echo("Written: " + ", ".join(str(path) for path in written), err=True)
-    n_failed = sum(row["status"] != "ok" for row in rows)
+    n_failed = sum(row["status"] == "failed" for row in rows)
     if n_failed:
         raise typer.Exit(EXIT_NOTHING_DONE if n_failed == len(rows) else EXIT_SOME_FAILED)
 
@@ -203,8 +204,7 @@ def _read_truth(path: Path | None) -> dict[str, dict[str, int]]:
 
 
 def _write_page(
-    pictures: "Sequence[Picture]",
-    rows: Sequence[Mapping[str, Any]],
+    knees: "Sequence[BatchKnee]",
     bundle: "Bundle",
     out: Path,
     truth: Mapping[str, Mapping[str, int]],
@@ -213,16 +213,17 @@ def _write_page(
     from kneegrade.apps.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
 
     reported = []
-    n_graded = 0
-    for picture, row in zip(pictures, rows, strict=True):
-        file = picture.file_in(out)
-        n_graded += row["status"] == "ok"
-        is_shown = row["status"] == "ok" and n_graded <= EMBEDDED_PICTURES and file.is_file()
+    n_shown = 0
+    for knee in knees:
+        file = knee.file_in(out)
+        n_shown += knee.drawing is not None
+        is_shown = knee.drawing is not None and n_shown <= EMBEDDED_PICTURES and file.is_file()
         reported.append(
             ReportedKnee(
-                row=row,
+                row=knee.row,
                 picture_png=file.read_bytes() if is_shown else None,
-                truth=truth.get(Path(row["source"]).name),
+                drawing=knee.drawing,
+                truth=truth.get(Path(knee.row["source"]).name),
             )
         )
     page = out / "report.html"

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from rich import box
@@ -18,32 +19,49 @@ from kneegrade.types import Task
 ROWS_SHOWN: Final = 100
 """The screen shows so many rows of each kind; the files hold them all."""
 
+WIDTHS: Final = MappingProxyType({"l": "lateral", "m": "medial"})
+"""Columns of the smallest joint space widths, with their titles."""
+
 Row = Mapping[str, Any]
 
 
 def print_rows(rows: Sequence[Row], tasks: Sequence[Task], console: Console) -> None:
-    """Print the grades with the probabilities of KL, the flags, the failures and a count.
+    """Print grades, probabilities of KL, joint space widths, flags, what failed, and a count.
 
     Flags that every knee has are named once. Where the screen is too narrow for a column of flags,
     they stand below the table.
     """
     names = _names_of(rows)
     graded = [(name, row) for name, row in zip(names, rows, strict=True) if row["status"] == "ok"]
-    failed = [(name, row) for name, row in zip(names, rows, strict=True) if row["status"] != "ok"]
+    refused, failed = (
+        [(name, row) for name, row in zip(names, rows, strict=True) if row["status"] == status]
+        for status in ("refused", "failed")
+    )
     shared = frozenset[str]()
     if graded:
         shared = frozenset.intersection(*(_flags_of(row) for _, row in graded))
         _print_grades(graded, tasks, shared, console)
     if shared:
         console.print(Text(f"Flags of every knee: {' '.join(sorted(shared))}"))
-    if failed:
-        reasons = ((name, f"{row['error_code']}: {row['error']}") for name, row in failed)
-        _print_list("Failed", reasons, len(failed), console)
-    counts = f"{_count(len(graded), 'knee')} graded, {_count(len(failed), 'picture')} failed"
-    codes = Counter(row["error_code"] for _, row in failed)
-    detail = ", ".join(f"{number} {code}" for code, number in codes.most_common())
-    console.print(Text(f"{counts} ({detail})." if detail else f"{counts}."))
+    for title, listed in (("Refused", refused), ("Failed", failed)):
+        if listed:
+            reasons = [(_name_knee(n, r), f"{r['error_code']}: {r['error']}") for n, r in listed]
+            _print_list(title, reasons, len(listed), console)
+    counts = [f"{_count(len(graded), 'knee')} graded"]
+    if refused:
+        counts.append(f"{len(refused)} refused{_codes_of(refused)}")
+    counts.append(f"{_count(len(failed), 'picture')} failed{_codes_of(failed)}")
+    console.print(Text(", ".join(counts) + "."))
     console.print(Text("Research use only. Not a medical device."))
+
+
+def _name_knee(name: str, row: Row) -> str:
+    return f"{name}, {row['side']}" if row["side"] else name
+
+
+def _codes_of(listed: Sequence[tuple[str, Row]]) -> str:
+    codes = Counter(row["error_code"] for _, row in listed).most_common()
+    return f" ({', '.join(f'{number} {code}' for code, number in codes)})" if codes else ""
 
 
 def _print_grades(
@@ -77,7 +95,7 @@ def _table(
         columns[task.value] = task.value
         if task is Task.KL:
             columns |= {f"kl_p{grade}": f"p{grade}" for grade in range(task.n_grades)}
-    for title in columns.values():
+    for title in (*columns.values(), *WIDTHS.values()):
         table.add_column(title, justify="right")
     if flags is not None:
         table.add_column("flags")
@@ -85,8 +103,17 @@ def _table(
         values = [row[column] for column in columns]
         numbers = [f"{v:.2f}" if isinstance(v, float) else str(v) for v in values]
         last = [flags[i]] if flags is not None else []
-        table.add_row(*map(Text, [name, row["side"], *numbers, *last]))
+        widths = [_write_width(row, half) for half in WIDTHS]
+        table.add_row(*map(Text, [name, row["side"], *numbers, *widths, *last]))
     return table
+
+
+def _write_width(row: Row, half: str) -> str:
+    """Smallest joint space width, in mm where the size of a pixel is known."""
+    mm, share = row.get(f"jsw_{half}_mm"), row.get(f"jsw_{half}_share")
+    if mm is not None:
+        return f"{mm:.1f} mm"
+    return "" if share is None else f"{100 * share:.1f} %"
 
 
 def _print_list(
@@ -102,8 +129,9 @@ def _print_list(
 
 def _names_of(rows: Sequence[Row]) -> list[str]:
     """File names, where they tell the rows apart; else whole sources."""
-    names = [Path(row["source"]).name for row in rows]
-    return names if len(set(names)) == len(names) else [row["source"] for row in rows]
+    sources = [row["source"] for row in rows]
+    names = [Path(source).name for source in sources]
+    return names if len(set(names)) == len(set(sources)) else sources
 
 
 def _flags_of(row: Row) -> frozenset[str]:

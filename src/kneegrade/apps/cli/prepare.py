@@ -3,39 +3,99 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from kneegrade.errors import OutputError
 
 
 def prepare(
     knees: Annotated[Path, typer.Argument(metavar="TABLE", help="A knee table.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the ROI store.")],
-    size_px: Annotated[int, typer.Option("--size", min=32, max=2048, help="Width in pixels.")] = (
-        224
-    ),
+    landmarks: Annotated[
+        Path | None,
+        typer.Option("--landmarks", metavar="DIR", help="Your own landmark files, used first."),
+    ] = None,
+    size_px: Annotated[
+        int | None,
+        typer.Option("--size", min=32, max=2048, help="Width in pixels; 224, or 310 with --paper."),
+    ] = None,
+    width_mm: Annotated[
+        float | None,
+        typer.Option("--width-mm", min=20, max=400, help="Width in mm; else 1.25 plateau widths."),
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="As the paper: 140 mm, 310 px, percentiles 5 and 99.")
+    ] = False,
+    bundle: Annotated[
+        str, typer.Option("--bundle", metavar="NAME|DIR", help="The bundle whose locator is used.")
+    ] = "default",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = min(os.cpu_count() or 1, 4),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Cut every knee of a table into standard pose; continues where it stopped."""
+    """Find every knee of a table, bring it to standard pose; continues where it stopped."""
+    from dataclasses import replace
+
     from kneegrade.apps.cli.grade import EXIT_NOTHING_DONE, EXIT_SOME_FAILED
     from kneegrade.apps.cli.progress import show_progress
+    from kneegrade.apps.contact_sheet import write_contact_sheet
+    from kneegrade.bundles.manifest import read_bundle
     from kneegrade.cohorts.table import read_knee_table
-    from kneegrade.knees.store import StoreSettings, write_rois
+    from kneegrade.knees.crop import PAPER_ROI, RoiSpec
+    from kneegrade.knees.landmark_folder import LandmarkFolder
+    from kneegrade.knees.store import (
+        StoreSettings,
+        summarise_index,
+        write_rois,
+        write_unused_landmarks,
+    )
 
+    if paper and (size_px or width_mm):
+        raise OutputError(
+            "input.conflict",
+            "--paper sets size and width. Got --size or --width-mm too.",
+            "Leave one of them out.",
+        )
+    spec = PAPER_ROI if paper else replace(RoiSpec(), size_px=size_px or 224, width_mm=width_mm)
     table = read_knee_table(knees)
+    own = None if landmarks is None else LandmarkFolder.read(landmarks)
     with show_progress("Cutting knees") as on_progress:
         index = write_rois(
-            table, knees, out, StoreSettings(size_px), n_workers=workers, on_progress=on_progress
+            table,
+            knees,
+            out,
+            StoreSettings(spec),
+            read_bundle(bundle).locator,
+            landmarks=own,
+            n_workers=workers,
+            on_progress=on_progress,
         )
-    failed = index[index["status"] != "ok"]
-    counts = {str(code): int(n) for code, n in failed["error_code"].value_counts().items()}
-    summary = {"knees": len(index), "failed": len(failed), "error_codes": counts, "store": str(out)}
+    pages = write_contact_sheet(out)
+    summary = summarise_index(index) | {"store": str(out), "contact_sheet": str(pages[0])}
+    if own is not None:
+        summary["landmarks_without_image"] = write_unused_landmarks(own, table, out)
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
     else:
-        typer.echo(f"{len(index) - len(failed)} knees in {out}, {len(failed)} failed")
-        for code, n in counts.items():
-            typer.echo(f"  {n} {code}")
-    if len(failed):
-        raise typer.Exit(EXIT_NOTHING_DONE if len(failed) == len(index) else EXIT_SOME_FAILED)
+        _print_summary(summary)
+    if summary["failed"]:
+        nothing = summary["failed"] == len(index)
+        raise typer.Exit(EXIT_NOTHING_DONE if nothing else EXIT_SOME_FAILED)
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    done = summary["knees"] - summary["refused"] - summary["failed"]
+    typer.echo(
+        f"{done} knees in {summary['store']}, {summary['refused']} refused, "
+        f"{summary['failed']} failed"
+    )
+    for code, n in summary["error_codes"].items():
+        typer.echo(f"  {n} {code}")
+    if "landmarks_without_image" in summary:
+        typer.echo(
+            f"Landmarks of {summary['landmarks_from_files']} knees from files; "
+            f"{summary['landmarks_without_image']} knees of the files have no image in the table "
+            "(landmarks.no-image, landmarks-unused.csv)"
+        )
+    typer.echo(f"Contact sheet: {summary['contact_sheet']}")

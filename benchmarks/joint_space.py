@@ -1,0 +1,338 @@
+"""Measure how good the joint space measures are.
+
+Usage: python benchmarks/joint_space.py accuracy [--knees N] [--noise-mm MM]
+       python benchmarks/joint_space.py repeat [--knees N] [--repeats N] [--noise-mm MM]
+       python benchmarks/joint_space.py real --rois STORE --landmarks TABLE.csv
+       python benchmarks/joint_space.py speed
+
+`accuracy`: minimum widths of phantoms against the truth that they were drawn with, by grade of
+narrowing, beside the widths that the landmarks alone give. `repeat`: repeatability under
+re-simulated exposure and repositioning noise: the same phantom knee, turned, shifted and tilted a
+little, exposed anew. `real`: rank correlation of every measure with the Kellgren-Lawrence grade on
+the real knees of an ROI store whose landmarks stand in a landmark table. `speed`: ms per knee.
+
+The landmarks are the true ones with Gaussian noise, drawn anew for every film, whose mean radial
+size is --noise-mm.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+
+from kneegrade.images.geometry import apply_affine, invert_affine
+from kneegrade.knees.joint_space import MEASURED, JointSpace, measure_joint_space
+from kneegrade.knees.landmark_table import read_landmark_table
+from kneegrade.knees.margins import PX_PER_WIDTH, Compartment, take_standard_pose
+from kneegrade.knees.store import read_index, read_rois
+from kneegrade.phantoms.anatomy import KneeAnatomy, Positioning, draw_knee_anatomy
+from kneegrade.phantoms.attenuation import FilmGrid, compute_bone, compute_soft_tissue
+from kneegrade.phantoms.exposure import expose_film
+from kneegrade.phantoms.likely_knee import draw_likely_knee
+from kneegrade.phantoms.outline import surface_rows
+from kneegrade.phantoms.scanners import SCANNERS, Scanner
+from kneegrade.phantoms.severity import Severity
+from kneegrade.phantoms.shape import Body, draw_body
+from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side, SpacingSource, Task
+
+SEED = 2024
+SIZE_MM = (150.0, 130.0)
+TURN_SD_DEG, SHIFT_SD_MM, RIM_SD_MM = 1.0, 3.0, 0.5
+"""Repositioning: turn of the leg in the film, shift on the film, distance of the plateau's rims."""
+NARROWING = {Compartment.LATERAL: Task.JSN_L, Compartment.MEDIAL: Task.JSN_M}
+BAR_MM = {Compartment.LATERAL: 0.23, Compartment.MEDIAL: 0.14}
+"""SD of films taken twice (Kothari 2004, pubmed 15150666)."""
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A knee that can be filmed again and again."""
+
+    side: Side
+    body: Body
+    severity: Severity
+    scanner: Scanner
+    positioning: Positioning
+    seed: int
+
+
+def draw_phantom(number: int, asked: Mapping[Task, int]) -> Phantom:
+    """Knee ``number`` with some grades asked for."""
+    rng = np.random.default_rng([SEED, number])
+    scanners = tuple(SCANNERS.values())
+    return Phantom(
+        side=tuple(Side)[int(rng.integers(2))],
+        body=draw_body(
+            sex=("female", "male")[int(rng.integers(2))], bmi=float(rng.uniform(20, 38)), rng=rng
+        ),
+        severity=draw_likely_knee(asked, seed=number),
+        scanner=scanners[number % len(scanners)],
+        positioning=Positioning(
+            tilt_deg=float(rng.normal(-1, 2)),
+            rim_mm=(float(rng.normal(2.2, 0.8)), float(rng.normal(2.6, 0.9))),
+        ),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def reposition(knee: Positioning, rng: np.random.Generator) -> Positioning:
+    """How the same knee stands the next time."""
+    rims = (float(rim + RIM_SD_MM * rng.standard_normal()) for rim in knee.rim_mm)
+    return Positioning(
+        tilt_deg=float(knee.tilt_deg + TURN_SD_DEG * rng.standard_normal()),
+        rim_mm=(next(rims), next(rims)),
+    )
+
+
+def film(
+    knee: Phantom,
+    positioning: Positioning,
+    rng: np.random.Generator,
+    *,
+    size_mm: tuple[float, float] = SIZE_MM,
+) -> tuple[Radiograph, np.ndarray, KneeAnatomy]:
+    """A film of the knee, its true landmarks in px and its anatomy.
+
+    The bone is the same at every exposure; ``rng`` draws the place on the film and the noise.
+    """
+    spacing = knee.scanner.spacing_mm
+    shape = tuple(round(mm / spacing) for mm in size_mm)
+    anatomy = draw_knee_anatomy(
+        side=knee.side,
+        shape=knee.body.legs[knee.side],
+        severity=knee.severity,
+        positioning=positioning,
+    )
+    middle = np.array(shape) / 2 + rng.normal(0, SHIFT_SD_MM / spacing, 2)
+    grid = FilmGrid(shape, spacing, (float(middle[0]), float(middle[1])))
+    own = np.random.default_rng(knee.seed)
+    attenuation = compute_soft_tissue([anatomy], [grid], own) + compute_bone(anatomy, grid, own)
+    pixels = expose_film(attenuation, spacing_mm=spacing, scanner=knee.scanner, rng=rng)
+    radiograph = Radiograph(
+        pixels=pixels.astype(np.float32),
+        source_id="phantom",
+        spacing_mm=(spacing, spacing),
+        spacing_source=SpacingSource.CALLER,
+    )
+    return radiograph, grid.to_px(anatomy.landmarks_mm), anatomy
+
+
+def place_landmarks(
+    radiograph: Radiograph, truth: np.ndarray, side: Side, noise_mm: float, rng: np.random.Generator
+) -> Landmarks:
+    """The true landmarks with noise of a mean radial size."""
+    spread = noise_mm / np.sqrt(np.pi / 2) / radiograph.spacing_mm[0]
+    points = truth + rng.normal(0, spread, truth.shape) if noise_mm else truth
+    return Landmarks(side, LandmarkScheme.KNEEL_16, points, np.ones(len(points)))
+
+
+def landmark_width_mm(radiograph: Radiograph, landmarks: Landmarks, half: Compartment) -> float:
+    """Minimum width between the landmarks' polylines, over the stretch that is measured."""
+    pose = take_standard_pose(radiograph, landmarks)
+    cols = pose.cols_at(np.linspace(*MEASURED[half], 100))
+    lower, upper = (
+        np.interp(cols, part[:, 1], part[:, 0]) for part in (pose.landmarks[:9], pose.landmarks[9:])
+    )
+    return float(max((lower - upper).min(), 0) / PX_PER_WIDTH * pose.width_mm)
+
+
+def true_width_mm(anatomy: KneeAnatomy, half: Compartment) -> float:
+    """Smallest gap between the outlines as drawn, over the stretch that is measured."""
+    level = anatomy if anatomy.side is Side.RIGHT else anatomy.mirrored()
+    down, along = level.landmarks_mm[8] - level.landmarks_mm[0]
+    level = level.turned(-float(np.rad2deg(np.arctan2(down, along))))
+    first, last = level.landmarks_mm[[0, 8], 1]
+    cols = first + (last - first) * np.linspace(*MEASURED[half], 100)
+    rows = [
+        surface_rows(level.outlines[bone], cols, 0.49 * (last - first))
+        for bone in ("tibia", "femur")
+    ]
+    return float((rows[0] - rows[1]).min())
+
+
+def print_accuracy(knees: int, noise_mm: float) -> None:
+    """Mean error and SD of the minimum widths by grade of narrowing."""
+    found: dict[tuple[Compartment, int], list[tuple[float, ...]]] = {}
+    for number in range(knees):
+        knee = draw_phantom(number, {(Task.JSN_M, Task.JSN_L)[number % 2]: number // 2 % 4})
+        rng = np.random.default_rng([SEED, number, 1])
+        radiograph, truth, anatomy = film(knee, knee.positioning, rng)
+        landmarks = place_landmarks(radiograph, truth, knee.side, noise_mm, rng)
+        space = measure_joint_space(radiograph, landmarks)
+        for half, task in NARROWING.items():
+            width, true = space.compartments[half].minimum.mm, true_width_mm(anatomy, half)
+            alone = landmark_width_mm(radiograph, landmarks, half)
+            errors = (width - true, alone - true, width - anatomy.joint_space_mm[task])
+            found.setdefault((half, knee.severity.grades[task]), []).append(errors)
+    print("Minimum width in mm: error against the outlines over the stretch that is measured;")
+    print("of the landmarks alone; against the phantom's own smallest gap (a wider stretch).")
+    print(f"{'':18}{'n':>4}{'mean':>7}{'SD':>6}{'|error|':>8}{'worst':>7} |"
+          f"{'alone: mean':>12}{'SD':>6} |{'own: mean':>10}{'SD':>6}{'|error|':>8}")  # fmt: skip
+    for half in Compartment:
+        rows = [(f"JSN {grade}", found.get((half, grade), [])) for grade in range(4)]
+        rows.append(("all", [pair for _, pairs in rows for pair in pairs]))
+        for name, errors in rows:
+            if len(errors) > 1:
+                error, alone, own = np.array(errors).T
+                print(f"{half.value + ' ' + name:18}{len(error):4}{error.mean():7.2f}"
+                      f"{error.std(ddof=1):6.2f}{np.abs(error).mean():8.2f}"
+                      f"{np.abs(error).max():7.2f} |{alone.mean():12.2f}{alone.std(ddof=1):6.2f} |"
+                      f"{own.mean():10.2f}{own.std(ddof=1):6.2f}{np.abs(own).mean():8.2f}")  # fmt: skip  # noqa: E501
+
+
+def print_repeatability(knees: int, repeats: int, noise_mm: float) -> None:
+    """Root mean square SD of repeats within a knee."""
+    kinds = [(half, kind) for half in Compartment for kind in ("minimum", "fixed", "landmarks")]
+    values = np.empty((knees, repeats, len(kinds)))
+    for number in range(knees):
+        knee = draw_phantom(number, {(Task.JSN_M, Task.JSN_L)[number % 2]: number // 2 % 4})
+        for repeat in range(repeats):
+            rng = np.random.default_rng([SEED, number, 2, repeat])
+            radiograph, truth, _ = film(knee, reposition(knee.positioning, rng), rng)
+            landmarks = place_landmarks(radiograph, truth, knee.side, noise_mm, rng)
+            space = measure_joint_space(radiograph, landmarks)
+            values[number, repeat] = [
+                landmark_width_mm(radiograph, landmarks, half)
+                if kind == "landmarks"
+                else getattr(space.compartments[half], kind).mm
+                for half, kind in kinds
+            ]
+    within = np.sqrt(values.var(axis=1, ddof=1).mean(axis=0))
+    typical = np.sqrt(np.median(values.var(axis=1, ddof=1), axis=0))
+    print("Repeatability under re-simulated exposure and repositioning noise (SD: "
+          f"{TURN_SD_DEG} deg, {SHIFT_SD_MM} mm, rims {RIM_SD_MM} mm)")  # fmt: skip
+    print(f"{'width, mm':24} {'SD':>6} {'median':>7} {'bar':>5}")
+    for (half, kind), sd, middle in zip(kinds, within, typical, strict=True):
+        print(f"{half.value + ' ' + kind:24} {sd:6.3f} {middle:7.3f} {BAR_MM[half]:5.2f}")
+
+
+MEASURES = ("minimum", "fixed", "area", "tibia_spur")
+
+
+def shares_of(space: JointSpace) -> dict[str, float]:
+    """Every measure of a knee as a share of its plateau width; the angle in degrees."""
+    shares = {
+        f"{half.value} {name}": getattr(space.compartments[half], name).share
+        for name in MEASURES
+        for half in Compartment
+    }
+    for name in MEASURES[:3]:
+        shares[f"smaller {name}"] = min(shares[f"{half.value} {name}"] for half in Compartment)
+    shares["both tibia_spur"] = sum(shares[f"{half.value} tibia_spur"] for half in Compartment)
+    angle = space.femorotibial
+    shares["femorotibial angle"] = np.nan if angle is None else angle.degrees
+    return shares
+
+
+def read_real(store: Path, table: Path) -> Iterator[tuple[int, Radiograph, Landmarks]]:
+    """(KL grade, ROI, its landmarks) of the knees of a store that a landmark table has too.
+
+    They are matched by subject and side; the table's points are px of the picture that the ROI was
+    cut from.
+    """
+    index = read_index(store)
+    index = index[(index["status"] == "ok") & index["kl"].notna()]
+    points = {
+        (knee.subject_id, knee.landmarks.side.value): knee.landmarks.kneel_points_px
+        for knee in read_landmark_table(table)
+    }
+    keys = list(zip(index["subject_id"].astype(str), index["side"], strict=True))
+    kept = [key in points for key in keys]
+    grades = index["kl"][kept].astype(int)
+    for key, kl, roi in zip(
+        (key for key in keys if key in points), grades, read_rois(store, index[kept]), strict=True
+    ):
+        to_roi = invert_affine(roi.to_radiograph)
+        yield (
+            kl,
+            Radiograph(pixels=roi.pixels, source_id=roi.source_id),
+            Landmarks(  # lateral is at column 0 already, as in a right knee
+                Side.RIGHT, LandmarkScheme.KNEEL_16, apply_affine(to_roi, points[key]), np.ones(16)
+            ),
+        )
+
+
+def correlate(store: Path, table: Path, n_resamples: int = 1000) -> None:
+    """Spearman's rank correlation of every measure with the KL grade, with 95 % intervals."""
+    from scipy.stats import spearmanr
+
+    rows, grades, flags = [], [], Counter()
+    for kl, radiograph, landmarks in read_real(store, table):
+        space = measure_joint_space(radiograph, landmarks)
+        rows.append(shares_of(space))
+        grades.append(kl)
+        flags.update(flag.value for flag in space.flags)
+    if not rows:
+        raise SystemExit("No knee of the store is in the landmark table.")
+    kl = np.array(grades)
+    rng = np.random.default_rng(SEED)
+    picks = rng.integers(0, len(kl), (n_resamples, len(kl)))
+    print(f"{len(kl)} knees, KL {np.bincount(kl).tolist()}; flagged: {dict(flags)}")
+    print(f"{'share of plateau width':24}{'n':>5}{'rho':>8}{'95 % interval':>18}")
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])
+        known = np.isfinite(values)
+        if known.sum() < 20:
+            print(f"{name:24}{known.sum():5}")
+            continue
+        rho = spearmanr(kl[known], values[known])[0]
+        resampled = [
+            spearmanr(kl[pick][known[pick]], values[pick][known[pick]])[0] for pick in picks
+        ]
+        low, high = np.nanpercentile(resampled, (2.5, 97.5))
+        print(f"{name:24}{known.sum():5}{rho:8.3f}{low:10.3f}{high:8.3f}")
+
+
+def time_knees(knees: int = 40) -> None:
+    """Ms a knee on films of both the joint and the shafts, against resampling the joint alone."""
+    taken, measured = [], []
+    for number in range(6):
+        knee = draw_phantom(number, {})
+        rng = np.random.default_rng([SEED, number, 3])
+        radiograph, truth, _ = film(knee, knee.positioning, rng, size_mm=(240.0, 170.0))
+        landmarks = place_landmarks(radiograph, truth, knee.side, 0.9, rng)
+        for _ in range(knees // 6 + 1):
+            start = process_time()
+            take_standard_pose(radiograph, landmarks)
+            middle = process_time()
+            measure_joint_space(radiograph, landmarks)
+            taken.append(middle - start)
+            measured.append(process_time() - middle)
+    pose, whole = 1000 * np.median(taken), 1000 * np.median(measured)
+    print(
+        f"{whole:.1f} ms of processor time a knee, {whole / pose:.1f} times the standard pose alone"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    accuracy, repeat = verbs.add_parser("accuracy"), verbs.add_parser("repeat")
+    accuracy.add_argument("--knees", type=int, default=200)
+    repeat.add_argument("--knees", type=int, default=40)
+    repeat.add_argument("--repeats", type=int, default=5)
+    real = verbs.add_parser("real")
+    real.add_argument("--rois", type=Path, required=True)
+    real.add_argument("--landmarks", type=Path, required=True)
+    verbs.add_parser("speed")
+    for verb in (accuracy, repeat):
+        verb.add_argument("--noise-mm", type=float, default=0.9)
+    args = parser.parse_args()
+    if args.verb == "accuracy":
+        print_accuracy(args.knees, args.noise_mm)
+    elif args.verb == "repeat":
+        print_repeatability(args.knees, args.repeats, args.noise_mm)
+    elif args.verb == "real":
+        correlate(args.rois, args.landmarks)
+    else:
+        time_knees()
+
+
+if __name__ == "__main__":
+    main()

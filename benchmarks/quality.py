@@ -1,0 +1,255 @@
+"""False alarms of each quality flag on real knees, and how much of what must be flagged is.
+
+Usage: python benchmarks/quality.py TABLE [--bundle PATH] [--split val] [--knees N]
+                                    [--metal FILE] [--not-knees DIR] [--measures]
+
+TABLE is a knee table of the open set (crops of one knee). Every knee of the split is checked as it
+is; of each, one failure per kind is made and checked: metal painted on it, pictures of no knee,
+motion, wrong exposure, a part cut off, inverted grey values. Phantom films with a prosthesis and of
+a hand are drawn. `--not-knees` names a folder of real pictures that must not be graded: each goes
+through KneeGrader. `--metal` names a file with the image paths (one a line) of knees of the table
+that do hold metal: they count as detected, not as false alarms. `--measures` prints how each
+measure is distributed over the knees instead: the bars in kneegrade/knees/quality.py are set by
+those of the train split.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from fit_motion_blur import LENGTHS_MM, move
+
+from kneegrade.bundles.manifest import read_bundle
+from kneegrade.cohorts.table import read_knee_table, resolve_image
+from kneegrade.errors import KneegradeError
+from kneegrade.images.read import read_radiograph
+from kneegrade.knees.crop import RoiSpec, crop_knee
+from kneegrade.knees.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.quality import QualityMeasures, check_quality, measure_quality
+from kneegrade.phantoms.films import draw_film, draw_hand_film
+from kneegrade.phantoms.scanners import SCANNERS
+from kneegrade.phantoms.shape import draw_body
+from kneegrade.pipeline import KneeGrader
+from kneegrade.training.made_failures import draw_not_knee, paint_metal
+from kneegrade.types import Flag, Radiograph, Side
+
+N_PHANTOMS = 60
+QUALITY_FLAGS = (
+    *(Flag.NOT_A_KNEE, Flag.IMPLANT, Flag.KNEE_CUT_OFF),
+    *(Flag.BLURRED, Flag.BADLY_EXPOSED, Flag.POLARITY_CORRECTED),
+)
+NO_KNEE = {"knee.not-found", "knee.cut-off", "knee.too-many", Flag.NOT_A_KNEE.value}
+Gray8 = np.ndarray
+Maker = Callable[[Gray8, LocatedKnee, np.random.Generator], Gray8]
+
+
+def check_one(radiograph: Radiograph, knee: LocatedKnee) -> set[str]:
+    """All flags of one located knee."""
+    roi = crop_knee(radiograph, knee.landmarks, RoiSpec(), inverted=knee.inverted)
+    return {*roi.flags, *check_quality(radiograph, knee.landmarks, roi, knee.scores)}
+
+
+def check_crop(locator: KneeLocator, radiograph: Radiograph, side: Side) -> set[str]:
+    return check_one(radiograph, locator.locate_in_crop(radiograph, side))
+
+
+def check_film(locator: KneeLocator, radiograph: Radiograph) -> set[str]:
+    """Flags of all knees on a film, or the code of the error."""
+    try:
+        knees = locator.locate(radiograph)
+    except KneegradeError as error:
+        return {error.code}
+    if not knees:
+        return {"knee.not-found"}
+    return set.union(*(check_one(radiograph, knee) for knee in knees))
+
+
+def paint(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
+    """Metal; the picture is turned so that lateral is at column 0, and back."""
+    points = knee.landmarks.kneel_points_px.copy()
+    if knee.landmarks.side is Side.RIGHT:
+        return paint_metal(picture, points, rng)
+    points[:, 1] = picture.shape[1] - 1 - points[:, 1]
+    return paint_metal(np.ascontiguousarray(picture[:, ::-1]), points, rng)[:, ::-1]
+
+
+def expose(kind: str) -> Maker:
+    def make(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
+        grey = picture.astype(np.float64)
+        if kind == "white":
+            made = grey / np.percentile(grey, rng.uniform(30, 65)) * 255
+        elif kind == "black":
+            dark = np.percentile(grey, rng.uniform(35, 70))
+            made = (grey - dark) / (256 - dark) * 255
+        elif kind == "flat":
+            made = rng.uniform(0, 240) + grey / 255 * rng.uniform(3, 10)
+        else:
+            made = grey + rng.normal(0, grey.std() * rng.uniform(1, 3), grey.shape)
+        return np.clip(np.rint(made), 0, 255).astype(np.uint8)
+
+    return make
+
+
+def cut(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
+    """Only a part of the knee: 15 to 50 % of the plateau's width is missing, or all but a bone."""
+    points = knee.landmarks.kneel_points_px
+    ends = np.sort(points[[0, 8], 1])
+    width, missing = ends[1] - ends[0], rng.uniform(0.15, 0.5)
+    kind = int(rng.integers(4))
+    if kind == 0:
+        return picture[:, int(ends[0] + missing * width) :]
+    if kind == 1:
+        return picture[:, : int(ends[1] - missing * width)]
+    off = rng.uniform(0, 0.15) * width
+    if kind == 2:
+        return picture[int(points[:, 0].max() + off) :]
+    return picture[: int(points[:, 0].min() - off)]
+
+
+KINDS: dict[str, tuple[Maker, set[str]]] = {
+    "metal, painted": (paint, {Flag.IMPLANT, Flag.NOT_A_KNEE}),
+    "no knee, made": (lambda picture, _, rng: draw_not_knee(picture, rng), NO_KNEE),
+    **{
+        f"motion of {mm} mm": (
+            lambda picture, _, rng, mm=mm: move(picture, mm, rng),
+            {Flag.BLURRED},
+        )
+        for mm in LENGTHS_MM
+    },
+    **{
+        f"exposure: {kind}": (expose(kind), {Flag.BADLY_EXPOSED})
+        for kind in ("white", "black", "flat", "noise")
+    },
+    "cut off": (cut, NO_KNEE | {Flag.KNEE_CUT_OFF}),
+    "inverted": (lambda picture, _, rng: 255 - picture, {Flag.POLARITY_CORRECTED}),
+}
+"""How each kind of failure is made, and what counts as detected (one of these)."""
+FILM_KINDS = {"cut off"}
+"""Kinds that are looked at as films: they have lost their place in the middle."""
+
+
+def read_knees(args: argparse.Namespace) -> Iterator[tuple[str, Radiograph, Side]]:
+    table = read_knee_table(args.table)
+    table = table[table["split"] == args.split]
+    if args.knees:
+        table = table.sample(min(args.knees, len(table)), random_state=2019)
+    for row in table.to_dict("records"):
+        path = resolve_image(args.table, row["image_path"])
+        yield row["image_path"], read_radiograph(path), Side(row["side"])
+
+
+def draw_phantoms() -> Iterator[tuple[str, Radiograph]]:
+    """Films of a replaced knee, and of hands."""
+    for i in range(N_PHANTOMS):
+        rng = np.random.default_rng([2019, i])
+        scanner = list(SCANNERS.values())[i % len(SCANNERS)]
+        if i % 2:
+            film = draw_hand_film(scanner=scanner, spacing_mm=0.3, rng=rng)
+        else:
+            body = draw_body(sex="female", bmi=28, rng=rng)
+            side = Side.RIGHT if i % 4 else Side.LEFT
+            film = draw_film(
+                body=body, knees={side: None}, scanner=scanner, spacing_mm=0.3, rng=rng
+            )
+        pixels = film.pixels.astype(np.float32)
+        name = "hand, phantom" if i % 2 else "prosthesis, phantom"
+        yield name, Radiograph(pixels=pixels, source_id=f"phantom-{i}")
+
+
+def print_measures(locator: KneeLocator, args: argparse.Namespace) -> None:
+    rows = []
+    for _, radiograph, side in read_knees(args):
+        knee = locator.locate_in_crop(radiograph, side)
+        roi = crop_knee(radiograph, knee.landmarks, RoiSpec(), inverted=knee.inverted)
+        found = measure_quality(radiograph, knee.landmarks, roi)
+        rows.append((*astuple(found), knee.scores.not_knee, knee.scores.implant))
+    names = [*(f.name for f in fields(QualityMeasures)), "score: not a knee", "score: implant"]
+    table = pd.DataFrame(rows, columns=names)
+    shares = [0, 0.001, 0.005, 0.01, 0.5, 0.99, 0.995, 0.999, 1]
+    print(table.quantile(shares).T.to_string(float_format="{:.3f}".format))
+
+
+def print_grader(folder: Path, bundle: str) -> None:
+    """How many pictures of a folder KneeGrader grades, by the first word of their names."""
+    grader = KneeGrader(bundle)
+    graded: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
+    for path in sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in {".jpg", ".png", ".dcm"}
+    ):
+        kind = "".join(c for c in path.stem.split("-")[0] if c.isalpha()) + path.suffix
+        total[kind] += 1
+        try:
+            grader.grade(path)
+        except KneegradeError as error:
+            codes[error.code] += 1
+        else:
+            graded[kind] += 1
+            print(f"graded: {path.name}")
+    for kind, n in total.items():
+        print(f"real, {kind:24} {n:5d}  refused {1 - graded[kind] / n:7.1%}")
+    print("why:", dict(codes))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--knees", type=int)
+    parser.add_argument("--metal", type=Path)
+    parser.add_argument("--not-knees", type=Path)
+    parser.add_argument("--measures", action="store_true")
+    args = parser.parse_args()
+    locator = KneeLocator(read_bundle(args.bundle).locator)
+    if args.measures:
+        print_measures(locator, args)
+        return
+    metal = set(args.metal.read_text(encoding="utf-8").split()) if args.metal else set()
+    real: Counter[str] = Counter()
+    made: dict[str, list[bool]] = {name: [] for name in KINDS}
+    n_real, seen_metal = 0, []
+    for i, (name, radiograph, side) in enumerate(read_knees(args)):
+        knee = locator.locate_in_crop(radiograph, side)
+        flags = check_one(radiograph, knee)
+        if name in metal:
+            seen_metal.append(Flag.IMPLANT in flags)
+            continue
+        n_real += 1
+        real.update(flags & set(QUALITY_FLAGS))
+        real["any but inverted"] += bool(flags & set(QUALITY_FLAGS) - {Flag.POLARITY_CORRECTED})
+        picture = np.clip(radiograph.pixels, 0, 255).astype(np.uint8)
+        picture = 255 - picture if knee.inverted else picture
+        for number, (kind, (make, signs)) in enumerate(KINDS.items()):
+            rng = np.random.default_rng([2019, i, number])
+            failure = replace(radiograph, pixels=make(picture, knee, rng).astype(np.float32))
+            if min(failure.pixels.shape) < 64:
+                continue
+            if kind in FILM_KINDS:
+                found = check_film(locator, failure)
+            else:
+                found = check_crop(locator, failure, side)
+            made[kind].append(bool(found & signs))
+    print(f"{n_real} real knees without metal: false alarms")
+    for flag in (*QUALITY_FLAGS, "any but inverted"):
+        print(f"  {flag!s:28} {real[flag]:4d}  {real[flag] / max(n_real, 1):7.2%}")
+    print("detected")
+    if seen_metal:
+        print(f"  {'metal, real':28} {len(seen_metal):4d}  {np.mean(seen_metal):7.1%}")
+    phantoms: dict[str, list[bool]] = {}
+    for kind, radiograph in draw_phantoms():
+        signs = NO_KNEE | {Flag.IMPLANT.value}
+        phantoms.setdefault(kind, []).append(bool(check_film(locator, radiograph) & signs))
+    for kind, hits in {**made, **phantoms}.items():
+        print(f"  {kind:28} {len(hits):4d}  {np.mean(hits):7.1%}")
+    if args.not_knees:
+        print_grader(args.not_knees, args.bundle)
+
+
+if __name__ == "__main__":
+    main()

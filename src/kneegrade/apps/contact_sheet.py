@@ -1,0 +1,111 @@
+"""The contact sheet of an ROI store: every knee with its landmarks, the worst first."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kneegrade.errors import OutputError
+from kneegrade.knees.store import read_index, read_settings
+from kneegrade.types import Side, Task
+
+N_TIBIAL: Final = 9
+
+
+@dataclass(frozen=True)
+class _Tile:
+    roi_file: str
+    name: str
+    side: Side
+    facts: str
+    tibia: str
+    femur: str
+    error_code: str
+    flags: Sequence[str]
+
+
+def write_contact_sheet(store: Path, *, per_page: int = 300) -> list[Path]:
+    """Write ``sheet.html``, ``sheet-002.html`` ... into an ROI store.
+
+    Refused knees come first, then the others by the mean confidence of their landmarks, least
+    first. A knee is named by its picture and its row in the index, never by a participant's id.
+
+    Parameters
+    ----------
+    store : Path
+    per_page : int
+
+    Returns
+    -------
+    list of Path
+        The pages; the first is there even where no knee was cut.
+
+    Raises
+    ------
+    TableError
+        ``store.not-found``.
+    OutputError
+        ``output.not-writable``.
+    """
+    size_px = read_settings(store).roi.size_px
+    rows = list(enumerate(read_index(store).to_dict("records")))
+    shown = [(n, row) for n, row in rows if row["status"] != "failed"]
+    shown.sort(key=lambda pair: (pair[1]["status"] == "ok", pair[1]["confidence"]))
+    failed = [(n, row["error_code"]) for n, row in rows if row["status"] == "failed"]
+    pages = [shown[i : i + per_page] for i in range(0, len(shown), per_page)] or [[]]
+    paths = [store / ("sheet.html" if n == 1 else f"sheet-{n:03}.html") for n in _numbers(pages)]
+    template = Environment(
+        loader=PackageLoader("kneegrade.apps"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("contact_sheet.html.jinja")
+    for number, (path, page) in enumerate(zip(paths, pages, strict=True), start=1):
+        text = template.render(
+            tiles=[_tile(n, row) for n, row in page],
+            number=number,
+            pages=[other.name for other in paths],
+            size_px=size_px,
+            n_ok=sum(row["status"] == "ok" for _, row in shown),
+            n_refused=sum(row["status"] == "refused" for _, row in shown),
+            failed=failed,
+            failed_codes=Counter(code for _, code in failed).most_common(),
+        )
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(
+                "output.not-writable",
+                f"The page {str(path)!r} cannot be written: {error.strerror}.",
+                "Make room, or choose another folder.",
+            ) from error
+    return paths
+
+
+def _numbers(pages: Sequence[Any]) -> range:
+    return range(1, len(pages) + 1)
+
+
+def _tile(number: int, row: Mapping[str, Any]) -> _Tile:
+    numbers = [float(value) for value in row["landmarks"]]
+    points = list(zip(numbers[::2], numbers[1::2], strict=True))
+    kl = row.get(Task.KL.value)
+    known = [] if kl is None or kl != kl or str(kl) == "<NA>" else [f"KL {int(kl)}"]
+    return _Tile(
+        roi_file=row["roi_file"],
+        name=f"row {number}, {row['roi_file'][4:12]}",
+        side=Side(row["side"]),
+        facts=", ".join([*known, f"confidence {row['confidence']:.2f}"]),
+        tibia=_path(points[:N_TIBIAL]),
+        femur=_path(points[N_TIBIAL:]),
+        error_code=row["error_code"],
+        flags=[flag for flag in row["flags"].split(";") if flag],
+    )
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{col:.1f} {row:.1f}" for row, col in points)

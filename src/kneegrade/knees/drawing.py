@@ -1,0 +1,89 @@
+"""What is drawn over the picture of a knee: landmarks, bone margins, joint space widths.
+
+Everything is in px of the ROI, as plain lists, so that it can be kept in JSON and drawn as SVG.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kneegrade.images.geometry import apply_affine, invert_affine
+from kneegrade.knees.joint_space import JointSpace, Length
+from kneegrade.types import KneeROI, Landmarks
+
+Line = list[list[float]]
+
+
+@dataclass(frozen=True)
+class WidthLine:
+    """One width: its two ends ``[[row, col], [row, col]]`` and what is written beside it."""
+
+    ends: Line
+    label: str
+
+
+@dataclass(frozen=True)
+class KneeDrawing:
+    """Lines and points over an ROI, ``[row, col]`` in its px.
+
+    Parameters
+    ----------
+    size_px : int
+        Rows and columns of the ROI.
+    landmarks : list of [row, col]
+        t0 to t8, f0 to f6.
+    margins : list of lines
+        Femur and tibia, lateral and medial; empty where nothing was measured.
+    widths : tuple of WidthLine
+        The smallest lateral and medial widths.
+    """
+
+    size_px: int
+    landmarks: Line
+    margins: list[Line]
+    widths: tuple[WidthLine, ...]
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The drawing that `to_json` gave."""
+        widths = tuple(WidthLine(**width) for width in values["widths"])
+        return cls(values["size_px"], values["landmarks"], values["margins"], widths)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def draw_knee(
+    roi: KneeROI, landmarks: Landmarks, joint_space: JointSpace | None = None
+) -> KneeDrawing:
+    """Bring landmarks and measures from the radiograph to the ROI.
+
+    Parameters
+    ----------
+    roi : KneeROI
+    landmarks : Landmarks
+        On the radiograph.
+    joint_space : JointSpace or None
+    """
+    to_roi = invert_affine(roi.to_radiograph)
+
+    def line(points: NDArray[np.float64]) -> Line:
+        return [[round(row, 1), round(col, 1)] for row, col in apply_affine(to_roi, points)]
+
+    spaces = () if joint_space is None else (joint_space.lateral, joint_space.medial)
+    return KneeDrawing(
+        size_px=roi.pixels.shape[0],
+        landmarks=line(landmarks.kneel_points_px),
+        margins=[line(margin) for s in spaces for margin in (s.femur_px, s.tibia_px)],
+        widths=tuple(WidthLine(line(s.minimum_line_px), write_length(s.minimum)) for s in spaces),
+    )
+
+
+def write_length(length: Length) -> str:
+    """A length as text: in mm where they are known, else as a share of the plateau's width."""
+    if length.mm is None:
+        return f"{100 * length.share:.1f} %"
+    return f"{length.mm:.1f} mm"

@@ -1,0 +1,109 @@
+"""Landmark table, CSV: one row per point of a knee on a picture.
+
+Columns: ``cohort``, ``subject_id``, ``image_path`` (relative to the table; or
+``archive.zip::member``), ``side``, ``landmark`` (``t0`` to ``t8``, ``f0`` to ``f6``), ``row`` and
+``col`` in px of the picture.
+Phantom studies write one (``truth-landmarks.csv``), training reads them.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from kneegrade.errors import TableError
+from kneegrade.types import LANDMARK_NAMES, Landmarks, LandmarkScheme, Side
+
+LANDMARK_COLUMNS: Final = (
+    *("cohort", "subject_id", "image_path", "side"),
+    *("landmark", "row", "col"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TabledKnee:
+    """The landmarks of one knee and where its picture is.
+
+    Parameters
+    ----------
+    cohort, subject_id : str
+    image_path : str
+        As in the table.
+    landmarks : Landmarks
+    """
+
+    cohort: str
+    subject_id: str
+    image_path: str
+    landmarks: Landmarks
+
+
+def read_landmark_table(path: Path) -> list[TabledKnee]:
+    """Read a landmark table, in the order of its knees.
+
+    Raises
+    ------
+    TableError
+        ``table.not-found``, ``table.column-missing`` or ``landmarks.invalid``, with the row.
+    """
+    if not path.is_file():
+        raise TableError("table.not-found", f"There is no table at {path}.", "Check the path.")
+    knees: dict[tuple[str, str], tuple[dict[str, str], dict[str, tuple[float, float]]]] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        missing = [n for n in LANDMARK_COLUMNS if n not in (rows.fieldnames or ())]
+        if missing:
+            raise TableError(
+                "table.column-missing",
+                f"{path.name} has no column {missing[0]!r}.",
+                f"A landmark table has the columns {', '.join(LANDMARK_COLUMNS)}.",
+            )
+        for number, row in enumerate(rows, start=2):
+            _, points = knees.setdefault((row["image_path"], row["side"]), (row, {}))
+            try:
+                points[row["landmark"]] = (float(row["row"]), float(row["col"]))
+            except (TypeError, ValueError) as error:
+                raise _invalid(path, f"row {number} has no numbers in row and col") from error
+    return [_knee_of(path, about, points) for about, points in knees.values()]
+
+
+def write_landmark_table(knees: Sequence[TabledKnee], path: Path) -> None:
+    """Write a landmark table; points to a thousandth of a pixel."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(LANDMARK_COLUMNS)
+        for knee in knees:
+            about = (knee.cohort, knee.subject_id, knee.image_path, knee.landmarks.side.value)
+            for name, (row, col) in zip(
+                LANDMARK_NAMES, knee.landmarks.kneel_points_px, strict=True
+            ):
+                place = (f"{row:.3f}", f"{col:.3f}")
+                writer.writerow((*about, name, *place))
+
+
+def _knee_of(
+    path: Path, about: dict[str, str], points: dict[str, tuple[float, float]]
+) -> TabledKnee:
+    try:
+        side = Side.parse(about["side"])
+        places = np.array([points[name] for name in LANDMARK_NAMES])
+        found = Landmarks(side, LandmarkScheme.KNEEL_16, places, np.ones(len(places)))
+    except (KeyError, ValueError) as error:
+        raise _invalid(path, f"a knee has not all of t0 to t8, f0 to f6: {error}") from error
+    return TabledKnee(
+        cohort=about["cohort"],
+        subject_id=about["subject_id"],
+        image_path=about["image_path"],
+        landmarks=found,
+    )
+
+
+def _invalid(path: Path, what: str) -> TableError:
+    return TableError(
+        "landmarks.invalid",
+        f"{path.name} is no landmark table: {what}.",
+        "Write one as kneegrade phantom study does.",
+    )

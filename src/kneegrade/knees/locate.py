@@ -1,0 +1,256 @@
+"""Radiograph -> the knees on it, each with sixteen landmarks: coarse to fine, by heat maps.
+
+The first network sees the whole film and finds the two ends of each knee's tibial plateau, apart
+for right and left (the fibula is lateral). The second sees one knee at a time, level and with the
+lateral side first, finds its sixteen landmarks, and is run again in the pose they give.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kneegrade.bundles.manifest import LocatorSpec
+from kneegrade.bundles.runner import OnnxNetwork, invalid_network
+from kneegrade.errors import KneeNotFoundError
+from kneegrade.images.geometry import apply_affine, resample
+from kneegrade.knees.contrast import standardise
+from kneegrade.knees.heatmaps import decode_heatmaps, find_second_peak
+from kneegrade.knees.orientation import Orientation, judge_orientation
+from kneegrade.knees.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
+from kneegrade.knees.quality import KneeScores
+from kneegrade.knees.shape_model import compute_shape_distance, smooth_landmarks
+from kneegrade.types import FloatImage, Landmarks, LandmarkScheme, Radiograph, Side
+
+Points = NDArray[np.float64]
+
+LEAST_CONFIDENCE: Final = 0.5
+"""Least confidence of an end of a plateau for it to be found."""
+SECOND_PEAK: Final = 0.2
+"""Confidence from which a second place for the same end means a further knee."""
+SURE_SIDE: Final = 0.5
+"""Confidence by which one side must exceed the other to be taken against a hint."""
+AVERAGE_KNEE_WEIGHT: Final = 15.0
+"""Confidence that a correlation with the average knee of one side, over the other's, is worth."""
+SAME_KNEE_WIDTHS: Final = 0.5
+"""Two knees nearer than so many plateau widths are one, seen as right and as left."""
+CROP_WIDTHS: Final = 1.25
+"""Field of view of a picture that is cut to one knee, in plateau widths."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocatedKnee:
+    """One knee that was found on a radiograph.
+
+    Parameters
+    ----------
+    landmarks : Landmarks
+        Of the side that the picture shows: the fibula is lateral.
+    side_confidence : float
+        By how much this side is surer than the other at the same place, -1 to 1.
+    inverted : bool
+        Whether bone is dark.
+    scores : KneeScores
+        What the second network thinks of the picture.
+    """
+
+    landmarks: Landmarks
+    side_confidence: float
+    inverted: bool
+    scores: KneeScores
+
+
+@dataclass(frozen=True, eq=False)
+class _Plateau:
+    """The two ends of a plateau, as the first network sees them."""
+
+    side: Side
+    ends_px: Points
+    confidence: Points
+    side_confidence: float = 1.0
+
+    @property
+    def width_px(self) -> float:
+        return float(np.linalg.norm(self.ends_px[1] - self.ends_px[0]))
+
+
+class KneeLocator:
+    """Finds zero, one or two knees on a radiograph.
+
+    Parameters
+    ----------
+    spec : LocatorSpec
+    n_threads : int or None
+        Threads per network; None takes the machine's cores, at most 4.
+
+    Raises
+    ------
+    BundleError
+        ``bundle.invalid`` if a network cannot be loaded or is another one.
+    """
+
+    def __init__(self, spec: LocatorSpec, *, n_threads: int | None = None) -> None:
+        self._spec = spec
+        self._film = OnnxNetwork(spec.film, n_threads=n_threads)
+        self._knee = OnnxNetwork(spec.knee, n_threads=n_threads)
+        for path, network, needed in (
+            (spec.film, self._film, {"heatmaps", "absent"}),
+            (spec.knee, self._knee, {"heatmaps", "absent", "scores"}),
+        ):
+            if set(network.outputs) != needed:
+                raise invalid_network(path)
+
+    def locate(
+        self, radiograph: Radiograph, *, hint: Side | None = None
+    ) -> tuple[LocatedKnee, ...]:
+        """Find the knees on a film, or on a picture of one knee.
+
+        Parameters
+        ----------
+        radiograph : Radiograph
+        hint : Side or None
+            Which side a knee is taken for where the picture hardly tells.
+
+        Returns
+        -------
+        tuple of LocatedKnee
+            From lesser to greater columns; empty where there is none.
+
+        Raises
+        ------
+        KneeNotFoundError
+            ``knee.too-many`` or ``knee.cut-off``.
+        """
+        found = self._find_plateaus(radiograph)
+        if len(found) == 1:
+            found = [self._choose_side(radiograph, found[0], hint)]
+        return tuple(self._refine(radiograph, plateau) for plateau in found)
+
+    def locate_in_crop(self, radiograph: Radiograph, side: Side) -> LocatedKnee:
+        """Find the landmarks in a picture that is cut to one knee of a known side."""
+        rows, cols = radiograph.pixels.shape
+        width = max(rows, cols) / CROP_WIDTHS
+        row = (rows - 1) / 2 + CENTRE_ABOVE_PLATEAU * width
+        low, high = ((cols - 1) / 2 + away for away in (-width / 2, width / 2))
+        lateral, medial = (low, high) if side is Side.RIGHT else (high, low)
+        ends = np.array([[row, lateral], [row, medial]])
+        return self._refine(radiograph, _Plateau(side, ends, np.ones(2)))
+
+    def _find_plateaus(self, radiograph: Radiograph) -> list[_Plateau]:
+        size = self._spec.film_size_px
+        affine = film_affine(radiograph.pixels.shape, size)
+        picture = _sample(radiograph.pixels, affine, size)
+        outputs = self._film.run(self._standardise(picture))
+        points, confidence = decode_heatmaps(outputs["heatmaps"], outputs["absent"])
+        second = find_second_peak(outputs["heatmaps"], outputs["absent"])
+        points_px = apply_affine(affine, points[0])
+        plateaus = []
+        for side, pair in ((Side.RIGHT, slice(0, 2)), (Side.LEFT, slice(2, 4))):
+            if (second[0, pair] > SECOND_PEAK).all():
+                raise _too_many(side)
+            plateaus.append(_Plateau(side, points_px[pair], confidence[0, pair]))
+        plateaus = _join_same_place(*plateaus)
+        whole = [p for p in plateaus if (p.confidence > LEAST_CONFIDENCE).all()]
+        if not whole and any((p.confidence > LEAST_CONFIDENCE).any() for p in plateaus):
+            raise KneeNotFoundError(
+                "knee.cut-off",
+                "A knee is cut by the edge of the film: only one end of its plateau is seen.",
+                "Give a film that shows the whole knee.",
+            )
+        return sorted(whole, key=lambda p: p.ends_px[:, 1].mean())
+
+    def _choose_side(
+        self, radiograph: Radiograph, plateau: _Plateau, hint: Side | None
+    ) -> _Plateau:
+        """The side of the only knee: by the film's network, the average knee, and the hint."""
+        shown = self._judge(radiograph, plateau.ends_px)
+        likeness = shown.side_margin if shown.side is Side.RIGHT else -shown.side_margin
+        sure = plateau.side_confidence + AVERAGE_KNEE_WEIGHT * likeness
+        is_hint_other = hint is plateau.side.other
+        if sure < 0 or (is_hint_other and sure < SURE_SIDE):
+            plateau = replace(plateau, side=plateau.side.other, ends_px=plateau.ends_px[::-1])
+            sure = -sure
+        return replace(plateau, side_confidence=float(np.clip(sure, -1, 1)))
+
+    def judge(self, radiograph: Radiograph, landmarks: Landmarks) -> LocatedKnee:
+        """Judge polarity and quality of a knee whose landmarks are known; they are kept."""
+        ends = landmarks.kneel_points_px[[0, 8]]
+        judged = self._look(radiograph, ends, self._judge(radiograph, ends).polarity < 0)
+        return replace(judged, landmarks=landmarks)
+
+    def _refine(self, radiograph: Radiograph, plateau: _Plateau) -> LocatedKnee:
+        """Look twice: as the film's network saw the plateau, then as the landmarks give it."""
+        inverted = self._judge(radiograph, plateau.ends_px).polarity < 0
+        first = self._look(radiograph, plateau.ends_px, inverted)
+        second = self._look(radiograph, first.landmarks.points_px[[0, 8]], inverted)
+        return replace(
+            second,
+            landmarks=replace(second.landmarks, side=plateau.side),
+            side_confidence=plateau.side_confidence,
+        )
+
+    def _look(self, radiograph: Radiograph, ends_px: Points, inverted: bool) -> LocatedKnee:
+        affine, picture = self._picture_of(radiograph, ends_px)
+        outputs = self._knee.run(self._standardise(-picture if inverted else picture))
+        points, confidence = decode_heatmaps(outputs["heatmaps"], outputs["absent"])
+        not_knee, implant = (1 / (1 + np.exp(-outputs["scores"][0].astype(np.float64)))).tolist()
+        side = Side.RIGHT if ends_px[0, 1] <= ends_px[1, 1] else Side.LEFT
+        points_px = apply_affine(affine, smooth_landmarks(points[0]))
+        return LocatedKnee(
+            landmarks=Landmarks(side, LandmarkScheme.KNEEL_16, points_px, confidence[0]),
+            side_confidence=1.0,
+            inverted=inverted,
+            scores=KneeScores(not_knee, implant, compute_shape_distance(points[0])),
+        )
+
+    def _judge(self, radiograph: Radiograph, ends_px: Points) -> Orientation:
+        """Compare with the average knee, lateral first; it is about as wide as a crop."""
+        _, picture = self._picture_of(radiograph, ends_px)
+        size = picture.shape[0]
+        share = CROP_WIDTHS / self._spec.knee_field_of_view_plateau_widths
+        edge = max(round(size * (1 - share) / 2), 0)
+        return judge_orientation(picture[edge : size - edge, edge : size - edge])
+
+    def _picture_of(
+        self, radiograph: Radiograph, ends_px: Points
+    ) -> tuple[NDArray[np.float64], FloatImage]:
+        size = self._spec.knee_size_px
+        affine = knee_affine(
+            ends_px[0],
+            ends_px[1],
+            size_px=size,
+            plateau_widths=self._spec.knee_field_of_view_plateau_widths,
+        )
+        return affine, _sample(radiograph.pixels, affine, size)
+
+    def _standardise(self, picture: FloatImage) -> NDArray[np.float32]:
+        return standardise(picture, self._spec.clip_percentiles)[np.newaxis, np.newaxis]
+
+
+def _join_same_place(right: _Plateau, left: _Plateau) -> list[_Plateau]:
+    """Right and left plateau, or, where both are the same place, the surer of them.
+
+    A right knee's lateral end is where a left knee's medial end would be: what the network finds
+    there as either adds up.
+    """
+    better, other = sorted((right, left), key=lambda p: p.confidence.sum(), reverse=True)
+    apart = np.linalg.norm(better.ends_px - other.ends_px[::-1], axis=1).mean()
+    if apart > SAME_KNEE_WIDTHS * better.width_px:
+        return [right, left]
+    margin = float((better.confidence - other.confidence[::-1]).mean())
+    summed = np.minimum(better.confidence + other.confidence[::-1], 1)
+    return [replace(better, confidence=summed, side_confidence=margin)]
+
+
+def _sample(pixels: FloatImage, affine: NDArray[np.float64], size: int) -> FloatImage:
+    picture, _ = resample(pixels, affine, (size, size), fill=float(pixels.min()))
+    return picture
+
+
+def _too_many(side: Side) -> KneeNotFoundError:
+    return KneeNotFoundError(
+        "knee.too-many",
+        f"The film shows more than one {side.value} knee; one of each side was expected.",
+        "Cut the film, or give its parts one by one.",
+    )

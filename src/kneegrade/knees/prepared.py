@@ -1,0 +1,124 @@
+"""Radiograph -> its knees in standard pose, checked: what grading, training and the store share."""
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+from kneegrade.errors import KneeNotFoundError
+from kneegrade.knees.crop import RoiSpec, crop_knee
+from kneegrade.knees.find import (
+    InputKind,
+    find_knees,
+    is_film_of_both,
+    not_found_on_film_of_both,
+)
+from kneegrade.knees.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.quality import REFUSED_FLAGS, check_quality
+from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, Side
+
+CHECKED_ROI: Final = RoiSpec()
+"""The ROI on which quality is judged, whatever ROI is asked for."""
+
+_REFUSALS: Final = MappingProxyType(
+    {
+        Flag.IMPLANT: (
+            "knee.implant",
+            "The knee holds metal: a prosthesis or an osteosynthesis.",
+            "The grades are made for natural knees; leave this one out.",
+        ),
+        Flag.NOT_A_KNEE: (
+            "knee.not-a-knee",
+            "What was found is no knee in a PA or AP view.",
+            "Give a PA or AP radiograph of the knee.",
+        ),
+        Flag.KNEE_CUT_OFF: (
+            "knee.cut-off",
+            "Too much of the knee lies outside the picture.",
+            "Give a film that shows the whole knee.",
+        ),
+        Flag.BADLY_EXPOSED: (
+            "knee.badly-exposed",
+            "The joint is black, white, without contrast or drowned in noise.",
+            "Give the film as it was taken, or a better exposure.",
+        ),
+    }
+)
+"""Code, message and hint of each flag that refuses a knee; the first that applies is told."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedKnee:
+    """One knee of a radiograph in standard pose, and whether it may be graded.
+
+    Parameters
+    ----------
+    landmarks : Landmarks
+        On the radiograph.
+    roi : KneeROI
+        With every flag that its making and its checks raised.
+    refusal : KneeNotFoundError or None
+        Why it must not be graded.
+    """
+
+    landmarks: Landmarks
+    roi: KneeROI
+    refusal: KneeNotFoundError | None
+
+
+def prepare_knees(
+    locator: KneeLocator,
+    radiograph: Radiograph,
+    spec: RoiSpec,
+    *,
+    side: Side | None = None,
+    kind: InputKind = InputKind.AUTO,
+) -> list[PreparedKnee]:
+    """Find the knees that are meant, cut them, check them; parameters as `find_knees`'.
+
+    Raises
+    ------
+    KneeNotFoundError
+        As `find_knees`.
+    ImageError
+        As `crop_knee`.
+    """
+    found = find_knees(locator, radiograph, side=side, kind=kind)
+    return [_prepare(knee, radiograph, spec) for knee in found]
+
+
+def prepare_landmarks(
+    radiograph: Radiograph, landmarks: Landmarks, spec: RoiSpec, locator: KneeLocator
+) -> PreparedKnee:
+    """Cut and check one knee whose landmarks are known, as from BoneFinder."""
+    return _prepare(locator.judge(radiograph, landmarks), radiograph, spec)
+
+
+def find_missing(
+    radiograph: Radiograph, knees: list[PreparedKnee], side: Side | None
+) -> KneeNotFoundError | None:
+    """The error of the knee that a film for both ought to show and does not."""
+    if side is not None or radiograph.side is not None or len(knees) != 1:
+        return None
+    if not is_film_of_both(radiograph):
+        return None
+    return not_found_on_film_of_both(knees[0].roi.side.other)
+
+
+def _prepare(knee: LocatedKnee, radiograph: Radiograph, spec: RoiSpec) -> PreparedKnee:
+    roi = crop_knee(radiograph, knee.landmarks, spec, inverted=knee.inverted)
+    checked = roi
+    if spec != CHECKED_ROI:
+        checked = crop_knee(radiograph, knee.landmarks, CHECKED_ROI, inverted=knee.inverted)
+    flags = check_quality(radiograph, knee.landmarks, checked, knee.scores)
+    return PreparedKnee(
+        landmarks=knee.landmarks,
+        roi=replace(roi, flags=roi.flags | flags),
+        refusal=_refuse(flags),
+    )
+
+
+def _refuse(flags: frozenset[Flag]) -> KneeNotFoundError | None:
+    for flag, (code, message, hint) in _REFUSALS.items():
+        if flag in flags & REFUSED_FLAGS:
+            return KneeNotFoundError(code, message, hint)
+    return None

@@ -1,0 +1,115 @@
+"""The landmark network: a small U-Net with a heat map per point.
+
+Heat maps as in A. Newell, K. Yang, J. Deng, "Stacked Hourglass Networks for Human Pose Estimation",
+ECCV 2016; skip connections as in O. Ronneberger, P. Fischer, T. Brox, "U-Net", MICCAI 2015.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from kneegrade.training.landmark_recipe import LandmarkNetworkSpec, Stage
+
+
+class LandmarkNetwork(nn.Module):
+    """U-Net of pairs of 3 x 3 convolutions; heat maps at half the input's resolution.
+
+    Parameters
+    ----------
+    spec : LandmarkNetworkSpec
+    stage : Stage
+    """
+
+    def __init__(self, spec: LandmarkNetworkSpec, stage: Stage) -> None:
+        super().__init__()
+        widths = spec.channels
+        pairs = list(pairwise(widths))
+        self.stem = _block(1, widths[0], stride=2)
+        self.down = nn.ModuleList([_block(a, b, stride=2) for a, b in pairs])
+        self.lateral = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairs])
+        self.up = nn.ModuleList([_block(a, a, stride=1) for a, _ in pairs])
+        self.heatmaps = nn.Conv2d(widths[0], stage.n_points, 1)
+        self.absent = nn.Linear(widths[-1], stage.n_points)
+        self.scores = nn.Linear(widths[-1], stage.n_scores) if stage.n_scores else None
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Logits.
+
+        Parameters
+        ----------
+        images : (n, 1, size, size) tensor
+
+        Returns
+        -------
+        heatmaps : (n, k, size / 2, size / 2) tensor
+        absent : (n, k) tensor
+            Of the point being outside the picture.
+        scores : (n, m) tensor
+            Not there for a stage without scores.
+        """
+        levels = [self.stem(images)]
+        for down in self.down:
+            levels.append(down(levels[-1]))
+        pooled = levels[-1].mean(dim=(2, 3))
+        found = levels[-1]
+        for skip, lateral, up in zip(
+            levels[-2::-1], reversed(self.lateral), reversed(self.up), strict=True
+        ):
+            enlarged = interpolate(
+                lateral(found), size=skip.shape[-2:], mode="bilinear", align_corners=False
+            )
+            found = up(skip + enlarged)
+        outputs = (self.heatmaps(found), self.absent(pooled))
+        return outputs if self.scores is None else (*outputs, self.scores(pooled))
+
+
+def _block(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def compute_landmark_loss(
+    outputs: tuple[Tensor, ...], points: Tensor, is_there: Tensor, kinds: Tensor, sigma_px: float
+) -> Tensor:
+    """Cross-entropy of the heat maps with a Gaussian, plus that of the scores.
+
+    Parameters
+    ----------
+    outputs : tuple of tensors
+        Of `LandmarkNetwork`.
+    points : (n, k, 2) tensor
+        ``(row, col)`` in px of the heat maps.
+    is_there : (n, k) tensor, bool
+        False: the point is not in the picture.
+    kinds : (n, 2) tensor
+        1 where the picture is no knee, 1 where it has an implant: then its points are not taught.
+    sigma_px : float
+        Of the Gaussian, in px of the heat maps.
+    """
+    heatmaps, absent = outputs[:2]
+    n, k, rows, cols = heatmaps.shape
+    row = torch.arange(rows, device=heatmaps.device, dtype=torch.float32)
+    col = torch.arange(cols, device=heatmaps.device, dtype=torch.float32)
+    along_rows = torch.exp(-((row - points[..., 0:1]) ** 2) / (2 * sigma_px**2))
+    along_cols = torch.exp(-((col - points[..., 1:2]) ** 2) / (2 * sigma_px**2))
+    gaussian = (along_rows[..., :, None] * along_cols[..., None, :]).flatten(2)
+    gaussian = gaussian / gaussian.sum(dim=2, keepdim=True).clamp_min(1e-6)
+    there = is_there.float()[..., None]
+    target = torch.cat([gaussian * there, 1 - there], dim=2)
+    logits = torch.cat([heatmaps.float().flatten(2), absent.float()[..., None]], dim=2)
+    per_point = -(target * logits.log_softmax(dim=2)).sum(dim=2)
+    taught = 1 - kinds[:, 1:2].float().expand(n, k)
+    loss = (per_point * taught).sum() / taught.sum().clamp_min(1)
+    if len(outputs) > 2:
+        loss = loss + nn.functional.binary_cross_entropy_with_logits(
+            outputs[2].float(), kinds.float()
+        )
+    return loss

@@ -1,0 +1,307 @@
+"""A picture of a knee -> the same knee with metal: prostheses, screws, plates, nails, wires.
+
+All sizes are in mm of a knee whose plateau is 79 mm wide, in the frame of the knee: rows grow
+distally from the valley between the tubercles (landmark t4), columns from lateral to medial.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kneegrade.knees.contrast import enhance
+
+Gray8 = NDArray[np.uint8]
+Points = NDArray[np.float64]
+Float = NDArray[np.float32]
+
+PLATEAU_MM: Final = 79.1
+"""Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
+_LATERAL, _MEDIAL = -1, 1
+_SUBPIXELS: Final = 4
+"""Binary digits of a pixel that outlines are drawn with."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Metal:
+    """Outlines of metal, (k, 2) each in mm, and how much of the beam it stops, 0 to 1."""
+
+    outlines: list[Points]
+    opacity: float
+    insert: Points | None = None
+    """Where plastic stands between metals: the joint space of a replaced knee."""
+
+
+def paint_metal(picture: Gray8, points: Points, rng: np.random.Generator) -> Gray8:
+    """Paint a prosthesis or what holds a broken bone on a knee, as radiographs show metal.
+
+    Parameters
+    ----------
+    picture : (n, n) array, uint8
+        A knee, lateral at column 0.
+    points : (16, 2) array, float64
+        Its landmarks in px of the picture: t0..t8 of the tibia, f0..f6 of the femur.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (n, n) array, uint8
+    """
+    makers = (_total_knee, _half_knee, _screws, _plate, _nail, _staples, _wires)
+    chances = (0.26, 0.15, 0.19, 0.16, 0.1, 0.06, 0.08)
+    maker = makers[int(rng.choice(len(makers), p=chances))]
+    metal = maker(rng)
+    turn = np.deg2rad(rng.normal(0, 2.5))
+    shift_mm = rng.normal(0, 1.5, 2)
+    px_per_mm = float(np.linalg.norm(points[8] - points[0])) / PLATEAU_MM
+    across = (points[8] - points[0]) / np.linalg.norm(points[8] - points[0])
+    across = across @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    down = np.array([across[1], -across[0]])
+
+    def to_px(outline: Points) -> Points:
+        moved = outline + shift_mm
+        px: Points = points[4] + px_per_mm * (moved[:, :1] * down + moved[:, 1:] * across)
+        return px
+
+    base = picture.astype(np.float32)
+    if metal.insert is not None:
+        gap = _fill([to_px(metal.insert)], len(picture))
+        gap = cv2.GaussianBlur(gap, (0, 0), 1.5) * np.float32(rng.uniform(0.5, 0.95))
+        plastic = np.percentile(base, rng.uniform(12, 45))
+        base += gap * (np.float32(plastic) + 0.15 * (base - base.mean()) - base)
+    mask = _fill([to_px(outline) for outline in metal.outlines], len(picture))
+    return _burn_in(base, mask, metal.opacity, rng)
+
+
+def _burn_in(base: Float, mask: Float, opacity: float, rng: np.random.Generator) -> Gray8:
+    """White where the mask is 1; now and then with a halo, or the rest darker for it."""
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.35, 1.0)), np.float32)
+    if rng.random() < 0.5:  # a window that goes up to the metal leaves less for the bone
+        base = base * np.float32(rng.uniform(0.6, 1))
+    white = max(rng.uniform(225, 256), float(np.percentile(base, 98)))
+    level = white + (base - base.mean()) * np.float32(rng.uniform(0, 0.08))
+    painted = base + (level - base) * mask * np.float32(opacity)
+    if rng.random() < 0.4:
+        halo = np.maximum(cv2.GaussianBlur(mask, (0, 0), rng.uniform(3, 9)) - mask, 0)
+        painted = painted - halo * np.float32(rng.uniform(20, 90))
+    grey = _to_gray8(painted)
+    if rng.random() < 0.15:
+        return enhance(grey, tiles=int(rng.integers(4, 10)), clip_limit=rng.uniform(1.2, 3))
+    return grey
+
+
+def _total_knee(rng: np.random.Generator) -> _Metal:
+    """Femoral shield, tibial tray with stem or keel, the insert between them, screws at times."""
+    half = rng.uniform(33, 40)
+    tray_row, insert, thick = rng.uniform(6, 12), rng.uniform(7, 13), rng.uniform(2.5, 5)
+    tray = _box((tray_row, -half), (tray_row + thick, half * rng.uniform(0.9, 1)))
+    reach, radius = rng.choice([rng.uniform(22, 42), rng.uniform(45, 80)]), rng.uniform(4.5, 9)
+    centre = rng.normal(0, 1.5)
+    stem = [(0, -1.3), (0.15, -1), (0.9, -0.65), (1, 0), (0.9, 0.65), (0.15, 1), (0, 1.3)]
+    keel = np.array(stem) * (reach, radius) + (tray_row + thick - 1, centre)
+    outlines = [tray, keel]
+    if rng.random() < 0.5:  # fins
+        wing, low = rng.uniform(12, 22), rng.uniform(10, 20)
+        start = tray_row + thick - 1
+        outlines.append(
+            np.array([(start, centre - wing), (start, centre + wing), (start + low, centre)])
+        )
+    bottom = tray_row - insert
+    cols = np.linspace(-half, half, 61)
+    shape = np.abs(cols) / half
+    notch = rng.uniform(4, 10) * np.exp(-((cols / rng.uniform(5, 9)) ** 2))
+    lower = bottom - notch - rng.uniform(4, 10) * shape ** rng.uniform(4, 8)
+    upper = bottom - rng.uniform(8, 14) - 0 * cols
+    upper = upper - rng.uniform(0, 26) * np.exp(-((cols / rng.uniform(12, 24)) ** 4))
+    upper = np.minimum(np.where(shape > rng.uniform(0.8, 0.92), bottom - 25, upper), lower - 4)
+    shield = np.vstack([np.stack([lower, cols], 1), np.stack([upper, cols], 1)[::-1]])
+    outlines.append(shield)
+    if rng.random() < 0.3:  # a revision's long stem in the femur
+        outlines.append(_rod((bottom - 20, centre), (bottom - 75, centre - 3), radius))
+    insert_box = _box((bottom - 3, -half), (tray_row + 1, half))
+    return _Metal(outlines, rng.uniform(0.85, 1), insert_box)
+
+
+def _half_knee(rng: np.random.Generator) -> _Metal:
+    """One compartment replaced: a cap on the condyle over a half tray."""
+    side = _MEDIAL if rng.random() < 0.8 else _LATERAL
+    inner, outer = rng.uniform(6, 11), rng.uniform(33, 40)
+    row, thick, insert = rng.uniform(7, 13), rng.uniform(2, 4), rng.uniform(4, 9)
+    keel_at, keel = rng.uniform(16, 28), rng.uniform(4, 14)
+    tray = _box((row, inner), (row + thick, outer))
+    outlines = [tray, _rod((row, keel_at), (row + thick + keel, keel_at), rng.uniform(1, 2.5))]
+    if rng.random() < 0.5:  # the tray's upright rim at the spines
+        outlines.append(_box((row - 4, inner), (row + thick, inner + 2)))
+    middle, radius = rng.uniform(20, 26), rng.uniform(13, 18)
+    depth = radius * rng.uniform(1, 1.5)
+    arc = np.linspace(-1, 1, 25) * rng.uniform(1.1, 1.55)
+    outer_arc = np.stack([np.cos(arc) * depth, np.sin(arc) * radius], 1)
+    wall = rng.uniform(0.15, 0.8)
+    inner_arc = outer_arc * (1 - wall, 0.86)
+    cap = np.vstack([outer_arc, inner_arc[::-1]]) + np.array((row - insert - depth, middle))
+    outlines.append(cap)
+    if rng.random() < 0.7:
+        peg = row - insert - depth * 0.5
+        outlines.append(_rod((peg, middle), (peg - rng.uniform(6, 16), middle), 2.5))
+    mirror = np.array([1, side])
+    return _Metal([outline * mirror for outline in outlines], rng.uniform(0.85, 1))
+
+
+def _screws(rng: np.random.Generator) -> _Metal:
+    outlines: list[Points] = []
+    if rng.random() < 0.4:  # of a cruciate ligament's graft: short, thick, in the tunnels
+        outlines += _screw((rng.uniform(14, 22), rng.uniform(-4, 6)), rng.uniform(40, 80), 25, 9, 0)
+        if rng.random() < 0.6:
+            start = (rng.uniform(-24, -14), rng.uniform(-12, -3))
+            outlines += _screw(start, rng.uniform(215, 250), 25, 8, 0)
+        return _Metal(outlines, rng.uniform(0.6, 1))
+    side = rng.choice([_LATERAL, _MEDIAL])
+    in_tibia = rng.random() < 0.65
+    row = rng.uniform(13, 36) if in_tibia else rng.uniform(-42, -10)
+    slope, step = rng.normal(0, 14), rng.choice([-1, 1]) * rng.uniform(7, 13)
+    diameter, thread = rng.uniform(3.2, 7), rng.choice([0.0, 0.35, 1.0])
+    for i in range(int(rng.integers(1, 4))):
+        start = (row + i * step, side * rng.uniform(32, 39))
+        turn = slope + rng.normal(0, 4)
+        angle = 180 - turn if side > 0 else turn
+        outlines += _screw(start, angle, rng.uniform(25, 75), diameter, thread)
+    return _Metal(outlines, rng.uniform(0.75, 1))
+
+
+def _plate(rng: np.random.Generator) -> _Metal:
+    """A plate that follows one side of the tibia or femur, held by screws."""
+    side = rng.choice([_LATERAL, _MEDIAL])
+    down = 1 if rng.random() < 0.6 else -1
+    first = rng.uniform(9, 18)
+    steps = np.linspace(0, 1, 30)
+    rows = first + steps * rng.uniform(35, 70)
+    cols = rng.uniform(36, 41) - rng.uniform(15, 22) * np.minimum(steps * 1.6, 1) ** 0.8
+    width = rng.choice([rng.uniform(2.5, 4.5), rng.uniform(8, 14)])
+    line = np.stack([down * rows, side * cols], 1)
+    beside = np.array((0, width / 2))
+    outlines = [np.vstack([line - beside, line[::-1] + beside])]
+    n_near = int(rng.integers(1, 4))
+    near = first + 2 + np.arange(n_near) * rng.uniform(4, 9)
+    far = np.arange(first + 28, rows[-1], rng.uniform(8, 14))
+    diameter, thread = rng.uniform(3.2, 5.5), rng.choice([0.0, 1.0])
+    tilt = rng.normal(0, 6)
+    for row in (*near, *far):
+        if rng.random() < 0.2:
+            continue
+        col = float(np.interp(row, rows, cols))
+        length = rng.uniform(35, 68) if row in near else rng.uniform(20, 36)
+        turn = tilt + rng.normal(0, 2)
+        angle = 180 - turn if side > 0 else turn
+        outlines += _screw((down * row, side * col), angle, length, diameter, thread)
+    return _Metal(outlines, rng.uniform(0.85, 1))
+
+
+def _nail(rng: np.random.Generator) -> _Metal:
+    """A nail in the shaft of the tibia or femur, with locking screws."""
+    down = 1 if rng.random() < 0.5 else -1
+    end, col = rng.uniform(8, 24), rng.normal(0, 4)
+    radius, lean = rng.uniform(4, 6.5), rng.normal(0, 4)
+    outlines = [_rod((down * end, col), (down * 95, col + lean), radius)]
+    row = end + rng.uniform(5, 12)
+    for _ in range(int(rng.integers(0, 4))):
+        half, slope = rng.uniform(18, 36), rng.normal(0, 6)
+        start, angle = (down * row, col - half), slope
+        outlines += _screw(start, angle, half * rng.uniform(1.5, 2), rng.uniform(4, 6), 0)
+        row += rng.uniform(8, 16)
+    return _Metal(outlines, rng.uniform(0.65, 0.95))
+
+
+def _staples(rng: np.random.Generator) -> _Metal:
+    outlines: list[Points] = []
+    side, row = rng.choice([_LATERAL, _MEDIAL]), rng.choice([-1, 1]) * rng.uniform(12, 28)
+    for i in range(int(rng.integers(1, 4))):
+        gap, length, radius = rng.uniform(8, 17), rng.uniform(14, 28), rng.uniform(0.9, 1.8)
+        top, col = row + i * rng.uniform(5, 16), rng.uniform(30, 38)
+        tilt = rng.normal(0, 4)
+        for start, stop in (
+            ((top, col), (top + gap, col + 1)),
+            ((top, col), (top + tilt, col - length)),
+            ((top + gap, col + 1), (top + gap + tilt, col - length)),
+        ):
+            outlines.append(_rod(start, stop, radius) * np.array([1, side]))
+    return _Metal(outlines, rng.uniform(0.8, 1))
+
+
+def _wires(rng: np.random.Generator) -> _Metal:
+    """Wires through the patella with a loop around them, or around a shaft."""
+    outlines: list[Points] = []
+    radius = rng.uniform(0.5, 1.1)
+    if rng.random() < 0.6:
+        row, col, spread = rng.uniform(-36, -18), rng.normal(0, 5), rng.uniform(4, 9)
+        for side in (-1, 1):
+            top = (row - rng.uniform(18, 26), col + side * spread + rng.normal(0, 2))
+            stop = (row + rng.uniform(16, 26), col + side * spread + rng.normal(0, 2))
+            outlines.append(_rod(top, stop, radius * 1.5))
+        turn = np.linspace(0, 2 * np.pi, 60)
+        figure = rng.choice([1, 2])
+        loop = np.stack([row - 20 * np.cos(turn), col + 11 * np.sin(figure * turn)], 1)
+        outlines += _thread(loop + rng.normal(0, 0.4, loop.shape), radius)
+        return _Metal(outlines, rng.uniform(0.75, 1))
+    row, width = rng.choice([-1, 1]) * rng.uniform(28, 48), rng.uniform(14, 20)
+    for i in range(int(rng.integers(1, 4))):
+        turn = np.linspace(0, 2 * np.pi, 40)
+        height = rng.uniform(1, 4)
+        middle = row + i * rng.uniform(5, 12)
+        ring = np.stack([middle + height * np.sin(turn), width * np.cos(turn)], 1)
+        outlines += _thread(ring, radius)
+    return _Metal(outlines, rng.uniform(0.75, 1))
+
+
+def _screw(
+    start: tuple[float, float], angle_deg: float, length: float, diameter: float, thread: float
+) -> list[Points]:
+    """A screw from its head on; the last ``thread`` share of it is threaded (0: plain or fine)."""
+    way = np.array([np.sin(np.deg2rad(angle_deg)), np.cos(np.deg2rad(angle_deg))])
+    beside = np.array([-way[1], way[0]])
+    along = np.arange(0, length, 0.6)
+    radius = np.full(len(along), diameter / 2 * (1 if thread == 0 else 0.72))
+    threaded = along > length * (1 - thread)
+    radius[threaded] = diameter / 2 * np.where(np.arange(len(along)) % 4 < 2, 1, 0.62)[threaded]
+    radius = np.minimum(radius, (length - along) * 0.8)
+    centre = np.array(start) + along[:, None] * way
+    offset = radius[:, None] * beside
+    shaft = np.vstack([centre + offset, (centre - offset)[::-1]])
+    head = _rod(np.array(start) - 1.5 * way, np.array(start) + 1.8 * way, diameter * 0.8)
+    return [shaft, head]
+
+
+def _rod(
+    start: Points | tuple[float, float], stop: Points | tuple[float, float], radius: float
+) -> Points:
+    """A rod with a rounded end."""
+    first, last = np.asarray(start, np.float64), np.asarray(stop, np.float64)
+    way = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
+    beside = np.array([-way[1], way[0]])
+    turn = np.linspace(-np.pi / 2, np.pi / 2, 9)[:, None]
+    tip = last + radius * (np.cos(turn) * way + np.sin(turn) * beside)
+    return np.vstack([first - radius * beside, tip, first + radius * beside])
+
+
+def _thread(line: Points, radius: float) -> list[Points]:
+    return [_rod(a, b, radius) for a, b in pairwise(line)]
+
+
+def _box(first: tuple[float, float], last: tuple[float, float]) -> Points:
+    return np.array([first, (first[0], last[1]), last, (last[0], first[1])])
+
+
+def _fill(outlines_px: list[Points], n: int) -> Float:
+    """Cover of each pixel by the outlines (row, col), 0 to 1."""
+    mask = np.zeros((n, n), np.uint8)
+    for outline in outlines_px:
+        xy = np.rint(np.clip(outline[:, ::-1], -4 * n, 5 * n) * 2**_SUBPIXELS).astype(np.int32)
+        cv2.fillPoly(mask, [xy], 255, lineType=cv2.LINE_AA, shift=_SUBPIXELS)
+    return mask.astype(np.float32) / np.float32(255)
+
+
+def _to_gray8(values: NDArray[np.generic]) -> Gray8:
+    grey: Gray8 = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return grey

@@ -1,0 +1,218 @@
+from dataclasses import replace
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+
+from kneegrade.knees.crop import RoiSpec, crop_knee
+from kneegrade.knees.quality import (
+    REFUSED_FLAGS,
+    KneeScores,
+    QualityMeasures,
+    check_quality,
+    measure_quality,
+)
+from kneegrade.knees.shape_model import compute_shape_distance, read_shape_model
+from kneegrade.knees.sharpness import measure_motion_blur
+from kneegrade.phantoms.films import draw_film
+from kneegrade.phantoms.scanners import SCANNERS
+from kneegrade.phantoms.severity import FEATURES, Severity
+from kneegrade.phantoms.shape import draw_body
+from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side, View
+
+FINE = KneeScores(not_knee=0.0, implant=0.0)
+SEEDS = range(3)
+
+
+@cache
+def make_film(seed: int = 0, side: Side = Side.RIGHT) -> tuple[Radiograph, Landmarks]:
+    """A phantom film of one knee and its true landmarks."""
+    rng = np.random.default_rng(seed)
+    film = draw_film(
+        body=draw_body(sex="female", bmi=26, rng=rng),
+        knees={side: Severity(dict.fromkeys(FEATURES, 0.5))},
+        scanner=SCANNERS["oai-cr-a"],
+        spacing_mm=0.3,
+        rng=rng,
+    )
+    points = film.knees[side].landmarks_px
+    landmarks = Landmarks(side, LandmarkScheme.KNEEL_16, points, np.full(16, 0.9))
+    return Radiograph(pixels=film.pixels.astype(np.float32), source_id="1.2.3"), landmarks
+
+
+def check(
+    radiograph: Radiograph, landmarks: Landmarks, scores: KneeScores = FINE
+) -> frozenset[Flag]:
+    return check_quality(radiograph, landmarks, crop_knee(radiograph, landmarks, RoiSpec()), scores)
+
+
+def measure(radiograph: Radiograph, landmarks: Landmarks) -> QualityMeasures:
+    return measure_quality(radiograph, landmarks, crop_knee(radiograph, landmarks, RoiSpec()))
+
+
+def changed(radiograph: Radiograph, pixels: np.ndarray) -> Radiograph:
+    return replace(radiograph, pixels=pixels.astype(np.float32))
+
+
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_whole_sharp_knee_is_not_flagged(seed: int, side: Side) -> None:
+    assert check(*make_film(seed, side)) == set()
+
+
+@pytest.mark.parametrize(
+    ("scores", "flag"),
+    [
+        (KneeScores(not_knee=0.9, implant=0), Flag.NOT_A_KNEE),
+        (KneeScores(not_knee=0, implant=0.9), Flag.IMPLANT),
+    ],
+)
+def test_the_networks_scores_are_heard(scores: KneeScores, flag: Flag) -> None:
+    assert check(*make_film(), scores) == {flag}
+    assert flag in REFUSED_FLAGS
+
+
+def test_a_header_that_names_another_view_lowers_the_bar() -> None:
+    radiograph, landmarks = make_film()
+    doubtful = KneeScores(not_knee=0.3, implant=0)
+    assert check(radiograph, landmarks, doubtful) == set()
+    assert check(replace(radiograph, view=View.OTHER), landmarks, doubtful) == {Flag.NOT_A_KNEE}
+    assert check(replace(radiograph, view=View.OTHER), landmarks, FINE) == set()
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
+def test_scores_are_probabilities(score: float) -> None:
+    with pytest.raises(ValueError, match="must be in"):
+        KneeScores(not_knee=score, implant=0)
+    with pytest.raises(ValueError, match="must be in"):
+        KneeScores(not_knee=0, implant=score)
+
+
+def test_unsure_landmarks_are_no_knee() -> None:
+    radiograph, landmarks = make_film()
+    unsure = replace(landmarks, confidence=np.full(16, 0.1))
+    assert check(radiograph, unsure) == {Flag.NOT_A_KNEE}
+
+
+def test_points_without_a_knees_shape_are_no_knee() -> None:
+    radiograph, landmarks = make_film()
+    points = landmarks.points_px.copy()
+    points[1:8] = points[8:0:-1][:7]
+    assert Flag.NOT_A_KNEE in check(radiograph, replace(landmarks, points_px=points))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_looks_nothing_like_a_knee_is_none(seed: int) -> None:
+    """Noise, a turned knee and a shaft, whatever the network thinks of them."""
+    radiograph, landmarks = make_film(seed)
+    smooth = cv2.GaussianBlur(
+        np.random.default_rng(seed).normal(size=radiograph.pixels.shape), (0, 0), 9
+    )
+    assert Flag.NOT_A_KNEE in check(changed(radiograph, smooth), landmarks)
+    middle = np.rint(landmarks.points_px.mean(axis=0)).astype(int)
+    half = int(min(*middle, *(np.array(radiograph.pixels.shape) - middle)))
+    square = radiograph.pixels[
+        middle[0] - half : middle[0] + half, middle[1] - half : middle[1] + half
+    ]
+    moved = replace(landmarks, points_px=landmarks.points_px - (middle - half))
+    assert Flag.NOT_A_KNEE not in check(changed(radiograph, square), moved)
+    assert Flag.NOT_A_KNEE in check(changed(radiograph, np.rot90(square)), moved)
+    assert Flag.NOT_A_KNEE in check(changed(radiograph, -square), moved), "bone must be bright"
+
+
+@pytest.mark.parametrize("edge", ["lateral", "medial", "above", "below"])
+def test_a_knee_at_the_edge_is_cut_off(edge: str) -> None:
+    radiograph, landmarks = make_film()
+    row, left, right = landmarks.points_px[4, 0], *landmarks.points_px[[0, 8], 1]
+    width = right - left
+    first, last = np.zeros(2, int), np.array(radiograph.pixels.shape)
+    if edge == "lateral":
+        first[1] = left + 0.1 * width
+    elif edge == "medial":
+        last[1] = right - 0.1 * width
+    elif edge == "above":
+        first[0] = row + 0.05 * width
+    else:
+        last[0] = row - 0.05 * width
+    cut = radiograph.pixels[first[0] : last[0], first[1] : last[1]]
+    moved = replace(landmarks, points_px=landmarks.points_px - first)
+    assert Flag.KNEE_CUT_OFF in check(changed(radiograph, cut), moved)
+    covered = np.full_like(radiograph.pixels, radiograph.pixels.min())
+    covered[first[0] : last[0], first[1] : last[1]] = cut
+    assert Flag.KNEE_CUT_OFF in check(changed(radiograph, covered), landmarks), "behind a shutter"
+
+
+def test_a_knee_near_the_edge_is_whole() -> None:
+    radiograph, landmarks = make_film()
+    left, right = landmarks.points_px[[0, 8], 1]
+    first = int(left - 0.06 * (right - left))
+    moved = replace(landmarks, points_px=landmarks.points_px - (0, first))
+    assert check(changed(radiograph, radiograph.pixels[:, first:]), moved) == set()
+
+
+@pytest.mark.parametrize("angle", [0, 40, 90, 130])
+def test_a_knee_that_moved_is_blurred_whatever_the_direction(angle: int) -> None:
+    radiograph, landmarks = make_film(1)
+    sharp = measure(radiograph, landmarks).blur
+    for length_mm in (5, 8):
+        n = round(length_mm / 0.3) | 1
+        line = np.zeros((n, n), np.float32)
+        line[n // 2] = 1
+        turned = cv2.warpAffine(line, cv2.getRotationMatrix2D((n // 2, n // 2), angle, 1.0), (n, n))
+        moved = cv2.filter2D(radiograph.pixels, -1, turned / turned.sum())
+        blurred = changed(radiograph, moved)
+        assert measure(blurred, landmarks).blur > sharp + 5
+        assert check(blurred, landmarks) == {Flag.BLURRED}
+    assert Flag.BLURRED not in REFUSED_FLAGS
+
+
+def test_motion_blur_does_not_hang_on_brightness_and_contrast() -> None:
+    radiograph, landmarks = make_film()
+    pixels = crop_knee(radiograph, landmarks, RoiSpec()).pixels
+    assert measure_motion_blur(pixels * np.float32(0.5) + np.float32(0.2)) == pytest.approx(
+        measure_motion_blur(pixels), abs=0.1
+    )
+
+
+def exposed(pixels: np.ndarray, kind: str) -> np.ndarray:
+    low, middle, high = np.percentile(pixels[pixels > np.percentile(pixels, 40)], (2, 50, 98))
+    if kind == "white":
+        return np.clip(pixels, None, middle)
+    if kind == "black":
+        return np.clip(pixels, middle, None)
+    if kind == "flat":
+        return np.rint((pixels - low) / (high - low) * 6)
+    noise = np.random.default_rng(0).normal(0, 2 * (high - low), pixels.shape)
+    return pixels + noise
+
+
+@pytest.mark.parametrize("kind", ["white", "black", "flat", "noise"])
+def test_a_wrong_exposure_is_flagged(kind: str) -> None:
+    radiograph, landmarks = make_film()
+    found = check(changed(radiograph, exposed(radiograph.pixels, kind)), landmarks)
+    assert Flag.BADLY_EXPOSED in found
+    assert Flag.BADLY_EXPOSED in REFUSED_FLAGS
+
+
+def test_brightness_and_contrast_of_the_film_do_not_matter() -> None:
+    radiograph, landmarks = make_film()
+    before = measure(radiograph, landmarks)
+    after = measure(changed(radiograph, radiograph.pixels * 0.1 + 70), landmarks)
+    for name in ("likeness", "blur", "white", "black", "grain_likeness"):
+        assert getattr(after, name) == pytest.approx(getattr(before, name), abs=0.05), name
+
+
+def test_the_mean_shape_has_no_distance_wherever_it_lies() -> None:
+    mean = np.array(read_shape_model()["mean_row_col_mm"])
+    turn = np.array([[np.cos(0.3), np.sin(0.3)], [-np.sin(0.3), np.cos(0.3)]])
+    assert compute_shape_distance(mean @ turn * 7 + (40, -3)) == pytest.approx(0, abs=1e-6)
+    assert compute_shape_distance(np.zeros((16, 2))) == float("inf")
+    rng = np.random.default_rng(0)
+    near, far = (
+        np.mean([compute_shape_distance(mean + rng.normal(0, sd, (16, 2))) for _ in range(20)])
+        for sd in (0.8, 4)
+    )
+    assert near < 1 < far
+    mirrored = mean * (1, -1)
+    assert compute_shape_distance(mirrored) > near

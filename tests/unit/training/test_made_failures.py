@@ -1,0 +1,95 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from made_rois import enhanced_pixels, plain_pixels
+
+from kneegrade.phantoms.shape import mean_landmarks
+from kneegrade.training.made_failures import draw_not_knee, paint_metal
+
+N = 128
+PX_PER_MM = 0.75 * N / 79.1
+POINTS = mean_landmarks() * PX_PER_MM + N / 2
+SEEDS = range(60)
+Gray8 = np.ndarray
+
+
+def metal(picture: Gray8, seed: int) -> Gray8:
+    return paint_metal(picture, POINTS, np.random.default_rng(seed))
+
+
+def not_knee(picture: Gray8, seed: int) -> Gray8:
+    return draw_not_knee(picture, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("make", [metal, not_knee])
+def test_it_gives_a_changed_picture_of_the_same_shape_and_leaves_the_first(
+    make: Callable[[Gray8, int], Gray8],
+) -> None:
+    picture = plain_pixels(N)
+    kept = picture.copy()
+    for seed in SEEDS:
+        made = make(picture, seed)
+        assert made.shape == (N, N)
+        assert made.dtype == np.uint8
+        assert (made != picture).mean() > 0.005, seed
+        assert made.std() > 1
+    np.testing.assert_array_equal(picture, kept)
+
+
+@pytest.mark.parametrize("make", [metal, not_knee])
+def test_the_same_generator_gives_the_same_bytes(make: Callable[[Gray8, int], Gray8]) -> None:
+    picture = enhanced_pixels(N)
+    for seed in range(30):
+        np.testing.assert_array_equal(make(picture, seed), make(picture, seed))
+        assert (make(picture, seed) != make(picture, seed + 1000)).any()
+
+
+def test_metal_is_the_brightest_thing_and_covers_little_or_much() -> None:
+    dark = np.full((N, N), 60, np.uint8)
+    dark[::2] = 70
+    shares = []
+    for seed in SEEDS:
+        made = metal(dark, seed)
+        shares.append((made > 130).mean())
+        assert made.max() > 160, seed
+    assert min(shares) > 0.001
+    assert max(shares) > 0.08
+    assert max(shares) < 0.5
+
+
+def test_metal_follows_the_knee() -> None:
+    """Moved and turned landmarks move and turn what is painted."""
+    dark = np.full((N, N), 60, np.uint8)
+    for seed in range(20):
+        there = metal(dark, seed).astype(float) > 130
+        shifted = paint_metal(dark, POINTS - (20, 0), np.random.default_rng(seed)) > 130
+        upper, lower = there[20:], shifted[:-20]
+        assert (upper != lower).mean() < 0.02, seed
+
+
+def test_metal_is_sharp_edged() -> None:
+    dark = np.full((N, N), 60, np.uint8)
+    for seed in SEEDS:
+        made = metal(dark, seed).astype(float)
+        assert np.abs(np.diff(made, axis=0)).max() > 20, seed
+
+
+def test_what_is_no_knee_is_far_from_the_knee_it_was_made_of() -> None:
+    """A knee's own picture and the made one hardly correlate, on average over many."""
+    rows, cols = np.indices((N, N)) / N
+    knee = np.clip(90 + 80 * np.sin(9 * rows) + 60 * cols * rows, 0, 255).astype(np.uint8)
+    likeness = [
+        abs(np.corrcoef(not_knee(knee, seed).ravel(), knee.ravel())[0, 1]) for seed in SEEDS
+    ]
+    assert np.mean(likeness) < 0.5
+    assert np.median(likeness) < 0.4
+
+
+def test_what_is_no_knee_is_often_drawn_from_nothing() -> None:
+    """Half of the pictures do not depend on the given one at all."""
+    alike = [
+        np.array_equal(not_knee(plain_pixels(N), seed), not_knee(enhanced_pixels(N), seed))
+        for seed in SEEDS
+    ]
+    assert 0.3 < np.mean(alike) < 0.8

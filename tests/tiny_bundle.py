@@ -1,7 +1,8 @@
-"""A bundle with a network of 25 numbers, for tests of whatever needs a bundle."""
+"""A bundle with a network of 25 numbers and the embedded locator, for tests that need a bundle."""
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from kneegrade.bundles.manifest import DEFAULT_FOLDER
 from kneegrade.types import Task
 
 SIZE_PX = 32
@@ -77,9 +79,12 @@ def write_tiny_bundle(
     (folder / "subjects.json").write_text(
         json.dumps({use: list(ids) for use, ids in known.items()}), encoding="utf-8"
     )
-    names = [*members, "subjects.json", "MODEL_CARD.md"]
+    locator = json.loads((DEFAULT_FOLDER / "bundle.json").read_bytes())["locator"]
+    for part in ("film", "knee"):
+        shutil.copy(DEFAULT_FOLDER / locator[part], folder / locator[part])
+    names = [*members, locator["film"], locator["knee"], "subjects.json", "MODEL_CARD.md"]
     manifest = {
-        "schema_version": 1,
+        "schema_version": 2,
         "name": "tiny",
         "version": "0.1",
         "tasks": {t.value: {"temperature": 1.0, "decoding": "expected"} for t in tasks},
@@ -91,6 +96,7 @@ def write_tiny_bundle(
             "clip_percentiles": [1.0, 99.0],
         },
         "members": members,
+        "locator": locator,
         "average": "probability",
         "training": {},
         "agreement": {},

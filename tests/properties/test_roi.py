@@ -8,9 +8,9 @@ from hypothesis.extra import numpy as arrays
 from kneegrade.bundles.manifest import Decoding
 from kneegrade.grading.grader import decode_grade, expected_grade, softmax
 from kneegrade.images.geometry import apply_affine, invert_affine
-from kneegrade.knees.crop import InputKind, box_affine, crop_knee
-from kneegrade.knees.orientation import KneeBox
-from kneegrade.types import Radiograph, Side
+from kneegrade.knees.crop import RoiSpec, crop_knee
+from kneegrade.knees.pose import knee_affine
+from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
 
 STEP = 1 / 255
 sides = st.sampled_from(list(Side))
@@ -22,16 +22,21 @@ probabilities = logits.map(softmax)
 
 
 @st.composite
-def boxes(draw: st.DrawFn) -> KneeBox:
-    corner = st.floats(-500, 3000)
-    return KneeBox(
-        top=draw(corner),
-        left=draw(corner),
-        size_px=draw(st.floats(20, 2000)),
-        side=draw(sides),
-        inverted=False,
-        score=1.0,
-    )
+def plateaus(draw: st.DrawFn) -> np.ndarray:
+    """Lateral and medial end of a plateau, (2, 2), tilted by 30 degrees at most."""
+    middle = np.array([draw(st.floats(-500, 3000)), draw(st.floats(-500, 3000))])
+    angle = np.deg2rad(draw(st.floats(-30, 30)))
+    half = draw(st.floats(10, 1000)) * np.array([np.sin(angle), np.cos(angle)])
+    return np.array([middle - half, middle + half])[:: draw(st.sampled_from([1, -1]))]
+
+
+def landmarks_on(picture: np.ndarray, side: Side) -> Landmarks:
+    """Points in the middle of a picture, plateau level, lateral where the side has it."""
+    n = picture.shape[0]
+    cols = np.array([*np.linspace(0.2, 0.8, 9), *np.linspace(0.2, 0.8, 7)]) * (n - 1)
+    rows = np.array([0.55] * 9 + [0.45] * 7) * (n - 1)
+    cols = cols if side is Side.RIGHT else n - 1 - cols
+    return Landmarks(side, LandmarkScheme.KNEEL_16, np.stack([rows, cols], 1), np.ones(16))
 
 
 @st.composite
@@ -48,23 +53,25 @@ def pictures(draw: st.DrawFn) -> np.ndarray:
     return (100 * waves + rng.normal(0, 5, (n, n)) + 500).astype(np.float32)
 
 
-@given(boxes(), sizes, st.booleans(), st.floats(-0.5, 1), st.floats(-0.5, 1))
+@given(plateaus(), sizes, st.floats(0.5, 3), st.floats(-0.5, 1), st.floats(-0.5, 1))
 def test_points_go_to_the_radiograph_and_back(
-    box: KneeBox, size: int, mirrored: bool, row: float, column: float
+    ends: np.ndarray, size: int, widths: float, row: float, column: float
 ) -> None:
-    affine = box_affine(box, size, mirrored=mirrored)
+    affine = knee_affine(ends[0], ends[1], size_px=size, plateau_widths=widths)
     point = np.array([row, column]) * size
     on_film = apply_affine(affine, point)
     np.testing.assert_allclose(apply_affine(invert_affine(affine), on_film), point, atol=1e-6)
-    assert bool(np.linalg.det(affine[:, :2]) < 0) is mirrored
+    assert bool(np.linalg.det(affine[:, :2]) < 0) is bool(ends[1, 1] < ends[0, 1])
 
 
-@given(boxes(), sizes, st.booleans())
-def test_the_roi_covers_the_box(box: KneeBox, size: int, mirrored: bool) -> None:
-    affine = box_affine(box, size, mirrored=mirrored)
-    edges = apply_affine(affine, [[-0.5, -0.5], [size - 0.5, size - 0.5]]) + 0.5
-    np.testing.assert_allclose(edges.min(axis=0), [box.top, box.left], atol=1e-6)
-    np.testing.assert_allclose(np.ptp(edges, axis=0), box.size_px, atol=1e-6)
+@given(plateaus(), sizes, st.floats(0.5, 3))
+def test_the_plateau_is_level_and_as_wide_as_asked(
+    ends: np.ndarray, size: int, widths: float
+) -> None:
+    affine = knee_affine(ends[0], ends[1], size_px=size, plateau_widths=widths)
+    lateral, medial = apply_affine(invert_affine(affine), ends)
+    np.testing.assert_allclose(medial - lateral, [0, size / widths], atol=1e-6)
+    assert apply_affine(affine, [size, 0])[0] > apply_affine(affine, [0, 0])[0], "distal is below"
 
 
 @settings(max_examples=40, deadline=None)
@@ -72,9 +79,10 @@ def test_the_roi_covers_the_box(box: KneeBox, size: int, mirrored: bool) -> None
 def test_a_mirrored_picture_with_the_other_side_gives_the_same_roi(
     picture: np.ndarray, side: Side, size: int
 ) -> None:
-    options = {"size_px": size, "kind": InputKind.CROP}
-    roi = crop_knee(Radiograph(picture, "id"), side=side, **options)
-    mirrored = crop_knee(Radiograph(picture[:, ::-1], "id"), side=side.other, **options)
+    spec = RoiSpec(size_px=size)
+    roi = crop_knee(Radiograph(picture, "id"), landmarks_on(picture, side), spec)
+    other = landmarks_on(picture, side.other)
+    mirrored = crop_knee(Radiograph(picture[:, ::-1], "id"), other, spec)
     assert mirrored.mirrored is not roi.mirrored
     np.testing.assert_allclose(mirrored.pixels, roi.pixels, atol=1.01 * STEP)
     centre = [(size - 1) / 2, size / 3]
@@ -87,11 +95,10 @@ def test_a_mirrored_picture_with_the_other_side_gives_the_same_roi(
 def test_a_linear_window_leaves_the_roi(
     picture: np.ndarray, side: Side, gain: float, offset: float
 ) -> None:
-    options = {"size_px": 64, "side": side, "kind": InputKind.CROP}
-    roi = crop_knee(Radiograph(picture, "id"), **options)
-    windowed = crop_knee(
-        Radiograph(picture * np.float32(gain) + np.float32(offset), "id"), **options
-    )
+    spec, landmarks = RoiSpec(size_px=64, plateau_widths=1.0), landmarks_on(picture, side)
+    roi = crop_knee(Radiograph(picture, "id"), landmarks, spec)
+    changed = picture * np.float32(gain) + np.float32(offset)
+    windowed = crop_knee(Radiograph(changed, "id"), landmarks, spec)
     np.testing.assert_allclose(windowed.pixels, roi.pixels, atol=2.01 * STEP)
 
 

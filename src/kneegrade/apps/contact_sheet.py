@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kneegrade.errors import OutputError
+from kneegrade.errors import CODES, OutputError
 from kneegrade.knees.store import read_index, read_settings
 from kneegrade.types import Side, Task
 
@@ -23,12 +23,12 @@ class _Tile:
     facts: str
     tibia: str
     femur: str
-    error_code: str
+    refusal: str
     flags: Sequence[str]
 
 
 def write_contact_sheet(store: Path, *, per_page: int = 300) -> list[Path]:
-    """Write ``sheet.html``, ``sheet-002.html`` ... into an ROI store.
+    """Write ``sheet.html``, ``sheet-002.html`` ... into an ROI store, in place of earlier ones.
 
     Refused knees come first, then the others by the mean confidence of their landmarks, least
     first. A knee is named by its picture and its row in the index, never by a participant's id.
@@ -50,8 +50,8 @@ def write_contact_sheet(store: Path, *, per_page: int = 300) -> list[Path]:
     OutputError
         ``output.not-writable``.
     """
-    size_px = read_settings(store).roi.size_px
     rows = list(enumerate(read_index(store).to_dict("records")))
+    size_px = read_settings(store).roi.size_px
     shown = [(n, row) for n, row in rows if row["status"] != "failed"]
     shown.sort(key=lambda pair: (pair[1]["status"] == "ok", pair[1]["confidence"]))
     failed = [(n, row["error_code"]) for n, row in rows if row["status"] == "failed"]
@@ -75,14 +75,9 @@ def write_contact_sheet(store: Path, *, per_page: int = 300) -> list[Path]:
             failed=failed,
             failed_codes=Counter(code for _, code in failed).most_common(),
         )
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise OutputError(
-                "output.not-writable",
-                f"The page {str(path)!r} cannot be written: {error.strerror}.",
-                "Make room, or choose another folder.",
-            ) from error
+        _write(path, text)
+    for stale in set(store.glob("sheet-*.html")) - set(paths):
+        stale.unlink()
     return paths
 
 
@@ -90,11 +85,23 @@ def _numbers(pages: Sequence[Any]) -> range:
     return range(1, len(pages) + 1)
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            "output.not-writable",
+            f"The page {str(path)!r} cannot be written: {error.strerror}.",
+            "Make room, or choose another folder.",
+        ) from error
+
+
 def _tile(number: int, row: Mapping[str, Any]) -> _Tile:
     numbers = [float(value) for value in row["landmarks"]]
     points = list(zip(numbers[::2], numbers[1::2], strict=True))
     kl = row.get(Task.KL.value)
-    known = [] if kl is None or kl != kl or str(kl) == "<NA>" else [f"KL {int(kl)}"]
+    known = [] if kl is None or kl != kl else [f"KL {int(kl)}"]
+    code = row["error_code"]
     return _Tile(
         roi_file=row["roi_file"],
         name=f"row {number}, {row['roi_file'][4:12]}",
@@ -102,7 +109,7 @@ def _tile(number: int, row: Mapping[str, Any]) -> _Tile:
         facts=", ".join([*known, f"confidence {row['confidence']:.2f}"]),
         tibia=_path(points[:N_TIBIAL]),
         femur=_path(points[N_TIBIAL:]),
-        error_code=row["error_code"],
+        refusal=f"{code}: {CODES.get(code, '')}" if code else "",
         flags=[flag for flag in row["flags"].split(";") if flag],
     )
 

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from kneegrade.bundles.manifest import Bundle, Decoding, SubjectUse
 from kneegrade.errors import OutputError
 from kneegrade.knees.drawing import KneeDrawing
+from kneegrade.knees.joint_space import FIXED
 from kneegrade.types import Flag, Side, SpacingSource, Task
 
 EMBEDDED_PICTURES: Final = 200
@@ -50,7 +51,7 @@ SPACING_WORDS: Final = {
     SpacingSource.LANDMARK_FRAME: "Millimetres: fitted to known landmarks on the picture.",
     SpacingSource.UNKNOWN: "Millimetres: none, the size of a pixel is not known.",
 }
-SPACE_WORDS: Final = {"jsw": "Smallest width", "jsw_fixed": "Width at a fixed place"}
+WIDTH_WORDS: Final = {"jsw": "Smallest", "jsw_fixed": "Fixed place"}
 DECODING_WORDS: Final = {
     Decoding.MOST_PROBABLE: "the most probable one",
     Decoding.EXPECTED: "the expected grade, rounded",
@@ -179,6 +180,7 @@ def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str) -> str:
         version=version,
         n_embedded=EMBEDDED_PICTURES,
         kl_words=KL_WORDS,
+        fixed_places=" and ".join(f"{100 * share:.0f} %" for share in FIXED.values()),
         decodings=_decodings(bundle),
         network=_network(bundle),
         agreement=_agreement(bundle.agreement),
@@ -244,7 +246,7 @@ def _space(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Each width in words, lateral and medial; empty where nothing was measured."""
     lines = [
         (words, _write_width(row, f"{name}_l"), _write_width(row, f"{name}_m"))
-        for name, words in SPACE_WORDS.items()
+        for name, words in WIDTH_WORDS.items()
     ]
     return [line for line in lines if any(line[1:])]
 

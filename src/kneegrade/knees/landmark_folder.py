@@ -104,11 +104,12 @@ class LandmarkFolder:
 
     def _pts_of(self, image_path: str, side: Side) -> Path | None:
         within = PurePosixPath((image_path.partition("::")[2] or image_path).replace("\\", "/"))
-        ending = "_f" if side is Side.RIGHT else ""
-        for name in (within.with_suffix("").as_posix(), within.as_posix(), within.stem):
-            for candidate in (f"{name}{ending}", name):
-                if candidate in self.files:
-                    return self.files[candidate]
+        names = (within.with_suffix("").as_posix(), within.as_posix(), within.stem)
+        endings = ("_f", "") if side is Side.RIGHT else ("",)
+        for ending in endings:
+            for name in names:
+                if name + ending in self.files:
+                    return self.files[name + ending]
         return None
 
 

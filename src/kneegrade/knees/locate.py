@@ -180,10 +180,14 @@ class KneeLocator:
         return replace(judged, landmarks=landmarks)
 
     def _refine(self, radiograph: Radiograph, plateau: _Plateau) -> LocatedKnee:
-        """Look twice: as the film's network saw the plateau, then as the landmarks give it."""
+        """Look twice: as the film's network saw the plateau, then as the landmarks give it.
+
+        The polarity is judged in both poses; the later one counts.
+        """
         inverted = self._judge(radiograph, plateau.ends_px).polarity < 0
         first = self._look(radiograph, plateau.ends_px, inverted)
-        second = self._look(radiograph, first.landmarks.points_px[[0, 8]], inverted)
+        ends = first.landmarks.points_px[[0, 8]]
+        second = self._look(radiograph, ends, self._judge(radiograph, ends).polarity < 0)
         return replace(
             second,
             landmarks=replace(second.landmarks, side=plateau.side),

@@ -257,7 +257,14 @@ def _write_one(
         )
         knee, landmark_source = cut(row, radiograph)
     except KneegradeError as error:
-        return {"roi_file": name, "status": "failed", "error_code": error.code, "flags": ""}
+        return {
+            "roi_file": name,
+            "status": "failed",
+            "error_code": error.code,
+            "flags": "",
+            "landmarks": [],
+            "landmark_source": "",
+        }
     roi = knee.roi
     try:
         (folder / name).write_bytes(encode_png(roi.pixels))

@@ -30,9 +30,14 @@ DRAWING = KneeDrawing(
     ),
 )
 SPACE = {
-    **{"jsw_l_mm": 5.43, "jsw_l_share": 0.068, "jsw_m_mm": 2.68, "jsw_m_share": 0.0335},
-    **{"jsw_fixed_l_mm": 6.0, "jsw_fixed_l_share": 0.075},
-    **{"jsw_fixed_m_mm": 3.0, "jsw_fixed_m_share": 0.0375},
+    "jsw_l_mm": 5.43,
+    "jsw_l_share": 0.068,
+    "jsw_m_mm": 2.68,
+    "jsw_m_share": 0.0335,
+    "jsw_fixed_l_mm": 6.0,
+    "jsw_fixed_l_share": 0.075,
+    "jsw_fixed_m_mm": 3.0,
+    "jsw_fixed_m_share": 0.0375,
     "spacing_source": "detector-plane",
 }
 BUNDLE = Bundle(
@@ -122,7 +127,7 @@ class Page(HTMLParser):
 def graded(
     source: str = "a.png",
     side: Side = Side.RIGHT,
-    flags: frozenset[Flag] = frozenset({Flag.NOT_CHECKED}),
+    flags: frozenset[Flag] = frozenset({Flag.VIEW_UNKNOWN}),
     truth: Mapping[str, int] | None = None,
     key: Mapping[str, Any] | None = None,
 ) -> ReportedKnee:
@@ -316,13 +321,13 @@ def test_joint_space_is_told_in_mm_and_shares_with_the_source_of_its_spacing(
     tmp_path: Path,
 ) -> None:
     text = render(tmp_path, [graded()]).text
-    assert "Smallest width 5.4 mm (6.8 %) 2.7 mm (3.4 %)" in text
-    assert "Width at a fixed place 6.0 mm (7.5 %) 3.0 mm (3.8 %)" in text
+    assert "Joint space Lateral Medial Smallest 5.4 mm (6.8 %) 2.7 mm (3.4 %)" in text
+    assert "Fixed place 6.0 mm (7.5 %) 3.0 mm (3.8 %)" in text
     assert "at the detector: lengths are magnified" in text
     unknown = {name: None if name.endswith("_mm") else value for name, value in SPACE.items()}
     row = graded().row | unknown | {"spacing_source": "unknown"}
     text = render(tmp_path, [replace(graded(), row=row)]).text
-    assert "Smallest width 6.8 % 3.4 %" in text
+    assert "Smallest 6.8 % 3.4 %" in text
     assert "the size of a pixel is not known" in text
 
 
@@ -334,7 +339,7 @@ def test_every_source_of_a_spacing_has_words(tmp_path: Path) -> None:
 
 def test_a_refused_knee_has_its_picture_and_its_reason_and_no_grade(tmp_path: Path) -> None:
     page = render(tmp_path, [refused(), graded("b.png")])
-    assert "1 knee graded, 1 refused, 0 files failed" in page.text
+    assert "1 knee graded, 1 refused, 0 failed" in page.text
     card = page.text[page.text.index("a.png Right knee") : page.text.index("b.png")]
     assert "Refused knee.implant It holds <metal>. Leave it out." in card
     assert Flag.IMPLANT.meaning in card

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kneegrade.bundles.manifest import read_bundle
+from kneegrade.knees.locate import KneeLocator
 from kneegrade.types import Side
 
 KaggleKnee = tuple[str, Side, np.ndarray]
@@ -19,6 +21,12 @@ def read_kaggle_knees(folder: Path, labels: pd.DataFrame) -> Iterable[KaggleKnee
             for file, side in zip(rows["file"], rows["side"], strict=True):
                 data = np.frombuffer(archive.read(file), np.uint8)
                 yield file, Side.parse(side), cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+
+
+@pytest.fixture(scope="session")
+def locator() -> KneeLocator:
+    """The embedded locator, with one thread."""
+    return KneeLocator(read_bundle("default").locator, n_threads=1)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,9 @@ from kneegrade.knees.contrast import (
     resize_square,
     scale_to_unit,
 )
-from kneegrade.knees.crop import crop_knee
+from kneegrade.knees.crop import RoiSpec
+from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.prepared import prepare_knees
 from kneegrade.types import Contrast, Radiograph
 
 RNG_PIXELS = np.random.default_rng(5).normal(1000, 300, (60, 60)).astype(np.float32)
@@ -93,10 +95,14 @@ def test_the_enhanced_set_is_judged_enhanced(kaggle_sample: list) -> None:
 
 
 @pytest.mark.real_data
-def test_plain_films_are_judged_plain(plain_films: dict[str, np.ndarray]) -> None:
+def test_plain_films_are_judged_plain(
+    plain_films: dict[str, np.ndarray], locator: KneeLocator
+) -> None:
     judged = []
     for film in plain_films.values():
-        roi = crop_knee(Radiograph(film.astype(np.float32), "id"), size_px=224)
+        radiograph = Radiograph(film.astype(np.float32), "id")
+        (knee,) = prepare_knees(locator, radiograph, RoiSpec())
+        roi = knee.roi
         judged.append(judge_contrast(np.rint(roi.pixels * 255).astype(np.uint8)))
     assert len(judged) == 30
     assert judged.count(Contrast.PLAIN) >= 28

@@ -8,20 +8,12 @@ from kneegrade.knees.orientation import (
     AVERAGE_KNEE_PX,
     compute_average_knee,
     judge_orientation,
-    locate_by_average_knee,
     read_average_knee,
 )
 from kneegrade.types import Side
 
 RIGHT = np.asarray(cv2.resize(read_average_knee(), (200, 200)), dtype=np.float32)
 """A picture of a right knee: the average one, enlarged."""
-
-
-def film_with(knee: np.ndarray, top: int, left: int, shape: tuple[int, int]) -> np.ndarray:
-    """A dark film with noise and one knee on it."""
-    film = np.random.default_rng(2).normal(knee.min() - 1, 0.1, shape)
-    film[top : top + knee.shape[0], left : left + knee.shape[1]] = knee
-    return film.astype(np.float32)
 
 
 def test_the_average_knee_is_standardised() -> None:
@@ -57,27 +49,6 @@ def test_a_picture_of_nothing_matches_nothing() -> None:
     assert (flat.match, flat.polarity, flat.side_margin) == (0, 0, 0)
     noise = np.random.default_rng(0).normal(size=(200, 200)).astype(np.float32)
     assert judge_orientation(noise).match < 0.2
-
-
-@pytest.mark.parametrize("side", list(Side))
-@pytest.mark.parametrize("inverted", [False, True])
-def test_a_knee_is_found_on_a_film(side: Side, inverted: bool) -> None:
-    knee = RIGHT if side is Side.RIGHT else RIGHT[:, ::-1]
-    film = film_with(knee, top=260, left=90, shape=(700, 420))
-    boxes = locate_by_average_knee(-film if inverted else film)
-    best = max(boxes.values(), key=lambda box: box.score)
-    assert set(boxes) == set(Side)
-    assert best.side is side
-    assert best.inverted is inverted
-    assert best.score > 0.9
-    assert best.size_px == pytest.approx(200, rel=0.12)
-    middle = (best.top + best.size_px / 2, best.left + best.size_px / 2)
-    assert middle == pytest.approx((360, 190), abs=15)
-
-
-def test_a_flat_film_has_no_knee() -> None:
-    boxes = locate_by_average_knee(np.full((300, 200), 5, np.float32))
-    assert max(box.score for box in boxes.values()) == 0
 
 
 def test_the_average_is_a_median_scaled_to_8_bits() -> None:
@@ -116,21 +87,6 @@ def test_the_side_is_told_from_the_picture(kaggle_sample: list, inverted_knees: 
         judge_orientation(p.astype(np.float32)).side is side for _, side, p in inverted_knees
     ]
     assert np.mean(inverted) >= 0.95
-
-
-@pytest.mark.real_data
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_every_plain_film_is_found_with_its_side(
-    plain_films: dict[str, np.ndarray], mirrored: bool
-) -> None:
-    assert len(plain_films) == 30
-    wrong = []
-    for name, film in plain_films.items():
-        boxes = locate_by_average_knee((film[:, ::-1] if mirrored else film).astype(np.float32))
-        best = max(boxes.values(), key=lambda box: box.score)
-        if best.side is not (Side.RIGHT if mirrored else Side.LEFT) or best.inverted:
-            wrong.append(name)
-    assert wrong == []
 
 
 @pytest.mark.real_data

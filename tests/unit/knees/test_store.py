@@ -2,16 +2,20 @@ import errno
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from made_films import draw_knee, write_picture
 
+from kneegrade.bundles.manifest import read_bundle
 from kneegrade.errors import OutputError, TableError
+from kneegrade.images.geometry import apply_affine
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees import store
-from kneegrade.knees.crop import InputKind, crop_knee
-from kneegrade.knees.orientation import read_average_knee
+from kneegrade.knees.crop import RoiSpec
+from kneegrade.knees.find import InputKind
+from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.prepared import prepare_knees
 from kneegrade.knees.store import (
     StoreSettings,
     read_index,
@@ -20,10 +24,11 @@ from kneegrade.knees.store import (
     read_settings,
     write_rois,
 )
-from kneegrade.types import Contrast, Flag, Side
+from kneegrade.types import Contrast, Side
 
-SETTINGS = StoreSettings(80, InputKind.CROP)
-KNEE = cv2.resize(read_average_knee(), (96, 96))
+SPEC = RoiSpec(size_px=80)
+SETTINGS = StoreSettings(SPEC, InputKind.CROP)
+LOCATOR = read_bundle("default").locator
 
 
 @pytest.fixture
@@ -31,8 +36,7 @@ def table(tmp_path: Path) -> pd.DataFrame:
     """Six knees of three subjects; the picture of one is no picture."""
     paths = [f"p{i}.png" for i in range(6)]
     for i, path in enumerate(paths):
-        knee = np.clip(110 + 40 * KNEE + 5 * i, 0, 255).astype(np.uint8)
-        cv2.imwrite(str(tmp_path / path), knee if i % 2 == 0 else knee[:, ::-1])
+        write_picture(tmp_path / path, draw_knee(Side.LEFT if i % 2 else Side.RIGHT, kl=i % 3))
     (tmp_path / "p3.png").write_bytes(b"not a picture")
     return pd.DataFrame(
         {
@@ -51,7 +55,7 @@ def table(tmp_path: Path) -> pd.DataFrame:
 
 def write(table: pd.DataFrame, folder: Path, **options: Any) -> pd.DataFrame:
     settings = options.pop("settings", SETTINGS)
-    return write_rois(table, folder / "knees.csv", folder / "rois", settings, **options)
+    return write_rois(table, folder / "knees.csv", folder / "rois", settings, LOCATOR, **options)
 
 
 def count_cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -68,7 +72,11 @@ def count_cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_every_row_of_the_table_has_a_row_in_the_index(tmp_path: Path, table: pd.DataFrame) -> None:
     index = write(table, tmp_path)
-    pd.testing.assert_frame_equal(read_index(tmp_path / "rois"), index, check_dtype=False)
+    stored = read_index(tmp_path / "rois")
+    pd.testing.assert_frame_equal(
+        stored.drop(columns="landmarks"), index.drop(columns="landmarks"), check_dtype=False
+    )
+    assert [len(points) for points in stored["landmarks"]] == [32, 32, 32, 0, 32, 32]
     assert list(index["image_path"]) == list(table["image_path"])
     assert list(index["status"]) == ["ok"] * 3 + ["failed"] + ["ok"] * 2
     assert index["error_code"][3] == "image.unreadable"
@@ -83,19 +91,24 @@ def test_no_file_name_holds_an_id(tmp_path: Path, table: pd.DataFrame) -> None:
     assert not [p for p in (tmp_path / "rois").iterdir() if "900000" in p.name]
 
 
-def test_rois_come_back_as_they_were_cut(tmp_path: Path, table: pd.DataFrame) -> None:
+def test_rois_come_back_as_they_were_cut(
+    tmp_path: Path, table: pd.DataFrame, locator: KneeLocator
+) -> None:
     index = write(table, tmp_path)
     usable = index[index["status"] == "ok"]
     for (_, row), roi in zip(usable.iterrows(), read_rois(tmp_path / "rois", usable), strict=True):
         radiograph = read_radiograph(
             tmp_path / row["image_path"], contrast=Contrast(row["contrast"])
         )
-        cut = crop_knee(radiograph, size_px=80, side=Side(row["side"]), kind=InputKind.CROP)
+        side, kind = Side(row["side"]), InputKind.CROP
+        (knee,) = prepare_knees(locator, radiograph, SPEC, side=side, kind=kind)
+        cut = knee.roi
+        points = apply_affine(cut.to_radiograph, np.reshape(row["landmarks"], (16, 2)))
+        np.testing.assert_allclose(points, knee.landmarks.points_px, atol=0.05)
         np.testing.assert_array_equal(roi.pixels, cut.pixels)
         np.testing.assert_array_equal(roi.to_radiograph, cut.to_radiograph)
         assert (roi.side, roi.mirrored, roi.flags) == (cut.side, cut.mirrored, cut.flags)
         assert (roi.contrast, roi.inside_fraction) == (cut.contrast, cut.inside_fraction)
-        assert Flag.NOT_CHECKED in roi.flags
 
 
 def test_a_second_call_reads_only_what_failed(
@@ -171,8 +184,10 @@ def test_a_lost_picture_is_cut_again(tmp_path: Path, table: pd.DataFrame) -> Non
 
 def test_other_settings_are_refused(tmp_path: Path, table: pd.DataFrame) -> None:
     write(table, tmp_path)
-    assert read_settings(tmp_path / "rois") == SETTINGS
-    for settings in (StoreSettings(81, InputKind.CROP), StoreSettings(80, InputKind.FILM)):
+    stored = read_settings(tmp_path / "rois")
+    assert (stored.roi, stored.kind, stored.has_landmark_files) == (SPEC, InputKind.CROP, False)
+    assert len(stored.locator) == 25
+    for settings in (StoreSettings(RoiSpec(size_px=81), InputKind.CROP), StoreSettings(SPEC)):
         with pytest.raises(TableError) as caught:
             write(table, tmp_path, settings=settings)
         assert caught.value.code == "store.other-settings"

@@ -1,13 +1,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from made_store import write_made_store
 
-from kneegrade.knees.crop import InputKind
-from kneegrade.knees.store import StoreSettings, write_rois
 from kneegrade.training.recipe import Recipe, read_recipe_text
 
 RECIPE_TEXT = """
@@ -96,12 +94,10 @@ def knees() -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory, knees: pd.DataFrame) -> Path:
     """An ROI store of made-up pictures: the higher the grade, the narrower the dark band."""
-    folder = tmp_path_factory.mktemp("store")
     rng = np.random.default_rng(1)
-    for path, grade in zip(knees["image_path"], knees["kl"].fillna(0), strict=True):
-        picture = rng.integers(90, 160, size=(72, 72)).astype(np.uint8)
-        picture[30 : 40 - 2 * int(grade)] = 20
-        cv2.imwrite(str(folder / path), picture)
-    settings = StoreSettings(64, InputKind.CROP)
-    write_rois(knees, folder / "knees.parquet", folder / "rois", settings, n_workers=1)
-    return folder / "rois"
+    pictures = []
+    for grade in knees["kl"].fillna(0):
+        picture = rng.integers(90, 160, size=(64, 64)).astype(np.uint8)
+        picture[27 : 36 - 2 * int(grade)] = 20
+        pictures.append(picture)
+    return write_made_store(knees, pictures, tmp_path_factory.mktemp("store") / "rois")

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from rich import box
@@ -19,8 +18,8 @@ from kneegrade.types import Task
 ROWS_SHOWN: Final = 100
 """The screen shows so many rows of each kind; the files hold them all."""
 
-WIDTHS: Final = MappingProxyType({"l": "lateral", "m": "medial"})
-"""Columns of the smallest joint space widths, with their titles."""
+WIDTHS: Final = ("jsw_l", "jsw_m")
+"""Columns of the smallest joint space widths, lateral and medial, where a row has any."""
 
 Row = Mapping[str, Any]
 
@@ -77,7 +76,8 @@ def _print_grades(
         console.print(table)
     else:
         console.print(_table(graded, tasks, None))
-        flagged = [(name, f) for (name, _), f in zip(graded, own_flags, strict=True) if f]
+        names = [_name_knee(name, row) for name, row in graded]
+        flagged = [(name, f) for name, f in zip(names, own_flags, strict=True) if f]
         if flagged:
             _print_list("Flags", flagged, len(flagged), console)
     if len(graded) > ROWS_SHOWN:
@@ -95,22 +95,23 @@ def _table(
         columns[task.value] = task.value
         if task is Task.KL:
             columns |= {f"kl_p{grade}": f"p{grade}" for grade in range(task.n_grades)}
-    for title in (*columns.values(), *WIDTHS.values()):
-        table.add_column(title, justify="right")
+    measured = [name for name in WIDTHS if any(_write_width(row, name) for _, row in graded)]
+    for title in (*columns.values(), *measured):
+        table.add_column(title, justify="right", no_wrap=True)
     if flags is not None:
         table.add_column("flags")
     for i, (name, row) in enumerate(graded[:ROWS_SHOWN]):
         values = [row[column] for column in columns]
         numbers = [f"{v:.2f}" if isinstance(v, float) else str(v) for v in values]
         last = [flags[i]] if flags is not None else []
-        widths = [_write_width(row, half) for half in WIDTHS]
+        widths = [_write_width(row, name) for name in measured]
         table.add_row(*map(Text, [name, row["side"], *numbers, *widths, *last]))
     return table
 
 
-def _write_width(row: Row, half: str) -> str:
-    """Smallest joint space width, in mm where the size of a pixel is known."""
-    mm, share = row.get(f"jsw_{half}_mm"), row.get(f"jsw_{half}_share")
+def _write_width(row: Row, name: str) -> str:
+    """A width in mm, or as a share of the plateau's width where the size of a pixel is unknown."""
+    mm, share = row.get(f"{name}_mm"), row.get(f"{name}_share")
     if mm is not None:
         return f"{mm:.1f} mm"
     return "" if share is None else f"{100 * share:.1f} %"

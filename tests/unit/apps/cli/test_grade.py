@@ -378,6 +378,14 @@ def failed_row(source: str) -> dict[str, Any]:
     }
 
 
+def refused_row(source: str, code: str = "knee.implant") -> dict[str, Any]:
+    reason = "The knee holds metal. Leave this one out."
+    return failed_row(source) | {
+        **{"status": "refused", "side": "left", "error_code": code, "error": reason},
+        "flags": "implant",
+    }
+
+
 def show(rows: list[dict[str, Any]], width: int, tasks: tuple[Task, ...] = (Task.KL,)) -> list[str]:
     file = io.StringIO()
     print_rows(rows, tasks, Console(width=width, file=file, highlight=False, markup=False))
@@ -389,8 +397,9 @@ LONG_FLAGS = "contrast-judged-enhanced;spacing-detector-plane;side-from-picture;
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_a_narrow_screen_breaks_no_flag_and_no_number(width: int) -> None:
+    spaces = {"jsw_l_mm": 5.63, "jsw_l_share": 0.071, "jsw_m_mm": 0.0, "jsw_m_share": 0.0}
     rows = [
-        row_of("films/04-moderate-medial-left.dcm", LONG_FLAGS),
+        row_of("films/04-moderate-medial-left.dcm", LONG_FLAGS) | spaces,
         row_of("films/b.png", "not-checked"),
         failed_row("films/c.png"),
     ]
@@ -398,6 +407,7 @@ def test_a_narrow_screen_breaks_no_flag_and_no_number(width: int) -> None:
     assert all(len(line) <= width for line in lines)
     words = " ".join(lines).split()
     assert set(LONG_FLAGS.split(";")) <= set(words)
+    assert "5.6 mm 0.0 mm" in " ".join(words)
     assert words.count("0.25") == 10
     assert words.count("not-checked") == 1, "a flag of every knee is named once"
     assert "Flags of every knee: not-checked" in lines
@@ -423,6 +433,35 @@ def test_equal_names_are_told_apart() -> None:
     text = "\n".join(show([row_of("one/a.png"), row_of("two/a.png"), failed_row("z/b.png")], 100))
     assert all(source in text for source in ("one/a.png", "two/a.png", "z/b.png"))
     assert "one/" not in "\n".join(show([row_of("one/a.png"), row_of("two/b.png")], 100))
+
+
+def test_refused_knees_stand_apart_from_failed_pictures() -> None:
+    both = [row_of("f/both.dcm"), refused_row("f/both.dcm")]
+    cut = refused_row("f/cut.dcm", "knee.cut-off")
+    lines = show([*both, failed_row("f/c.png"), cut, refused_row("f/d.dcm")], 120)
+    counts = "1 knee graded, 3 refused (2 knee.implant, 1 knee.cut-off), "
+    assert f"{counts}1 picture failed (1 image.empty)." in lines
+    refused, failed = lines.index("Refused:"), lines.index("Failed:")
+    told = "    knee.implant: The knee holds metal. Leave this one out."
+    assert lines[refused + 1 : refused + 3] == ["  both.dcm, left", told]
+    assert [line for line in lines[refused:failed] if line.startswith("  ") and line[2] != " "] == [
+        "  both.dcm, left",
+        "  cut.dcm, left",
+        "  d.dcm, left",
+    ]
+    assert lines[failed + 1] == "  c.png"
+    text = show([row_of("a.png"), refused_row("b.png")], 120)
+    assert "1 knee graded, 1 refused (1 knee.implant), 0 pictures failed." in text
+
+
+def test_smallest_joint_spaces_are_in_mm_or_shares() -> None:
+    known = {"jsw_l_mm": 5.63, "jsw_l_share": 0.071, "jsw_m_mm": 3.08, "jsw_m_share": 0.039}
+    unknown = {"jsw_l_mm": None, "jsw_l_share": 0.071, "jsw_m_mm": None, "jsw_m_share": 0.039}
+    lines = show([row_of("a.png") | known, row_of("b.png") | unknown], 120)
+    assert lines[0].split()[-3:] == ["jsw_l", "jsw_m", "flags"]
+    rows = {line.split()[0]: " ".join(line.split()) for line in lines if ".png" in line}
+    assert rows["a.png"].endswith("5.6 mm 3.1 mm")
+    assert rows["b.png"].endswith("7.1 % 3.9 %")
 
 
 def test_a_long_list_is_cut() -> None:

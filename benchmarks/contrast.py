@@ -21,7 +21,9 @@ from kneegrade.evaluation.metrics import compute_quadratic_kappa
 from kneegrade.grading.grader import Grader
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.contrast import enhance
-from kneegrade.knees.crop import InputKind, crop_knee
+from kneegrade.knees.crop import RoiSpec
+from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.prepared import prepare_knees
 from kneegrade.types import Contrast, Flag, KneeROI, Radiograph, Side, Task
 
 Picture = np.ndarray
@@ -62,18 +64,19 @@ def measure_changes(grader: Grader, table_path: Path, split: str, every: int) ->
     ]
     sides = [Side(side) for side in table["side"]]
     size = grader.bundle.input.size_px
+    locator = KneeLocator(grader.bundle.locator)
     print(f"\nQuadratic kappa on {len(truth)} knees of the split {split}:\n")
     print("| contrast | kappa | difference | judged plain |")
     print("|---|---|---|---|")
     first = None
     for name, change in CHANGES.items():
         rois = [
-            crop_knee(
+            prepare_knees(
+                locator,
                 _radiograph(change(pixels), Contrast.UNKNOWN),
-                size_px=size,
+                RoiSpec(size_px=size),
                 side=side,
-                kind=InputKind.CROP,
-            )
+            )[0].roi
             for pixels, side in zip(pictures, sides, strict=True)
         ]
         graded = [p for i in range(0, len(rois), 32) for p in grader.grade(rois[i : i + 32])]
@@ -87,13 +90,15 @@ def measure_changes(grader: Grader, table_path: Path, split: str, every: int) ->
 def measure_plain_films(grader: Grader, folder: Path) -> None:
     """How often the grade of a plain film and of its enhanced copy agree."""
     size = grader.bundle.input.size_px
+    locator = KneeLocator(grader.bundle.locator)
     pairs: list[tuple[int, int]] = []
     judged = Counter()
     for path in sorted(folder.glob("*.jpg")):
         for mirror in (False, True):
             pixels = read_radiograph(path).pixels
             pixels = pixels[:, ::-1] if mirror else pixels
-            plain = crop_knee(_radiograph(pixels, Contrast.UNKNOWN), size_px=size)
+            film = _radiograph(pixels, Contrast.UNKNOWN)
+            plain = prepare_knees(locator, film, RoiSpec(size_px=size))[0].roi
             grey = np.rint(plain.pixels * 255).astype(np.uint8)
             enhanced = KneeROI(
                 side=plain.side,

@@ -12,7 +12,9 @@ import numpy as np
 
 from kneegrade.bundles.runner import OnnxRunner
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.crop import crop_knee
+from kneegrade.knees.crop import RoiSpec
+from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.prepared import prepare_knees
 from kneegrade.pipeline import KneeGrader
 
 
@@ -43,8 +45,9 @@ if __name__ == "__main__":
     whole = _milliseconds(grader.grade, files)
     films = [read_radiograph(path) for path in files]
     read = _milliseconds(read_radiograph, files)
-    crop = _milliseconds(lambda film: crop_knee(film, size_px=spec.size_px), films)
-    print(f"{len(files)} files: {whole:.1f} ms a knee (read {read:.1f}, crop {crop:.1f})")
+    locator = KneeLocator(grader.bundle.locator)
+    crop = _milliseconds(lambda film: prepare_knees(locator, film, RoiSpec()), films)
+    print(f"{len(files)} files: {whole:.1f} ms a knee (read {read:.1f}, find and cut {crop:.1f})")
     print(f"network alone: {network:.1f} ms")
     print(f"whole way / network alone = {whole / network:.1f}")
     print(f"peak memory {_peak_mib():.0f} MiB, after the imports {after_imports:.0f} MiB")

@@ -2,31 +2,33 @@
 
 Usage: python benchmarks/joint_space.py accuracy [--knees N] [--noise-mm MM]
        python benchmarks/joint_space.py repeat [--knees N] [--repeats N] [--noise-mm MM]
-       python benchmarks/joint_space.py real --rois STORE --landmarks TABLE.csv
+       python benchmarks/joint_space.py real --rois STORE [--split NAME]
        python benchmarks/joint_space.py speed
 
 `accuracy`: minimum widths of phantoms against the truth that they were drawn with, by grade of
 narrowing, beside the widths that the landmarks alone give. `repeat`: repeatability under
 re-simulated exposure and repositioning noise: the same phantom knee, turned, shifted and tilted a
 little, exposed anew. `real`: rank correlation of every measure with the Kellgren-Lawrence grade on
-the real knees of an ROI store whose landmarks stand in a landmark table. `speed`: ms per knee.
+the real knees of an ROI store, with the landmarks that the store holds; intervals by bootstrap
+over subjects. `speed`: ms per knee.
 
-The landmarks are the true ones with Gaussian noise, drawn anew for every film, whose mean radial
-size is --noise-mm.
+The phantoms' landmarks are those of the embedded locator, or, with --noise-mm, the true ones with
+Gaussian noise of that mean radial size, drawn anew for every film.
 """
 
 import argparse
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import process_time
 
 import numpy as np
 
-from kneegrade.images.geometry import apply_affine, invert_affine
+from kneegrade.bundles.manifest import read_bundle
 from kneegrade.knees.joint_space import MEASURED, JointSpace, measure_joint_space
-from kneegrade.knees.landmark_table import read_landmark_table
+from kneegrade.knees.locate import KneeLocator
 from kneegrade.knees.margins import PX_PER_WIDTH, Compartment, take_standard_pose
 from kneegrade.knees.store import read_index, read_rois
 from kneegrade.phantoms.anatomy import KneeAnatomy, Positioning, draw_knee_anatomy
@@ -122,12 +124,24 @@ def film(
 
 
 def place_landmarks(
-    radiograph: Radiograph, truth: np.ndarray, side: Side, noise_mm: float, rng: np.random.Generator
+    radiograph: Radiograph,
+    truth: np.ndarray,
+    side: Side,
+    noise_mm: float | None,
+    rng: np.random.Generator,
 ) -> Landmarks:
-    """The true landmarks with noise of a mean radial size."""
+    """The locator's landmarks, or the true ones with noise of a mean radial size."""
+    if noise_mm is None:
+        return open_locator().locate(radiograph, hint=side)[0].landmarks
     spread = noise_mm / np.sqrt(np.pi / 2) / radiograph.spacing_mm[0]
     points = truth + rng.normal(0, spread, truth.shape) if noise_mm else truth
     return Landmarks(side, LandmarkScheme.KNEEL_16, points, np.ones(len(points)))
+
+
+@cache
+def open_locator() -> KneeLocator:
+    """The embedded bundle's."""
+    return KneeLocator(read_bundle("default").locator)
 
 
 def landmark_width_mm(radiograph: Radiograph, landmarks: Landmarks, half: Compartment) -> float:
@@ -154,7 +168,7 @@ def true_width_mm(anatomy: KneeAnatomy, half: Compartment) -> float:
     return float((rows[0] - rows[1]).min())
 
 
-def print_accuracy(knees: int, noise_mm: float) -> None:
+def print_accuracy(knees: int, noise_mm: float | None) -> None:
     """Mean error and SD of the minimum widths by grade of narrowing."""
     found: dict[tuple[Compartment, int], list[tuple[float, ...]]] = {}
     for number in range(knees):
@@ -184,7 +198,7 @@ def print_accuracy(knees: int, noise_mm: float) -> None:
                       f"{own.mean():10.2f}{own.std(ddof=1):6.2f}{np.abs(own).mean():8.2f}")  # fmt: skip  # noqa: E501
 
 
-def print_repeatability(knees: int, repeats: int, noise_mm: float) -> None:
+def print_repeatability(knees: int, repeats: int, noise_mm: float | None) -> None:
     """Root mean square SD of repeats within a knee."""
     kinds = [(half, kind) for half in Compartment for kind in ("minimum", "fixed", "landmarks")]
     values = np.empty((knees, repeats, len(kinds)))
@@ -228,49 +242,41 @@ def shares_of(space: JointSpace) -> dict[str, float]:
     return shares
 
 
-def read_real(store: Path, table: Path) -> Iterator[tuple[int, Radiograph, Landmarks]]:
-    """(KL grade, ROI, its landmarks) of the knees of a store that a landmark table has too.
-
-    They are matched by subject and side; the table's points are px of the picture that the ROI was
-    cut from.
-    """
+def read_real(store: Path, split: str | None) -> Iterator[tuple[str, int, Radiograph, Landmarks]]:
+    """(subject, KL grade, ROI, its landmarks) of the graded knees of a store."""
     index = read_index(store)
     index = index[(index["status"] == "ok") & index["kl"].notna()]
-    points = {
-        (knee.subject_id, knee.landmarks.side.value): knee.landmarks.kneel_points_px
-        for knee in read_landmark_table(table)
-    }
-    keys = list(zip(index["subject_id"].astype(str), index["side"], strict=True))
-    kept = [key in points for key in keys]
-    grades = index["kl"][kept].astype(int)
-    for key, kl, roi in zip(
-        (key for key in keys if key in points), grades, read_rois(store, index[kept]), strict=True
-    ):
-        to_roi = invert_affine(roi.to_radiograph)
-        yield (
-            kl,
-            Radiograph(pixels=roi.pixels, source_id=roi.source_id),
-            Landmarks(  # lateral is at column 0 already, as in a right knee
-                Side.RIGHT, LandmarkScheme.KNEEL_16, apply_affine(to_roi, points[key]), np.ones(16)
-            ),
-        )
+    if split is not None:
+        index = index[index["split"] == split]
+    rows = zip(index["subject_id"], index["kl"], index["landmarks"], strict=True)
+    for (subject, kl, numbers), roi in zip(rows, read_rois(store, index), strict=True):
+        points = np.reshape(numbers, (16, 2))
+        # Lateral is at column 0 already, as in a right knee.
+        landmarks = Landmarks(Side.RIGHT, LandmarkScheme.KNEEL_16, points, np.ones(16))
+        yield subject, int(kl), Radiograph(roi.pixels, roi.source_id), landmarks
 
 
-def correlate(store: Path, table: Path, n_resamples: int = 1000) -> None:
+def correlate(store: Path, split: str | None, n_resamples: int = 1000) -> None:
     """Spearman's rank correlation of every measure with the KL grade, with 95 % intervals."""
     from scipy.stats import spearmanr
 
-    rows, grades, flags = [], [], Counter()
-    for kl, radiograph, landmarks in read_real(store, table):
+    rows, grades, subjects, flags = [], [], [], Counter()
+    for subject, kl, radiograph, landmarks in read_real(store, split):
+        subjects.append(subject)
         space = measure_joint_space(radiograph, landmarks)
         rows.append(shares_of(space))
         grades.append(kl)
         flags.update(flag.value for flag in space.flags)
     if not rows:
-        raise SystemExit("No knee of the store is in the landmark table.")
+        raise SystemExit("The store has no graded knee of this split.")
     kl = np.array(grades)
     rng = np.random.default_rng(SEED)
-    picks = rng.integers(0, len(kl), (n_resamples, len(kl)))
+    names, of_knee = np.unique(subjects, return_inverse=True)
+    knees_of = [np.flatnonzero(of_knee == i) for i in range(len(names))]
+    picks = [
+        np.concatenate([knees_of[i] for i in rng.integers(0, len(names), len(names))])
+        for _ in range(n_resamples)
+    ]
     print(f"{len(kl)} knees, KL {np.bincount(kl).tolist()}; flagged: {dict(flags)}")
     print(f"{'share of plateau width':24}{'n':>5}{'rho':>8}{'95 % interval':>18}")
     for name in rows[0]:
@@ -319,17 +325,17 @@ def main() -> None:
     repeat.add_argument("--repeats", type=int, default=5)
     real = verbs.add_parser("real")
     real.add_argument("--rois", type=Path, required=True)
-    real.add_argument("--landmarks", type=Path, required=True)
+    real.add_argument("--split")
     verbs.add_parser("speed")
     for verb in (accuracy, repeat):
-        verb.add_argument("--noise-mm", type=float, default=0.9)
+        verb.add_argument("--noise-mm", type=float)
     args = parser.parse_args()
     if args.verb == "accuracy":
         print_accuracy(args.knees, args.noise_mm)
     elif args.verb == "repeat":
         print_repeatability(args.knees, args.repeats, args.noise_mm)
     elif args.verb == "real":
-        correlate(args.rois, args.landmarks)
+        correlate(args.rois, args.split)
     else:
         time_knees()
 

@@ -141,6 +141,15 @@ class LocatorSpec:
     clip_percentiles: tuple[float, float]
     facts: dict[str, Any] = field(hash=False)
 
+    def __post_init__(self) -> None:
+        if not min(self.film_size_px, self.knee_size_px) > 0:
+            raise ValueError("the sizes of a locator's pictures must be above 0")
+        if not self.knee_field_of_view_plateau_widths > 0:
+            raise ValueError("knee_field_of_view_plateau_widths must be above 0")
+        low, high = self.clip_percentiles
+        if not 0 <= low < high <= 100:
+            raise ValueError(f"clip_percentiles must rise within 0..100. Got {low}, {high}")
+
 
 @dataclass(frozen=True)
 class TaskSpec:

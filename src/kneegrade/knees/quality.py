@@ -178,6 +178,8 @@ def check_quality(
         or found.n_levels < FEWEST_LEVELS
         or found.grain_likeness < LEAST_GRAIN_LIKENESS,
     }
+    if alarms[Flag.IMPLANT]:  # metal blurs, whitens and hides the knee: that is no further finding
+        return frozenset({Flag.IMPLANT})
     return frozenset(flag for flag, alarm in alarms.items() if alarm)
 
 

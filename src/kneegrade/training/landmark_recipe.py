@@ -77,7 +77,8 @@ class LandmarkNetworkSpec:
     sigma_px: float
 
     def __post_init__(self) -> None:
-        require(len(self.channels) > 1, "channels", "two or more numbers", self.channels)
+        enough = len(self.channels) > 1 and min(self.channels) > 0
+        require(enough, "channels", "two or more numbers above 0", self.channels)
         require(self.sigma_px > 0, "sigma_px", "above 0", self.sigma_px)
 
 
@@ -100,6 +101,13 @@ class LandmarkAugmentSpec(AugmentSpec):
     p_cover: float
     p_not_knee: float
     p_implant: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("p_invert", "p_cover", "p_not_knee", "p_implant"):
+            require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
+        both = self.p_not_knee + self.p_implant
+        require(both <= 1, "p_not_knee and p_implant", "at most 1 together", both)
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,13 @@ class LandmarkRecipe:
     network: LandmarkNetworkSpec
     schedule: ScheduleSpec
     augment: LandmarkAugmentSpec
+
+    def __post_init__(self) -> None:
+        require(self.n_folds > 1, "n_folds", "2 or more", self.n_folds)
+        require(self.knees_per_table > 0, "knees_per_table", "1 or more", self.knees_per_table)
+        width = self.input.field_of_view_plateau_widths
+        given = width > 0 or self.stage is Stage.FILM
+        require(given, "field_of_view_plateau_widths", "above 0", width)
 
     @classmethod
     def from_toml(cls, text: str) -> Self:

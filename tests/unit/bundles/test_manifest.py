@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from kneegrade.bundles.manifest import (
 )
 from kneegrade.errors import BundleError
 from kneegrade.types import Task
+
+FILES = [
+    "member-0.onnx",
+    "locator-film.onnx",
+    "locator-knee.onnx",
+    "subjects.json",
+    "MODEL_CARD.md",
+]
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -44,6 +53,11 @@ def test_a_good_bundle_is_read_whole(tmp_path: Path) -> None:
     assert bundle.input == InputSpec(32, 1.25, True, EnhancementSpec(8, 5.0, 29.0), (1.0, 99.0))
     assert bundle.members == (folder / "member-0.onnx", folder / "member-1.onnx")
     assert bundle.average == "probability"
+    assert bundle.locator == replace(
+        read_bundle("default").locator,
+        film=folder / "locator-film.onnx",
+        knee=folder / "locator-knee.onnx",
+    )
 
 
 def test_no_enhancement_is_none(tmp_path: Path) -> None:
@@ -83,7 +97,7 @@ def test_no_bundle_there(tmp_path: Path, name: str) -> None:
     assert code_of(tmp_path / name) == "bundle.not-found"
 
 
-@pytest.mark.parametrize("name", ["member-0.onnx", "subjects.json", "MODEL_CARD.md"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
     folder = write_tiny_bundle(tmp_path)
     with (folder / name).open("ab") as file:
@@ -91,7 +105,7 @@ def test_a_changed_file_is_refused(tmp_path: Path, name: str) -> None:
     assert code_of(folder) == "bundle.hash-mismatch"
 
 
-@pytest.mark.parametrize("name", ["member-0.onnx", "subjects.json", "MODEL_CARD.md"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
     folder = write_tiny_bundle(tmp_path)
     (folder / name).unlink()
@@ -122,7 +136,7 @@ def test_a_member_without_a_hash_is_refused(tmp_path: Path, member: str) -> None
     assert code_of(folder) == "bundle.invalid"
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_another_schema_version(tmp_path: Path, version: object) -> None:
     assert code_of(write_tiny_bundle(tmp_path, schema_version=version)) == "bundle.unsupported"
 
@@ -173,11 +187,52 @@ def test_an_input_that_makes_no_sense(tmp_path: Path, name: str, value: object) 
     assert code_of(folder) == "bundle.invalid"
 
 
-@pytest.mark.parametrize("name", ["name", "version", "tasks", "input", "members", "files"])
+@pytest.mark.parametrize(
+    "name", ["name", "version", "tasks", "input", "members", "files", "locator"]
+)
 def test_a_manifest_without_an_entry(tmp_path: Path, name: str) -> None:
     folder = write_tiny_bundle(tmp_path)
     manifest = read_manifest(folder)
     del manifest[name]
+    write_manifest(folder, manifest)
+    assert code_of(folder) == "bundle.invalid"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("film", "unlisted.onnx"),
+        ("knee", "../locator-knee.onnx"),
+        ("knee", None),
+        ("film_size_px", 0),
+        ("knee_size_px", "wide"),
+        ("knee_field_of_view_plateau_widths", -1.4),
+        ("clip_percentiles", [1.0]),
+        ("clip_percentiles", [99.0, 1.0]),
+        ("facts", 3),
+    ],
+    ids=str,
+)
+def test_a_locator_that_makes_no_sense(tmp_path: Path, name: str, value: object) -> None:
+    folder = write_tiny_bundle(tmp_path)
+    (folder / "unlisted.onnx").write_bytes((folder / "locator-film.onnx").read_bytes())
+    manifest = read_manifest(folder)
+    manifest["locator"][name] = value
+    write_manifest(folder, manifest)
+    assert code_of(folder) == "bundle.invalid"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("film", "knee", "film_size_px", "knee_size_px"),
+        *("knee_field_of_view_plateau_widths", "clip_percentiles", "facts"),
+    ],
+)
+def test_a_locator_without_an_entry(tmp_path: Path, name: str) -> None:
+    folder = write_tiny_bundle(tmp_path)
+    manifest = read_manifest(folder)
+    del manifest["locator"][name]
     write_manifest(folder, manifest)
     assert code_of(folder) == "bundle.invalid"
 

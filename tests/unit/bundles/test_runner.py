@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from tiny_bundle import SIZE_PX, tiny_logits, write_network
 
-from kneegrade.bundles.runner import OnnxRunner
+from kneegrade.bundles.manifest import read_bundle
+from kneegrade.bundles.runner import OnnxNetwork, OnnxRunner
 from kneegrade.errors import BundleError
 from kneegrade.types import Task
 
@@ -45,3 +46,22 @@ def test_a_network_whose_output_is_no_task(tmp_path: Path) -> None:
     with pytest.raises(BundleError) as caught:
         OnnxRunner(tmp_path / "m.onnx")
     assert caught.value.code == "bundle.invalid"
+
+
+def test_the_embedded_locators_networks() -> None:
+    spec = read_bundle("default").locator
+    for path, size, n_points, names in (
+        (spec.film, spec.film_size_px, 4, ("heatmaps", "absent")),
+        (spec.knee, spec.knee_size_px, 16, ("heatmaps", "absent", "scores")),
+    ):
+        network = OnnxNetwork(path, n_threads=1)
+        assert network.outputs == names
+        found = network.run(np.zeros((2, 1, size, size), np.float32))
+        shapes = {name: values.shape for name, values in found.items()}
+        assert shapes["heatmaps"] == (2, n_points, size // 2, size // 2)
+        assert shapes["absent"] == (2, n_points)
+        assert shapes.get("scores", (2, 2)) == (2, 2)
+        assert {values.dtype for values in found.values()} == {np.dtype(np.float32)}
+        with pytest.raises(BundleError) as caught:
+            OnnxRunner(path)
+        assert caught.value.code == "bundle.invalid", "a locator grades nothing"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made_films import FILM_MM, draw_knee
 
 from kneegrade.errors import ImageError, MissingExtraError, TableError
 from kneegrade.grading import predictions
@@ -14,6 +15,7 @@ from kneegrade.grading.predictions import (
     FIRST_COLUMNS,
     KEY_COLUMNS,
     LAST_COLUMNS,
+    SPACE_COLUMNS,
     Row,
     read_predictions,
     row_of_error,
@@ -24,7 +26,18 @@ from kneegrade.grading.predictions import (
     write_json,
     write_parquet,
 )
-from kneegrade.types import Flag, Grades, KneePrediction, Side, Task
+from kneegrade.knees.joint_space import JointSpace, measure_joint_space
+from kneegrade.types import (
+    Flag,
+    Grades,
+    KneePrediction,
+    Landmarks,
+    LandmarkScheme,
+    Radiograph,
+    Side,
+    SpacingSource,
+    Task,
+)
 
 TASKS = (Task.KL, Task.JSN_M)
 KEY = {
@@ -94,18 +107,64 @@ def test_columns_in_order() -> None:
         *FIRST_COLUMNS,
         *task_columns(Task.KL),
         *task_columns(Task.JSN_M),
+        *SPACE_COLUMNS,
         *LAST_COLUMNS,
     ]
 
 
 def test_a_graded_knee() -> None:
     row = row_of_prediction(prediction(), "films/a.dcm", KEY)
-    assert set(row) == set(table_columns(TASKS))
+    assert set(row) == set(table_columns(TASKS)) - set(SPACE_COLUMNS)
     assert {name: row[name] for name in KEY_COLUMNS} == {name: KEY[name] for name in KEY_COLUMNS}
     assert (row["source"], row["status"], row["error_code"]) == ("films/a.dcm", "ok", "")
     assert (row["kl"], row["kl_p2"], row["kl_expected"], row["kl_spread"]) == (2, 0.4, 2.0, 0.25)
     assert (row["jsn_m"], row["jsn_m_p0"], row["jsn_m_spread"]) == (0, 0.333333, None)
     assert row["flags"] == "spacing-unknown;view-unknown"
+
+
+def measured(**changes: Any) -> JointSpace:
+    """A drawn knee of narrowed medial space, measured at its true landmarks."""
+    film = draw_knee(Side.LEFT, kl=3, size_mm=FILM_MM)
+    points = film.knees[Side.LEFT].landmarks_px
+    landmarks = Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
+    values = {
+        "pixels": film.pixels.astype(np.float32),
+        "source_id": "1.2.3",
+        "spacing_mm": (film.spacing_mm,) * 2,
+        "spacing_source": SpacingSource.CALIBRATED,
+    }
+    return measure_joint_space(Radiograph(**values | changes), landmarks)
+
+
+def test_a_measured_knee() -> None:
+    space = measured()
+    row = row_of_prediction(prediction(), "films/a.dcm", KEY, space)
+    assert set(row) == set(table_columns(TASKS))
+    assert row["plateau_width_mm"] == pytest.approx(space.width_mm, abs=1e-6)
+    assert 0 < row["jsw_m_mm"] < row["jsw_l_mm"] < 10
+    for name in ("jsw_m", "jsw_l", "jsw_fixed_m", "jsw_fixed_l"):
+        expected = row[f"{name}_mm"] / row["plateau_width_mm"]
+        assert row[f"{name}_share"] == pytest.approx(expected, abs=1e-5)
+    assert row["spacing_source"] == space.spacing_source.value
+    assert set(row["flags"].split(";")) == {"spacing-unknown", "view-unknown", *space.flags}
+
+
+def test_a_knee_of_unknown_spacing_has_shares_alone(tmp_path: Path) -> None:
+    space = measured(spacing_mm=None, spacing_source=SpacingSource.UNKNOWN)
+    row = row_of_prediction(prediction(), "films/a.dcm", KEY, space)
+    in_mm = {name for name in SPACE_COLUMNS if name.endswith(("_mm", "_mm2"))}
+    assert {row[name] for name in in_mm} == {None}
+    assert row["jsw_m_share"] == pytest.approx(measured().medial.minimum.share, abs=1e-6)
+    table = read_predictions(write([row], tmp_path / "p.csv"))
+    assert table[sorted(in_mm)].isna().all(axis=None)
+    assert table["jsw_m_share"][0] == row["jsw_m_share"]
+
+
+def test_a_refused_knee() -> None:
+    flags = frozenset({Flag.IMPLANT, Flag.BLURRED})
+    row = row_of_error(ERROR, "d.dcm", {}, Side.LEFT, "b", flags, refused=True)
+    assert (row["status"], row["side"], row["error_code"]) == ("refused", "left", "image.empty")
+    assert row["flags"] == "blurred;implant"
 
 
 def test_a_file_that_gave_no_knee() -> None:

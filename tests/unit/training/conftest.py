@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_landmarks import write_made_landmarks
 from made_store import write_made_store
 
 from kneegrade.training.recipe import Recipe, read_recipe_text
@@ -101,3 +102,9 @@ def store(tmp_path_factory: pytest.TempPathFactory, knees: pd.DataFrame) -> Path
         picture[27 : 36 - 2 * int(grade)] = 20
         pictures.append(picture)
     return write_made_store(knees, pictures, tmp_path_factory.mktemp("store") / "rois")
+
+
+@pytest.fixture(scope="session")
+def landmark_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The landmark table of six drawn films, see `write_made_landmarks`."""
+    return write_made_landmarks(tmp_path_factory.mktemp("landmarks"))

@@ -80,7 +80,7 @@ def grade(
     ] = "default",
     truth: Annotated[
         Path | None,
-        typer.Option("--truth", metavar="CSV", help="Known grades by file name, for the page."),
+        typer.Option("--truth", metavar="CSV", help="Known grades by file and side, for the page."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
@@ -184,8 +184,8 @@ def _pictures_of_table(
     ]
 
 
-def _read_truth(path: Path | None) -> dict[str, dict[str, int]]:
-    """Known grades by file name; columns ``file`` and one per task."""
+def _read_truth(path: Path | None) -> dict[tuple[str, str], dict[str, int]]:
+    """Known grades by file name and side; columns ``file``, ``side`` and one per task."""
     if path is None:
         return {}
     try:
@@ -193,12 +193,13 @@ def _read_truth(path: Path | None) -> dict[str, dict[str, int]]:
             rows = list(csv.DictReader(file))
         tasks = [task.value for task in Task]
         return {
-            row["file"]: {task: int(row[task]) for task in tasks if row.get(task)} for row in rows
+            (row["file"], row["side"]): {task: int(row[task]) for task in tasks if row.get(task)}
+            for row in rows
         }
     except (OSError, KeyError, ValueError) as error:
         raise TableError(
             "table.unreadable",
-            f"{str(path)!r} is no table of known grades (columns file, kl, ...): {error!r}.",
+            f"{str(path)!r} is no table of known grades (columns file, side, kl, ...): {error!r}.",
             "Check the path and the columns, or leave --truth out.",
         ) from error
 
@@ -207,7 +208,7 @@ def _write_page(
     knees: "Sequence[BatchKnee]",
     bundle: "Bundle",
     out: Path,
-    truth: Mapping[str, Mapping[str, int]],
+    truth: Mapping[tuple[str, str], Mapping[str, int]],
 ) -> Path:
     from kneegrade import __version__
     from kneegrade.apps.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
@@ -223,7 +224,7 @@ def _write_page(
                 row=knee.row,
                 picture_png=file.read_bytes() if is_shown else None,
                 drawing=knee.drawing,
-                truth=truth.get(Path(knee.row["source"]).name),
+                truth=truth.get((Path(knee.row["source"]).name, knee.row["side"] or "")),
             )
         )
     page = out / "report.html"

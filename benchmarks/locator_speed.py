@@ -4,12 +4,13 @@ Usage: python benchmarks/locator_speed.py [N_THREADS] [--rounds R] [--scanner NA
        (needs the extra [train]; two threads, nine rounds)
 
 The locator of the embedded bundle finds both knees of a phantom film of 350 x 430 mm, resampling
-and decoding included. The peer is built here to the sizes of A. Tiulpin, I. Melekhov, S. Saarakkala,
-"KNEEL: Knee Anatomical Landmark Localization Using Hourglass Networks", ICCV Workshops 2019, with
-random weights: two stages, one hourglass each (depth 4, base width 24, 3 channels, maps at stride
-4, soft-argmax), five folds; stage one finds one joint centre in each half of a film of 1 mm/px,
-stage two 16 points in 450 px of 0.3 mm. Only its networks are timed: no resampling, no optional
-second pass. Both run in ONNX Runtime with the same settings, in turn in every round.
+and decoding included. The peer is built here to the sizes of A. Tiulpin, I. Melekhov and
+S. Saarakkala, "KNEEL: Knee Anatomical Landmark Localization Using Hourglass Networks", ICCV
+Workshops 2019, with random weights: two stages, one hourglass each (depth 4, base width 24, 3
+channels, maps at stride 4, soft-argmax), five folds (here of the same weights, each a session of
+its own); stage one finds one joint centre in each half of a film of 1 mm/px, stage two 16 points
+in 450 px of 0.3 mm. Only its networks are timed: no resampling, no optional second pass. Both run
+in ONNX Runtime with the same settings, in turn in every round.
 
 What its publication and code leave open, or contradict each other in, is taken the cheaper way, so
 the ratio is a lower bound: stage one sees 256 px (the least multiple of 64 that holds half a
@@ -81,6 +82,7 @@ class Residual(nn.Module):
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """Maps of the same size."""
         levels = [maps]
         for step in self.steps:
             levels.append(step(levels[-1]))
@@ -103,13 +105,14 @@ class Hourglass(nn.Module):
         self.after = Residual(inputs, outputs, multi_scale=multi_scale)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """Maps of the same size."""
         small = nn.functional.max_pool2d(maps, 2)
         deep = self.after(self.within(self.before(small)))
         return self.kept(maps) + nn.functional.interpolate(deep, size=maps.shape[-2:])
 
 
 class PeerNetwork(nn.Module):
-    """One fold of one stage: grey repeated to 3 channels -> points as shares of width and height."""
+    """One fold of one stage: grey -> points as shares of width and height."""
 
     def __init__(self, n_points: int) -> None:
         super().__init__()
@@ -132,6 +135,7 @@ class PeerNetwork(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
+        """Points ``(n, k, 2)`` as (width, height), for images ``(n, 1, size, size)``."""
         maps = self.net(images.expand(-1, 3, -1, -1))
         rows, cols = maps.shape[-2:]
         share = maps.flatten(2).softmax(dim=2).unflatten(2, (rows, cols))
@@ -140,15 +144,13 @@ class PeerNetwork(nn.Module):
         return torch.stack([col, row], dim=2)
 
 
-def write_peer(folder: Path) -> dict[str, list[Path]]:
-    """Five networks of each stage as ONNX files."""
-    paths: dict[str, list[Path]] = {}
+def write_peer(folder: Path) -> dict[str, Path]:
+    """The network of each stage as an ONNX file."""
+    torch.manual_seed(0)
+    paths = {}
     for stage, (size, n_points) in STAGES.items():
-        for fold in range(N_FOLDS):
-            torch.manual_seed(fold)
-            path = folder / f"{stage}-{fold}.onnx"
-            write_onnx(PeerNetwork(n_points).eval(), size, ["points"], path)
-            paths.setdefault(stage, []).append(path)
+        paths[stage] = folder / f"{stage}.onnx"
+        write_onnx(PeerNetwork(n_points).eval(), size, ["points"], paths[stage])
     return paths
 
 
@@ -223,7 +225,7 @@ def split_time(locator: KneeLocator, film: Radiograph) -> tuple[Counter[str], Co
 
 
 def measure(
-    spec: LocatorSpec, film: Radiograph, peer: dict[str, list[Path]], args: argparse.Namespace
+    spec: LocatorSpec, film: Radiograph, peer: dict[str, Path], args: argparse.Namespace
 ) -> tuple[dict[str, np.ndarray], Counter[str]]:
     """Milliseconds per round of everything measured, and calls of each part of the locator."""
     locator = KneeLocator(spec, n_threads=args.threads)
@@ -231,8 +233,8 @@ def measure(
         raise SystemExit("The locator does not find both knees of the film: nothing to compare.")
     rng = np.random.default_rng(0)
     networks = {
-        stage: [OnnxNetwork(path, n_threads=args.threads) for path in paths]
-        for stage, paths in peer.items()
+        stage: [OnnxNetwork(path, n_threads=args.threads) for _ in range(N_FOLDS)]
+        for stage, path in peer.items()
     }
     pair = {
         stage: rng.standard_normal((2, 1, size, size), np.float32)
@@ -260,11 +262,11 @@ def print_time(name: str, times: np.ndarray) -> None:
     print(f"{name:44} {np.median(times):9.1f} {times.min():9.1f}")
 
 
-def print_work(name: str, networks: list[tuple[Path, int]]) -> int:
-    """One line for all networks of one side; the multiply-adds for a film."""
-    counted = [(*count_work(path), pictures) for path, pictures in networks]
-    parameters = sum(count for count, _, _ in counted)
-    work = sum(one * pictures for _, one, pictures in counted)
+def print_work(name: str, pictures: dict[Path, int], n_folds: int = 1) -> int:
+    """One line for all networks of one method; the multiply-adds for a film."""
+    counted = [(*count_work(path), number) for path, number in pictures.items()]
+    parameters = n_folds * sum(count for count, _, _ in counted)
+    work = n_folds * sum(one * number for _, one, number in counted)
     print(f"{name:44} {parameters / 1e6:9.2f} {work / 1e9:9.2f}")
     return work
 
@@ -292,10 +294,8 @@ def main() -> None:
         for stage, (size, n_points) in STAGES.items():
             print_time(f"  {stage}, {size} px, {n_points} maps: one picture", times[stage])
         print(f"{'':44} {'M params':>9} {'G madds':>9}")
-        ours = print_work("locator", [(spec.film, calls[COARSE]), (spec.knee, calls[FINE])])
-        theirs = print_work(
-            "hourglass ensemble", [(path, 2) for folds in peer.values() for path in folds]
-        )
+        ours = print_work("locator", {spec.film: calls[COARSE], spec.knee: calls[FINE]})
+        theirs = print_work("hourglass ensemble", dict.fromkeys(peer.values(), 2), N_FOLDS)
     for name, value in (("median", np.median), ("best", np.min)):
         whole, ensemble = value(times["locator"]), value(times["ensemble"])
         print(f"time, {name}: ensemble / locator = {ensemble / whole:.1f}")

@@ -8,12 +8,14 @@ import numpy as np
 
 from kneegrade.phantoms.films import PhantomFilm, draw_film
 from kneegrade.phantoms.scanners import SCANNERS
-from kneegrade.phantoms.severity import NARROWING, OSTEOPHYTES, Severity
+from kneegrade.phantoms.severity import FEATURES, NARROWING, OSTEOPHYTES, Severity
 from kneegrade.phantoms.shape import draw_body
-from kneegrade.types import Grades, Side, Task
+from kneegrade.types import Grades, Radiograph, Side, SpacingSource, Task
 
 CROP_MM = (100.0, 100.0)
 FILM_MM = (200.0, 140.0)
+WHOLE_FILM_MM = 0.4
+"""Size of a pixel of `draw_whole_film`."""
 NOTHING_IN_HEADER = dict.fromkeys(("ImageLaterality", "ViewPosition", "PatientOrientation"))
 FEATURES_OF_KL = {
     0: {},
@@ -38,6 +40,30 @@ def draw_knee(
         size_mm=size_mm,
         spacing_mm=100 / 224,
         rng=rng,
+    )
+
+
+@cache
+def draw_whole_film(*sides: Side, implant: Side | None = None, seed: int = 5) -> PhantomFilm:
+    """A whole film of healthy knees, 0.4 mm a pixel; the knee ``implant`` is a prosthesis."""
+    rng = np.random.default_rng(seed)
+    healthy = Severity(dict.fromkeys(FEATURES, 0.3))
+    return draw_film(
+        body=draw_body(sex="male", bmi=28, rng=rng),
+        knees={side: None if side is implant else healthy for side in sides},
+        scanner=SCANNERS["oai-cr-a"],
+        spacing_mm=WHOLE_FILM_MM,
+        rng=rng,
+    )
+
+
+def whole_radiograph(pixels: np.ndarray, *, mm: float = WHOLE_FILM_MM) -> Radiograph:
+    """A radiograph without a side, of pixels of a known size."""
+    return Radiograph(
+        pixels.astype(np.float32),
+        "1.2.3",
+        spacing_mm=(mm, mm),
+        spacing_source=SpacingSource.DETECTOR_PLANE,
     )
 
 

@@ -19,7 +19,12 @@ from kneegrade import Flag, Task, __version__
 from kneegrade.apps.cli.main import app
 from kneegrade.bundles.manifest import DEFAULT_FOLDER
 from kneegrade.errors import CODES
-from kneegrade.grading.predictions import FIRST_COLUMNS, LAST_COLUMNS, task_columns
+from kneegrade.grading.predictions import (
+    FIRST_COLUMNS,
+    LAST_COLUMNS,
+    SPACE_COLUMNS,
+    task_columns,
+)
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -126,8 +131,8 @@ def test_the_commands_on_shipped_films_run(tmp_path: Path) -> None:
     with (tmp_path / "results" / "predictions.csv").open(newline="") as file:
         graded = list(csv.DictReader(file))
     assert len(graded) == len(list((ROOT / "demo" / "films").iterdir()))
-    assert {row["status"] for row in graded} == {"ok"}
-    assert all(Flag.NOT_CHECKED in row["flags"].split(";") for row in graded)
+    refused = {row["source"] for row in graded if row["status"] != "ok"}
+    assert refused == {"demo/films/09-implant-left.dcm"}
     assert {path.name for path in (tmp_path / "results").iterdir()} >= {
         *("predictions.json", "predictions.csv", "predictions.parquet", "report.html")
     }
@@ -184,6 +189,8 @@ def test_every_column_is_documented() -> None:
     text = read(ROOT / "docs" / "grading.md")
     probabilities = [f"kl_p{grade}" for grade in range(1, Task.KL.n_grades - 1)]
     columns = {*FIRST_COLUMNS, *task_columns(Task.KL), *LAST_COLUMNS} - set(probabilities)
+    columns |= {name for name in SPACE_COLUMNS if name.startswith("jsw_") and "fixed" not in name}
+    columns |= {"fta_deg", "plateau_width_mm", "spacing_source"}
     assert not [name for name in columns if f"`{name}`" not in text]
 
 
@@ -216,7 +223,7 @@ def test_readme_is_short_and_says_what_it_does_not_do_first() -> None:
     first_screen = " ".join(" ".join(lines[:40]).split())
     for needed in (
         *("OAI or MOST", "Research use only", "not a medical device", "six OARSI grades"),
-        *("patellofemoral", "fracture", "tumour", "`not-checked`", "`knee.two-knees`"),
+        *("patellofemoral", "fracture", "tumour", "implant", "refused"),
     ):
         assert needed.lower() in first_screen.lower()
 

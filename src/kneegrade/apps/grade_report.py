@@ -108,6 +108,7 @@ class _Card:
     picture: str
     drawing: KneeDrawing | None
     space: Sequence[tuple[str, str, str]]
+    angle: str
     spacing: str
     beyond_embedded: bool
     kl: _TaskLine | None
@@ -205,6 +206,7 @@ def _card(knee: ReportedKnee, number: int, bundle: Bundle) -> _Card:
         picture=base64.b64encode(knee.picture_png).decode() if knee.picture_png and embed else "",
         drawing=knee.drawing,
         space=_space(knee.row),
+        angle=_write_angle(knee.row),
         spacing=_spacing(knee.row),
         beyond_embedded=number >= EMBEDDED_PICTURES,
         kl=lines.pop(Task.KL, None),
@@ -258,6 +260,12 @@ def _write_width(row: Mapping[str, Any], name: str) -> str:
     if mm is None:
         return percent
     return f"{mm:.1f} mm ({percent})" if percent else f"{mm:.1f} mm"
+
+
+def _write_angle(row: Mapping[str, Any]) -> str:
+    """The femorotibial angle; empty where it was not measured."""
+    degrees = _number(row.get("fta_deg"))
+    return "" if degrees is None else f"{degrees:.1f}°"
 
 
 def _spacing(row: Mapping[str, Any]) -> str:

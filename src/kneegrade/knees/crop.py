@@ -14,8 +14,6 @@ from kneegrade.knees.contrast import scale_to_unit
 from kneegrade.knees.pose import knee_affine
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph
 
-LEAST_MEASURED_WIDTH: Final = 1e-6
-
 
 @dataclass(frozen=True)
 class RoiSpec:

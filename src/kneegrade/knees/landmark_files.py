@@ -144,19 +144,24 @@ def read_kneel_table(path: Path) -> list[KneelKnee]:
     """
     if not path.is_file():
         raise TableError("table.not-found", f"There is no table at {path}.", "Check the path.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        missing = [name for name in _KNEEL_COLUMNS if name not in (rows.fieldnames or ())]
-        if missing:
-            raise TableError(
-                "table.column-missing",
-                f"{path.name} has no column {missing[0]!r}.",
-                "Give the table as KNEEL publishes it.",
-            )
-        return [_read_kneel_row(path, number, row) for number, row in enumerate(rows, start=2)]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = [name for name in _KNEEL_COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                raise TableError(
+                    "table.column-missing",
+                    f"{path.name} has no column {missing[0]!r}.",
+                    "Give the table as KNEEL publishes it.",
+                )
+            return [_read_kneel_row(path, number, row) for number, row in enumerate(rows, start=2)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _invalid(path, "a CSV in UTF-8 was expected", "another file") from error
 
 
 def _read_kneel_row(path: Path, number: int, row: dict[str, str]) -> KneelKnee:
+    if any(row[name] is None for name in _KNEEL_COLUMNS):
+        raise _invalid(path, f"row {number}: as many cells as columns", "fewer")
     try:
         side = Side.parse(row["side"])
         kl = int(row["kl"])
@@ -164,7 +169,9 @@ def _read_kneel_row(path: Path, number: int, row: dict[str, str]) -> KneelKnee:
         points = np.vstack([tibia, femur])[:, ::-1]
         if tibia.shape != (9, 2) or femur.shape != (7, 2) or box.shape != (2, 2):
             raise ValueError("9 points of the tibia, 7 of the femur and 2 of the box")
-    except (ValueError, TypeError) as error:
+        if not all(np.isfinite(numbers).all() for numbers in (points, box)):
+            raise ValueError("finite numbers")
+    except ValueError as error:
         raise _invalid(path, f"row {number}: {error}", "other cells") from error
     on_film = points.copy()
     if side is Side.LEFT:

@@ -5,10 +5,11 @@ A folder may hold BoneFinder's ``.pts`` files, named after the picture (``knee.d
 the pictures are, or all in one), landmark tables (``*.csv``, see `landmark_table`) and KNEEL's.
 """
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final, Self
+
+import numpy as np
 
 from kneegrade.errors import TableError
 from kneegrade.knees.landmark_files import (
@@ -20,6 +21,7 @@ from kneegrade.knees.landmark_files import (
 from kneegrade.knees.landmark_table import read_landmark_table
 from kneegrade.types import Landmarks, Radiograph, Side
 
+LEAST_PLATEAU_PX: Final = 2.0
 _KNEEL_MARK: Final = "bbox"
 Key = tuple[str, str]
 
@@ -35,7 +37,7 @@ class LandmarkFolder:
     by_subject : dict
         Landmarks on a film of 0.3 mm a pixel by (subject, side), from KNEEL's table.
     files : dict
-        ``.pts`` files by name without suffix, with and without their sub-folder.
+        ``.pts`` files by path within the folder, without suffix.
     """
 
     by_picture: dict[Key, Landmarks] = field(default_factory=dict)
@@ -53,9 +55,7 @@ class LandmarkFolder:
         """
         found = cls()
         for path in sorted(folder.rglob("*.pts")):
-            within = path.relative_to(folder).with_suffix("").as_posix()
-            found.files[within] = path
-            found.files.setdefault(path.stem, path)
+            found.files[path.relative_to(folder).with_suffix("").as_posix()] = path
         for path in sorted(folder.glob("*.csv")):
             if _is_kneel(path):
                 for row in read_kneel_table(path):
@@ -73,18 +73,39 @@ class LandmarkFolder:
         return found
 
     def find(
-        self, image_path: str, subject_id: str, side: Side, radiograph: Radiograph
+        self,
+        image_path: str,
+        subject_id: str,
+        side: Side,
+        radiograph: Radiograph,
+        *,
+        visit_months: int = 0,
     ) -> Landmarks | None:
         """Landmarks of one knee; None where the folder has none.
+
+        KNEEL's are of baseline films: they are not looked for at a later visit.
 
         Raises
         ------
         TableError
             ``landmarks.invalid`` or ``landmarks.off-film``.
         """
+        found = self._find_any(image_path, subject_id, side, radiograph, visit_months)
+        if found is not None:
+            _check_plateau(found)
+        return found
+
+    def _find_any(
+        self,
+        image_path: str,
+        subject_id: str,
+        side: Side,
+        radiograph: Radiograph,
+        visit_months: int,
+    ) -> Landmarks | None:
         if (image_path, side.value) in self.by_picture:
             return self.by_picture[image_path, side.value]
-        if (subject_id, side.value) in self.by_subject:
+        if visit_months == 0 and (subject_id, side.value) in self.by_subject:
             return _to_film(self.by_subject[subject_id, side.value], radiograph)
         path = self._pts_of(image_path, side)
         if path is None:
@@ -104,7 +125,10 @@ class LandmarkFolder:
 
     def _pts_of(self, image_path: str, side: Side) -> Path | None:
         within = PurePosixPath((image_path.partition("::")[2] or image_path).replace("\\", "/"))
-        names = (within.with_suffix("").as_posix(), within.as_posix(), within.stem)
+        names = (
+            *(within.with_suffix("").as_posix(), within.as_posix()),
+            *(within.stem, within.name),
+        )
         endings = ("_f", "") if side is Side.RIGHT else ("",)
         for ending in endings:
             for name in names:
@@ -113,9 +137,20 @@ class LandmarkFolder:
         return None
 
 
+def _check_plateau(landmarks: Landmarks) -> None:
+    lateral, medial = landmarks.kneel_points_px[[0, 8]]
+    if np.linalg.norm(medial - lateral) < LEAST_PLATEAU_PX:
+        raise TableError(
+            "landmarks.invalid",
+            f"The two ends of the tibial plateau are expected {LEAST_PLATEAU_PX:.0f} px apart or "
+            "more. Got one place for both.",
+            "Correct the points t0 and t8, or leave the knee out.",
+        )
+
+
 def _is_kneel(path: Path) -> bool:
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        return _KNEEL_MARK in next(csv.reader(file), [])
+        return _KNEEL_MARK in file.readline().rstrip().replace('"', "").split(",")
 
 
 def _to_film(landmarks: Landmarks, radiograph: Radiograph) -> Landmarks:

@@ -52,21 +52,14 @@ def read_landmark_table(path: Path) -> list[TabledKnee]:
     if not path.is_file():
         raise TableError("table.not-found", f"There is no table at {path}.", "Check the path.")
     knees: dict[tuple[str, str], tuple[dict[str, str], dict[str, tuple[float, float]]]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        missing = [n for n in LANDMARK_COLUMNS if n not in (rows.fieldnames or ())]
-        if missing:
-            raise TableError(
-                "table.column-missing",
-                f"{path.name} has no column {missing[0]!r}.",
-                f"A landmark table has the columns {', '.join(LANDMARK_COLUMNS)}.",
-            )
-        for number, row in enumerate(rows, start=2):
-            _, points = knees.setdefault((row["image_path"], row["side"]), (row, {}))
-            try:
-                points[row["landmark"]] = (float(row["row"]), float(row["col"]))
-            except (TypeError, ValueError) as error:
-                raise _invalid(path, f"row {number} has no numbers in row and col") from error
+    for number, row in enumerate(_read_rows(path), start=2):
+        if any(row[name] is None for name in LANDMARK_COLUMNS):
+            raise _invalid(path, f"row {number} is shorter than the header")
+        _, points = knees.setdefault((row["image_path"], row["side"]), (row, {}))
+        try:
+            points[row["landmark"]] = (float(row["row"]), float(row["col"]))
+        except ValueError as error:
+            raise _invalid(path, f"row {number} has no numbers in row and col") from error
     return [_knee_of(path, about, points) for about, points in knees.values()]
 
 
@@ -82,6 +75,22 @@ def write_landmark_table(knees: Sequence[TabledKnee], path: Path) -> None:
             ):
                 place = (f"{row:.3f}", f"{col:.3f}")
                 writer.writerow((*about, name, *place))
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = [n for n in LANDMARK_COLUMNS if n not in (rows.fieldnames or ())]
+            if missing:
+                raise TableError(
+                    "table.column-missing",
+                    f"{path.name} has no column {missing[0]!r}.",
+                    f"A landmark table has the columns {', '.join(LANDMARK_COLUMNS)}.",
+                )
+            return list(rows)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _invalid(path, "it is no CSV in UTF-8") from error
 
 
 def _knee_of(

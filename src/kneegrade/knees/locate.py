@@ -8,6 +8,7 @@ lateral side first, finds its sixteen landmarks, and is run again in the pose th
 from dataclasses import dataclass, replace
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +19,7 @@ from kneegrade.images.geometry import apply_affine, resample
 from kneegrade.knees.contrast import standardise
 from kneegrade.knees.heatmaps import decode_heatmaps, find_second_peak
 from kneegrade.knees.orientation import Orientation, judge_orientation
-from kneegrade.knees.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
+from kneegrade.knees.pose import CENTRE_ABOVE_PLATEAU, knee_affine
 from kneegrade.knees.quality import KneeScores
 from kneegrade.knees.shape_model import compute_shape_distance, smooth_landmarks
 from kneegrade.types import FloatImage, Landmarks, LandmarkScheme, Radiograph, Side
@@ -138,9 +139,7 @@ class KneeLocator:
         return self._refine(radiograph, _Plateau(side, ends, np.ones(2)))
 
     def _find_plateaus(self, radiograph: Radiograph) -> list[_Plateau]:
-        size = self._spec.film_size_px
-        affine = film_affine(radiograph.pixels.shape, size)
-        picture = _sample(radiograph.pixels, affine, size)
+        affine, picture = _shrink_film(radiograph.pixels, self._spec.film_size_px)
         outputs = self._film.run(self._standardise(picture))
         points, confidence = decode_heatmaps(outputs["heatmaps"], outputs["absent"])
         second = find_second_peak(outputs["heatmaps"], outputs["absent"])
@@ -164,7 +163,7 @@ class KneeLocator:
         self, radiograph: Radiograph, plateau: _Plateau, hint: Side | None
     ) -> _Plateau:
         """The side of the only knee: by the film's network, the average knee, and the hint."""
-        shown = self._judge(radiograph, plateau.ends_px)
+        shown = self._judge(self._picture_of(radiograph, plateau.ends_px)[1])
         likeness = shown.side_margin if shown.side is Side.RIGHT else -shown.side_margin
         sure = plateau.side_confidence + AVERAGE_KNEE_WEIGHT * likeness
         is_hint_other = hint is plateau.side.other
@@ -175,8 +174,7 @@ class KneeLocator:
 
     def judge(self, radiograph: Radiograph, landmarks: Landmarks) -> LocatedKnee:
         """Judge polarity and quality of a knee whose landmarks are known; they are kept."""
-        ends = landmarks.kneel_points_px[[0, 8]]
-        judged = self._look(radiograph, ends, self._judge(radiograph, ends).polarity < 0)
+        judged = self._look(radiograph, landmarks.kneel_points_px[[0, 8]], landmarks.side)
         return replace(judged, landmarks=landmarks)
 
     def _refine(self, radiograph: Radiograph, plateau: _Plateau) -> LocatedKnee:
@@ -184,22 +182,16 @@ class KneeLocator:
 
         The polarity is judged in both poses; the later one counts.
         """
-        inverted = self._judge(radiograph, plateau.ends_px).polarity < 0
-        first = self._look(radiograph, plateau.ends_px, inverted)
-        ends = first.landmarks.points_px[[0, 8]]
-        second = self._look(radiograph, ends, self._judge(radiograph, ends).polarity < 0)
-        return replace(
-            second,
-            landmarks=replace(second.landmarks, side=plateau.side),
-            side_confidence=plateau.side_confidence,
-        )
+        first = self._look(radiograph, plateau.ends_px, plateau.side)
+        second = self._look(radiograph, first.landmarks.points_px[[0, 8]], plateau.side)
+        return replace(second, side_confidence=plateau.side_confidence)
 
-    def _look(self, radiograph: Radiograph, ends_px: Points, inverted: bool) -> LocatedKnee:
+    def _look(self, radiograph: Radiograph, ends_px: Points, side: Side) -> LocatedKnee:
         affine, picture = self._picture_of(radiograph, ends_px)
+        inverted = self._judge(picture).polarity < 0
         outputs = self._knee.run(self._standardise(-picture if inverted else picture))
         points, confidence = decode_heatmaps(outputs["heatmaps"], outputs["absent"])
         not_knee, implant = (1 / (1 + np.exp(-outputs["scores"][0].astype(np.float64)))).tolist()
-        side = Side.RIGHT if ends_px[0, 1] <= ends_px[1, 1] else Side.LEFT
         points_px = apply_affine(affine, smooth_landmarks(points[0]))
         return LocatedKnee(
             landmarks=Landmarks(side, LandmarkScheme.KNEEL_16, points_px, confidence[0]),
@@ -208,9 +200,8 @@ class KneeLocator:
             scores=KneeScores(not_knee, implant, compute_shape_distance(points[0])),
         )
 
-    def _judge(self, radiograph: Radiograph, ends_px: Points) -> Orientation:
+    def _judge(self, picture: FloatImage) -> Orientation:
         """Compare with the average knee, lateral first; it is about as wide as a crop."""
-        _, picture = self._picture_of(radiograph, ends_px)
         size = picture.shape[0]
         share = CROP_WIDTHS / self._spec.knee_field_of_view_plateau_widths
         edge = max(round(size * (1 - share) / 2), 0)
@@ -226,7 +217,9 @@ class KneeLocator:
             size_px=size,
             plateau_widths=self._spec.knee_field_of_view_plateau_widths,
         )
-        return affine, _sample(radiograph.pixels, affine, size)
+        lowest = float(radiograph.pixels.min())
+        picture, _ = resample(radiograph.pixels, affine, (size, size), fill=lowest)
+        return affine, picture
 
     def _standardise(self, picture: FloatImage) -> NDArray[np.float32]:
         return standardise(picture, self._spec.clip_percentiles)[np.newaxis, np.newaxis]
@@ -247,9 +240,19 @@ def _join_same_place(right: _Plateau, left: _Plateau) -> list[_Plateau]:
     return [replace(better, confidence=summed, side_confidence=margin)]
 
 
-def _sample(pixels: FloatImage, affine: NDArray[np.float64], size: int) -> FloatImage:
-    picture, _ = resample(pixels, affine, (size, size), fill=float(pixels.min()))
-    return picture
+def _shrink_film(pixels: FloatImage, size: int) -> tuple[NDArray[np.float64], FloatImage]:
+    """The whole film in the middle of a square picture, and the affine back to the film."""
+    step = max(pixels.shape) / size
+    rows, cols = (max(round(side / step), 1) for side in pixels.shape)
+    method = cv2.INTER_AREA if step > 1 else cv2.INTER_LINEAR
+    picture = np.full((size, size), pixels.min(), np.float32)
+    top, left = (size - rows) // 2, (size - cols) // 2
+    picture[top : top + rows, left : left + cols] = cv2.resize(
+        pixels, (cols, rows), interpolation=method
+    )
+    down, along = pixels.shape[0] / rows, pixels.shape[1] / cols
+    affine = [[down, 0, (0.5 - top) * down - 0.5], [0, along, (0.5 - left) * along - 0.5]]
+    return np.array(affine), picture
 
 
 def _too_many(side: Side) -> KneeNotFoundError:

@@ -202,10 +202,10 @@ def write_unused_landmarks(own: LandmarkFolder, table: pd.DataFrame, folder: Pat
     int
         How many there are; their code is ``landmarks.no-image``.
     """
-    sides = table["side"].astype(str)
+    baseline = table[table["visit_months"] == 0]
     unused = own.list_without_picture(
-        set(zip(table["image_path"].astype(str), sides, strict=True)),
-        set(zip(table["subject_id"].astype(str), sides, strict=True)),
+        set(zip(table["image_path"].astype(str), table["side"].astype(str), strict=True)),
+        set(zip(baseline["subject_id"].astype(str), baseline["side"].astype(str), strict=True)),
     )
     lines = [f"{name},{side},failed,landmarks.no-image" for name, side in unused]
     text = "\n".join(["knee,side,status,error_code", *lines]) + "\n"
@@ -302,7 +302,13 @@ def _cut_one(
     side = Side(row["side"])
     known = None
     if landmarks is not None:
-        known = landmarks.find(row["image_path"], str(row["subject_id"]), side, radiograph)
+        known = landmarks.find(
+            row["image_path"],
+            str(row["subject_id"]),
+            side,
+            radiograph,
+            visit_months=row["visit_months"],
+        )
     if known is not None:
         return prepare_landmarks(radiograph, known, settings.roi, networks), "file"
     knees = prepare_knees(networks, radiograph, settings.roi, side=side, kind=settings.kind)

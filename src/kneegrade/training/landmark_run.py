@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from kneegrade.errors import RecipeError
+from kneegrade.errors import RecipeError, TableError
 from kneegrade.knees.heatmaps import STRIDE, decode_heatmaps
 from kneegrade.phantoms.study import PHANTOM_COHORT
 from kneegrade.training.fitting import (
@@ -118,19 +118,23 @@ def fit_landmark_run(
     Raises
     ------
     RecipeError
-        ``run.other-recipe`` if the folder holds another run; ``run.not-found`` for ``start``.
+        ``run.other-recipe`` if the folder holds another run, or ``start`` one of another network;
+        ``run.not-found`` for ``start``.
+    TableError
+        As `read_pictures`.
     """
     recipe = LandmarkRecipe.from_toml(recipe_text)
     held = 0 if fold is None else fold
-    begin_run(folder, recipe_text, _about(tables, held, start))
+    begun_from = None if start is None else _read_start(start, recipe)
+    begin_run(folder, recipe_text, _about(tables, held, begun_from))
     if (folder / "run.json").is_file():
         log.info("The run is finished already.")
         return read_landmark_run(folder)
     keep_freed_memory()
     lightning.seed_everything(recipe.seed, verbose=False)
     module = LandmarkModule(recipe)
-    if start is not None:
-        module.network.load_state_dict(read_landmark_run(start).read_network().state_dict())
+    if begun_from is not None:
+        module.network.load_state_dict(begun_from.read_network().state_dict())
     pictures = read_pictures(tables, recipe)
     train = [[p for p in table if fold_of(p.subject, recipe.n_folds) != held] for table in pictures]
     heldout = [p for table in pictures for p in table if fold_of(p.subject, recipe.n_folds) == held]
@@ -215,9 +219,23 @@ def _write_heldout(
                 writer.writerow((*about, k, f"{error[k]:.3f}", f"{confidence[k]:.3f}"))
 
 
-def _about(tables: Sequence[Path], fold: int, start: Path | None) -> dict[str, Any]:
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in tables if path.is_file()]
-    begun_from = read_facts(start)["weights_sha256"] if start else ""
+def _read_start(folder: Path, recipe: LandmarkRecipe) -> FinishedLandmarkRun:
+    run = read_landmark_run(folder)
+    if (run.recipe.stage, run.recipe.network) != (recipe.stage, recipe.network):
+        raise RecipeError(
+            "run.other-recipe",
+            f"The run in {str(folder)!r} has another network than recipe {recipe.name!r}.",
+            "Start from a run whose recipe has the same stage and [network].",
+        )
+    return run
+
+
+def _about(tables: Sequence[Path], fold: int, start: FinishedLandmarkRun | None) -> dict[str, Any]:
+    for path in tables:
+        if not path.is_file():
+            raise TableError("table.not-found", f"There is no table at {path}.", "Check the path.")
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in tables]
+    begun_from = "" if start is None else start.facts["weights_sha256"]
     return {"hold_out": f"fold-{fold}", "tables_sha256": hashes, "start_sha256": begun_from}
 
 

@@ -1,4 +1,4 @@
-"""A batch of pictures: one row each, nothing lost, continued where it ended."""
+"""A batch of pictures: a row a knee, nothing lost, continued where it ended."""
 
 import json
 import os
@@ -10,11 +10,20 @@ import pytest
 from made_films import draw_knee, write_picture
 from tiny_bundle import write_tiny_bundle
 
-from kneegrade.apps.batch import JOURNAL, PICTURES, Picture, grade_batch, write_tables
-from kneegrade.errors import OutputError
+from kneegrade.apps.batch import (
+    JOURNAL,
+    PICTURES,
+    BatchKnee,
+    Picture,
+    grade_batch,
+    write_tables,
+)
+from kneegrade.errors import KneeNotFoundError, OutputError
 from kneegrade.grading.predictions import Row
-from kneegrade.knees.crop import InputKind
-from kneegrade.pipeline import KneeGrader
+from kneegrade.knees.find import InputKind
+from kneegrade.knees.pictures import read_png
+from kneegrade.knees.prepared import PreparedKnee
+from kneegrade.pipeline import KneeGrader, RefusedKnee
 from kneegrade.types import Contrast, Side
 
 
@@ -35,6 +44,20 @@ class CountingGrader(KneeGrader):
             raise PowerCutError
         self.asked.append(Path(source).name)
         return super().grade(source, **options)
+
+
+class RefusingGrader(CountingGrader):
+    """Refuses every knee that it finds, and says that the other one was not found."""
+
+    def grade(self, source: str | Path, **options: Any) -> Any:
+        (knee,) = super().grade(source, **options)
+        implant = KneeNotFoundError("knee.implant", "Metal.", "Leave it out.")
+        missing = KneeNotFoundError("knee.not-found", "Not there.", "Look.")
+        found = PreparedKnee(knee.landmarks, knee.roi, implant)
+        return [
+            RefusedKnee(knee.side, implant, found),
+            RefusedKnee(knee.side.other, missing, None),
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +84,7 @@ def run(
     """The batch's rows and the names of the files that were graded for them."""
     grader = CountingGrader(bundle, options.pop("stop_after", None))
     try:
-        return grade_batch(pictures, grader, folder, **options), grader.asked
+        return [knee.row for knee in grade_batch(pictures, grader, folder, **options)], grader.asked
     except PowerCutError:
         return [], grader.asked
 
@@ -199,7 +222,47 @@ def test_names_of_written_files_hold_no_source(
     written = [path.name for path in (tmp_path / "out").rglob("*")]
     assert len(written) == 3
     assert not any("9003380" in name for name in written)
-    assert pictures[0].file_in(tmp_path / "out").is_file()
+    assert pictures[0].file_in(tmp_path / "out", "right").is_file()
+
+
+def test_a_drawing_outlives_the_batch(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
+    def grade_again() -> BatchKnee:
+        grader = KneeGrader(bundle, n_threads=1)
+        (knee,) = grade_batch(pictures_of(paths[:1]), grader, tmp_path / "out")
+        return knee
+
+    first = grade_again()
+    assert first.drawing is not None
+    assert (len(first.drawing.landmarks), len(first.drawing.margins)) == (16, 4)
+    assert len(first.drawing.widths) == 2
+    assert grade_again() == first
+    pixels = read_png(first.file_in(tmp_path / "out"))
+    assert pixels is not None
+    assert pixels.shape == (first.drawing.size_px,) * 2
+
+
+def test_a_refused_knee_keeps_its_picture(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    grader = RefusingGrader(bundle)
+    refused, missing = grade_batch(pictures_of(paths[:1]), grader, out)
+    assert (refused.row["status"], refused.row["error_code"]) == ("refused", "knee.implant")
+    assert (refused.row["side"], refused.row["error"]) == ("right", "Metal. Leave it out.")
+    assert refused.file_in(out).is_file()
+    assert refused.drawing is not None
+    assert (refused.drawing.margins, refused.drawing.widths) == ([], ())
+    assert (missing.row["status"], missing.row["error_code"]) == ("failed", "knee.not-found")
+    assert (missing.row["side"], missing.drawing) == ("left", None)
+    assert not missing.file_in(out).exists()
+
+
+def test_a_picture_with_one_failed_knee_is_tried_again(
+    paths: list[Path], bundle: Path, tmp_path: Path
+) -> None:
+    grade_batch(pictures_of(paths[:1]), RefusingGrader(bundle), tmp_path / "out")
+    rows, asked = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
+    assert asked == ["a.png"]
+    assert [row["status"] for row in rows] == ["ok"]
+    assert run(pictures_of(paths[:1]), bundle, tmp_path / "out") == (rows, [])
 
 
 def test_pictures_are_kept_on_request_only(paths: list[Path], bundle: Path, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ SPACE = {
     "jsw_fixed_l_share": 0.075,
     "jsw_fixed_m_mm": 3.0,
     "jsw_fixed_m_share": 0.0375,
+    "fta_deg": 175.34,
     "spacing_source": "detector-plane",
 }
 BUNDLE = Bundle(
@@ -329,6 +330,13 @@ def test_joint_space_is_told_in_mm_and_shares_with_the_source_of_its_spacing(
     text = render(tmp_path, [replace(graded(), row=row)]).text
     assert "Smallest 6.8 % 3.4 %" in text
     assert "the size of a pixel is not known" in text
+
+
+def test_the_femorotibial_angle_is_told_where_it_was_measured(tmp_path: Path) -> None:
+    knee = graded()
+    assert "Femorotibial angle 175.3°" in render(tmp_path, [knee]).text
+    without = replace(knee, row=knee.row | {"fta_deg": None})
+    assert "Femorotibial angle" not in render(tmp_path, [without]).text
 
 
 def test_every_source_of_a_spacing_has_words(tmp_path: Path) -> None:

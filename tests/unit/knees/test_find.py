@@ -1,76 +1,38 @@
-"""The locator and the choice of the knee, with the embedded networks on drawn films."""
+"""The choice of the knee, with the embedded networks on drawn films."""
 
 from dataclasses import replace
-from functools import cache
 
 import cv2
 import numpy as np
 import pytest
+from made_films import draw_whole_film, whole_radiograph
 
 from kneegrade.errors import KneeNotFoundError
-from kneegrade.knees.crop import RoiSpec
-from kneegrade.knees.find import InputKind, find_knees
+from kneegrade.knees.find import InputKind, find_knees, is_film_of_both
 from kneegrade.knees.locate import KneeLocator
-from kneegrade.knees.prepared import find_missing, prepare_knees
-from kneegrade.phantoms.films import PhantomFilm, draw_film, draw_hand_film
-from kneegrade.phantoms.scanners import SCANNERS
-from kneegrade.phantoms.severity import FEATURES, Severity
-from kneegrade.phantoms.shape import draw_body
-from kneegrade.types import Flag, Radiograph, Side, SpacingSource
-
-MM = 0.4
-HEALTHY = Severity(dict.fromkeys(FEATURES, 0.3))
-
-
-@cache
-def film_of(*sides: Side, implant: Side | None = None, seed: int = 5) -> PhantomFilm:
-    rng = np.random.default_rng(seed)
-    return draw_film(
-        body=draw_body(sex="male", bmi=28, rng=rng),
-        knees={side: None if side is implant else HEALTHY for side in sides},
-        scanner=SCANNERS["oai-cr-a"],
-        spacing_mm=MM,
-        rng=rng,
-    )
-
-
-def radiograph(pixels: np.ndarray) -> Radiograph:
-    return Radiograph(
-        pixels.astype(np.float32),
-        "1.2.3",
-        spacing_mm=(MM, MM),
-        spacing_source=SpacingSource.DETECTOR_PLANE,
-    )
-
+from kneegrade.phantoms.films import PhantomFilm
+from kneegrade.types import Flag, Radiograph, Side
 
 BOTH = (Side.RIGHT, Side.LEFT)
 
 
 def error_mm(film: PhantomFilm, side: Side, points: np.ndarray) -> float:
-    return float(np.linalg.norm(points - film.knees[side].landmarks_px, axis=1).mean()) * MM
+    away = np.linalg.norm(points - film.knees[side].landmarks_px, axis=1)
+    return float(away.mean()) * film.spacing_mm
 
 
 def code_of(locator: KneeLocator, pixels: np.ndarray, side: Side | None = None) -> str:
     with pytest.raises(KneeNotFoundError) as caught:
-        find_knees(locator, radiograph(pixels), side=side)
+        find_knees(locator, whole_radiograph(pixels), side=side)
     assert caught.value.hint
     return caught.value.code
 
 
-def refusal_of(locator: KneeLocator, pixels: np.ndarray) -> str | None:
-    """Code with which a picture, or the first knee on it, is refused."""
-    try:
-        knees = prepare_knees(locator, radiograph(pixels), RoiSpec())
-    except KneeNotFoundError as error:
-        return error.code
-    return knees[0].refusal.code if knees[0].refusal else None
-
-
 @pytest.mark.parametrize("inverted", [False, True])
 def test_both_knees_of_a_film(locator: KneeLocator, inverted: bool) -> None:
-    film = film_of(*BOTH)
+    film = draw_whole_film(*BOTH)
     pixels = film.pixels.astype(np.float32)
-    found = find_knees(locator, radiograph(-pixels if inverted else pixels))
+    found = find_knees(locator, whole_radiograph(-pixels if inverted else pixels))
     assert [knee.landmarks.side for knee in found] == list(BOTH)
     for knee in found:
         assert error_mm(film, knee.landmarks.side, knee.landmarks.points_px) < 1.0
@@ -82,106 +44,121 @@ def test_both_knees_of_a_film(locator: KneeLocator, inverted: bool) -> None:
 @pytest.mark.parametrize("side", BOTH)
 @pytest.mark.parametrize("angle", [-18, 0, 18])
 def test_one_knee_turned(locator: KneeLocator, side: Side, angle: float) -> None:
-    film = film_of(side)
+    film = draw_whole_film(side)
     rows, cols = film.pixels.shape
     turn = cv2.getRotationMatrix2D(((cols - 1) / 2, (rows - 1) / 2), angle, 1)
     pixels = cv2.warpAffine(film.pixels.astype(np.float32), turn, (cols, rows))
     truth = film.knees[side].landmarks_px[:, ::-1] @ turn[:, :2].T + turn[:, 2]
-    (knee,) = find_knees(locator, radiograph(pixels))
+    (knee,) = find_knees(locator, whole_radiograph(pixels))
     assert knee.landmarks.side is side
-    assert np.linalg.norm(knee.landmarks.points_px - truth[:, ::-1], axis=1).mean() * MM < 1.2
+    assert (
+        np.linalg.norm(knee.landmarks.points_px - truth[:, ::-1], axis=1).mean() * WHOLE_FILM_MM
+        < 1.2
+    )
 
 
 def test_a_given_side_chooses_its_knee(locator: KneeLocator) -> None:
-    film = film_of(*BOTH)
+    film = draw_whole_film(*BOTH)
     for side in BOTH:
-        (knee,) = find_knees(locator, radiograph(film.pixels), side=side)
+        (knee,) = find_knees(locator, whole_radiograph(film.pixels), side=side)
         assert error_mm(film, side, knee.landmarks.points_px) < 1.0
         assert Flag.SIDE_FROM_PICTURE not in knee.landmarks.flags
 
 
 def test_a_header_that_contradicts_the_picture(locator: KneeLocator) -> None:
-    film = film_of(Side.RIGHT)
-    (knee,) = find_knees(locator, replace(radiograph(film.pixels), side=Side.LEFT))
+    film = draw_whole_film(Side.RIGHT)
+    (knee,) = find_knees(locator, replace(whole_radiograph(film.pixels), side=Side.LEFT))
     assert knee.landmarks.side is Side.LEFT
     assert Flag.SIDE_CONFLICT in knee.landmarks.flags
     assert error_mm(film, Side.RIGHT, knee.landmarks.points_px) < 1.0, "lateral stays lateral"
 
 
+def test_the_callers_side_goes_before_the_headers(locator: KneeLocator) -> None:
+    film = draw_whole_film(*BOTH)
+    named = replace(whole_radiograph(film.pixels), side=Side.LEFT)
+    for given in (None, *BOTH):
+        (knee,) = find_knees(locator, named, side=given)
+        assert knee.landmarks.side is (given or Side.LEFT)
+        assert error_mm(film, knee.landmarks.side, knee.landmarks.points_px) < 1.0
+
+
+def test_a_mirrored_film_shows_the_other_side(locator: KneeLocator) -> None:
+    film = draw_whole_film(Side.RIGHT)
+    mirrored = film.pixels[:, ::-1]
+    (knee,) = find_knees(locator, whole_radiograph(mirrored))
+    assert knee.landmarks.side is Side.LEFT
+    (told,) = find_knees(locator, whole_radiograph(mirrored), side=Side.RIGHT)
+    assert told.landmarks.side is Side.RIGHT
+    assert Flag.SIDE_CONFLICT in told.landmarks.flags
+    back = told.landmarks.points_px.copy()
+    back[:, 1] = film.pixels.shape[1] - 1 - back[:, 1]
+    assert error_mm(film, Side.RIGHT, back) < 1.0, "lateral stays lateral"
+
+
 def test_the_knee_that_is_missing_on_a_film_of_both(locator: KneeLocator) -> None:
-    pixels = film_of(*BOTH).pixels.copy()
+    pixels = draw_whole_film(*BOTH).pixels.copy()
     pixels[:, pixels.shape[1] // 2 :] = pixels.min()
-    film = radiograph(pixels)
     assert code_of(locator, pixels, Side.LEFT) == "knee.not-found"
-    knees = prepare_knees(locator, film, RoiSpec())
-    missing = find_missing(film, knees, None)
-    assert [knee.roi.side for knee in knees] == [Side.RIGHT]
-    assert missing is not None
-    assert "left" in missing.message
+    (knee,) = find_knees(locator, whole_radiograph(pixels))
+    assert knee.landmarks.side is Side.RIGHT
 
 
 def test_three_knees(locator: KneeLocator) -> None:
-    pixels = film_of(*BOTH).pixels
+    pixels = draw_whole_film(*BOTH).pixels
     three = np.hstack([pixels, pixels[:, : pixels.shape[1] // 2]])
     assert code_of(locator, three) == "knee.too-many"
 
 
-def test_a_knee_cut_in_half(locator: KneeLocator) -> None:
-    film = film_of(Side.RIGHT)
-    middle = round(film.knees[Side.RIGHT].landmarks_px[4, 1])
-    code = refusal_of(locator, film.pixels[:, :middle])
-    assert code in {"knee.cut-off", "knee.not-found", "knee.not-a-knee"}
-
-
-def test_a_hand_is_no_knee(locator: KneeLocator) -> None:
-    rng = np.random.default_rng(1)
-    film = draw_hand_film(scanner=SCANNERS["oai-cr-a"], spacing_mm=MM, rng=rng)
-    assert refusal_of(locator, film.pixels) in {"knee.not-found", "knee.not-a-knee"}
-
-
-def test_an_implant_is_refused_and_the_other_knee_is_not(locator: KneeLocator) -> None:
-    film = film_of(*BOTH, implant=Side.LEFT)
-    knees = {
-        knee.roi.side: knee for knee in prepare_knees(locator, radiograph(film.pixels), RoiSpec())
-    }
-    assert knees[Side.RIGHT].refusal is None
-    refusal = knees[Side.LEFT].refusal
-    assert refusal is not None
-    assert refusal.code == "knee.implant"
+def crop_of(film: PhantomFilm, side: Side) -> tuple[np.ndarray, np.ndarray]:
+    """A square of 1.25 plateau widths about the joint, and its first row and column."""
+    points = film.knees[side].landmarks_px
+    half = round(0.625 * np.linalg.norm(points[8] - points[0]))
+    row, col = np.round(points[4]).astype(int) - half
+    return film.pixels[row : row + 2 * half, col : col + 2 * half], np.array([row, col])
 
 
 def test_a_crop_is_not_searched(locator: KneeLocator) -> None:
-    film = film_of(Side.LEFT)
-    points = film.knees[Side.LEFT].landmarks_px
-    row, col = np.round(points[4]).astype(int)
-    half = round(0.625 * np.linalg.norm(points[8] - points[0]))
-    crop = film.pixels[row - half : row + half, col - half : col + half]
+    film = draw_whole_film(Side.LEFT)
+    crop, first = crop_of(film, Side.LEFT)
     for kind in InputKind:
-        (knee,) = find_knees(locator, radiograph(crop), side=Side.LEFT, kind=kind)
-        found = knee.landmarks.points_px + np.array([row - half, col - half])
-        assert error_mm(film, Side.LEFT, found) < 1.2, kind
+        (knee,) = find_knees(locator, whole_radiograph(crop), side=Side.LEFT, kind=kind)
+        assert error_mm(film, Side.LEFT, knee.landmarks.points_px + first) < 1.2, kind
 
 
-@pytest.mark.real_data
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_plain_films(
-    locator: KneeLocator, plain_films: dict[str, np.ndarray], mirrored: bool
+@pytest.mark.parametrize("side", BOTH)
+def test_the_side_of_a_crop_is_told_from_the_picture(locator: KneeLocator, side: Side) -> None:
+    film = draw_whole_film(side)
+    crop, first = crop_of(film, side)
+    (knee,) = find_knees(locator, whole_radiograph(crop), kind=InputKind.CROP)
+    assert knee.landmarks.side is side
+    assert Flag.SIDE_FROM_PICTURE in knee.landmarks.flags
+    assert error_mm(film, side, knee.landmarks.points_px + first) < 1.2
+
+
+def test_a_crop_that_does_not_tell_its_side(locator: KneeLocator) -> None:
+    crop, _ = crop_of(draw_whole_film(Side.LEFT), Side.LEFT)
+    both = whole_radiograph(crop.astype(np.float32) + crop[:, ::-1])
+    with pytest.raises(KneeNotFoundError) as caught:
+        find_knees(locator, both, kind=InputKind.CROP)
+    assert caught.value.code == "knee.side-unknown"
+    for side in BOTH:
+        (knee,) = find_knees(locator, both, side=side, kind=InputKind.CROP)
+        assert knee.landmarks.side is side
+
+
+@pytest.mark.parametrize("kind", [InputKind.AUTO, InputKind.FILM])
+@pytest.mark.parametrize("shape", [(300, 300), (300, 200)])
+def test_nothing_on_the_picture(
+    locator: KneeLocator, kind: InputKind, shape: tuple[int, int]
 ) -> None:
-    """On each the knee is found, its side is right, and nothing is refused."""
-    wrong = []
-    for name, pixels in plain_films.items():
-        shown = np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels
-        film = Radiograph(shown.astype(np.float32), "id")
-        (knee,) = prepare_knees(locator, film, RoiSpec())
-        if knee.roi.side is not (Side.RIGHT if mirrored else Side.LEFT) or knee.refusal:
-            wrong.append(name)
-    assert len(plain_films) == 30
-    assert wrong == []
+    noise = np.random.default_rng(0).normal(size=shape)
+    with pytest.raises(KneeNotFoundError) as caught:
+        find_knees(locator, whole_radiograph(noise), kind=kind)
+    assert caught.value.code == "knee.not-found"
 
 
-@pytest.mark.real_data
-def test_inverted_knees_are_corrected(locator: KneeLocator, inverted_knees: list) -> None:
-    for _, side, pixels in inverted_knees[:30]:
-        film = Radiograph(pixels.astype(np.float32), "id")
-        (knee,) = prepare_knees(locator, film, RoiSpec(), side=side)
-        assert Flag.POLARITY_CORRECTED in knee.roi.flags
+@pytest.mark.parametrize(("mm", "for_both"), [(0.2, False), (0.6, True), (None, False)])
+def test_a_wide_film_is_for_both(mm: float | None, for_both: bool) -> None:
+    pixels = np.zeros((400, 600), np.float32)
+    film = Radiograph(pixels, "id") if mm is None else whole_radiograph(pixels, mm=mm)
+    assert is_film_of_both(film) is for_both

@@ -150,7 +150,7 @@ def test_the_middle_pose_keeps_points_and_picture_together(
             shown = vary_picture(with_dot(picture, point), recipe, None)
             expected = shown.points_px[point]
             np.testing.assert_allclose(find_dot(shown.pixels, expected), expected, atol=0.3)
-            assert not (shown.is_not_knee or shown.is_implant)
+            assert (shown.is_not_knee, shown.is_implant) == (False, False)
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -177,10 +177,10 @@ def test_a_film_turned_round_shows_the_other_knee(landmark_table: Path) -> None:
     assert list(known(picture.points_px)) == [0, 1]
     sides = [
         known(vary_picture(picture, recipe, np.random.default_rng(seed)).points_px)[0]
-        for seed in range(40)
+        for seed in range(20)
     ]
     assert set(sides) == {0, 2}
-    assert 10 <= sides.count(2) <= 30, "about half of them"
+    assert 5 <= sides.count(2) <= 15, "about half of them"
     for seed in SEEDS:
         points = vary_picture(picture, recipe, np.random.default_rng(seed)).points_px
         first, second = points[known(points)]
@@ -198,9 +198,10 @@ def test_one_knee_is_never_turned_round(landmark_table: Path) -> None:
 
 def test_knees_on_films_are_shown_small_and_large(landmark_table: Path) -> None:
     recipe = without_chance(landmark_recipe(Stage.FILM))
+    pictures = read(landmark_table, Stage.FILM, p_implant="0.0")
     widths = []
-    for seed in range(200):
-        picture = read_once(landmark_table)[seed % 6]
+    for seed in range(36):
+        picture = pictures[seed % 6]
         points = vary_picture(picture, recipe, np.random.default_rng(seed)).points_px
         ends = points[known(points)]
         widths.append(np.linalg.norm(ends[1] - ends[0]) / recipe.input.size_px)
@@ -208,15 +209,6 @@ def test_knees_on_films_are_shown_small_and_large(landmark_table: Path) -> None:
     assert low * 0.98 < min(widths)
     assert max(widths) < high * 1.02
     assert max(widths) / min(widths) > 3
-
-
-READ: dict[Path, list[LandmarkPicture]] = {}
-
-
-def read_once(table: Path) -> list[LandmarkPicture]:
-    if table not in READ:
-        READ[table] = read(table, Stage.FILM, p_implant="0.0")
-    return READ[table]
 
 
 @pytest.mark.parametrize("stage", Stage)

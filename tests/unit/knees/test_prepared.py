@@ -1,0 +1,166 @@
+"""Knees found, cut and checked, with the embedded networks on drawn films."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_films import draw_whole_film, whole_radiograph
+
+from kneegrade.errors import CODES, KneeNotFoundError
+from kneegrade.knees.crop import PAPER_ROI, RoiSpec
+from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.prepared import (
+    PreparedKnee,
+    find_missing,
+    prepare_knees,
+    prepare_landmarks,
+)
+from kneegrade.knees.quality import REFUSED_FLAGS
+from kneegrade.phantoms.films import draw_hand_film
+from kneegrade.phantoms.scanners import SCANNERS
+from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side
+
+BOTH = (Side.RIGHT, Side.LEFT)
+
+
+def prepare(locator: KneeLocator, pixels: np.ndarray) -> list[PreparedKnee]:
+    return prepare_knees(locator, whole_radiograph(pixels), RoiSpec())
+
+
+def refusal_of(locator: KneeLocator, pixels: np.ndarray) -> str | None:
+    """Code with which a picture, or the first knee on it, is refused."""
+    try:
+        knees = prepare(locator, pixels)
+    except KneeNotFoundError as error:
+        return error.code
+    return knees[0].refusal.code if knees[0].refusal else None
+
+
+@pytest.mark.parametrize("sides", [BOTH, (Side.RIGHT,), (Side.LEFT,)])
+def test_healthy_knees_are_not_refused(locator: KneeLocator, sides: tuple[Side, ...]) -> None:
+    film = draw_whole_film(*sides)
+    knees = prepare(locator, film.pixels)
+    assert [knee.roi.side for knee in knees] == list(sides)
+    for knee in knees:
+        assert knee.refusal is None
+        assert not knee.roi.flags & REFUSED_FLAGS
+        assert knee.roi.mirrored is (knee.roi.side is Side.LEFT)
+        assert knee.landmarks.side is knee.roi.side
+
+
+def test_an_implant_is_refused_and_the_other_knee_is_not(locator: KneeLocator) -> None:
+    film = draw_whole_film(*BOTH, implant=Side.LEFT)
+    knees = {knee.roi.side: knee for knee in prepare(locator, film.pixels)}
+    assert knees[Side.RIGHT].refusal is None
+    refusal = knees[Side.LEFT].refusal
+    assert refusal is not None
+    assert refusal.code == "knee.implant"
+    assert Flag.IMPLANT in knees[Side.LEFT].roi.flags
+
+
+def test_a_hand_is_no_knee(locator: KneeLocator) -> None:
+    rng = np.random.default_rng(1)
+    film = draw_hand_film(scanner=SCANNERS["oai-cr-a"], spacing_mm=0.4, rng=rng)
+    assert refusal_of(locator, film.pixels) in {"knee.not-found", "knee.not-a-knee"}
+
+
+def test_a_knee_cut_in_half(locator: KneeLocator) -> None:
+    film = draw_whole_film(Side.RIGHT)
+    middle = round(film.knees[Side.RIGHT].landmarks_px[4, 1])
+    code = refusal_of(locator, film.pixels[:, :middle])
+    assert code in {"knee.cut-off", "knee.not-found", "knee.not-a-knee"}
+
+
+def test_a_knee_above_the_edge(locator: KneeLocator) -> None:
+    film = draw_whole_film(Side.RIGHT)
+    below = round(film.knees[Side.RIGHT].landmarks_px[4, 0]) + 20
+    code = refusal_of(locator, film.pixels[:below])
+    assert code in {"knee.cut-off", "knee.not-found", "knee.not-a-knee"}
+
+
+def test_a_burnt_film_is_badly_exposed(locator: KneeLocator) -> None:
+    film = draw_whole_film(Side.RIGHT)
+    points = film.knees[Side.RIGHT].landmarks_px.astype(int)
+    burnt = np.minimum(film.pixels, np.median(film.pixels[points[:, 0], points[:, 1]]) * 0.8)
+    knees = prepare_knees(locator, whole_radiograph(burnt), RoiSpec(), side=Side.RIGHT)
+    assert Flag.BADLY_EXPOSED in knees[0].roi.flags
+    assert knees[0].refusal is not None
+    assert knees[0].refusal.code in {"knee.badly-exposed", "knee.not-a-knee"}
+
+
+def test_quality_is_judged_alike_whatever_roi_is_asked_for(locator: KneeLocator) -> None:
+    for film in (draw_whole_film(Side.LEFT), draw_whole_film(*BOTH, implant=Side.LEFT)):
+        radiograph = whole_radiograph(film.pixels)
+        for spec in (PAPER_ROI, RoiSpec(size_px=40, plateau_widths=3)):
+            (knee,) = prepare_knees(locator, radiograph, spec, side=Side.LEFT)
+            (usual,) = prepare_knees(locator, radiograph, RoiSpec(), side=Side.LEFT)
+            assert knee.roi.pixels.shape == (spec.size_px, spec.size_px)
+            assert knee.roi.flags - {Flag.OUTSIDE_FILM} == usual.roi.flags - {Flag.OUTSIDE_FILM}
+            assert (knee.refusal is None) is (usual.refusal is None)
+            np.testing.assert_array_equal(knee.landmarks.points_px, usual.landmarks.points_px)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_known_landmarks_are_kept(locator: KneeLocator, inverted: bool) -> None:
+    film = draw_whole_film(Side.LEFT)
+    points = film.knees[Side.LEFT].landmarks_px
+    landmarks = Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
+    pixels = film.pixels.astype(np.float32)
+    radiograph = whole_radiograph(-pixels if inverted else pixels)
+    knee = prepare_landmarks(radiograph, landmarks, RoiSpec(), locator)
+    assert knee.refusal is None
+    np.testing.assert_array_equal(knee.landmarks.points_px, points)
+    assert (Flag.POLARITY_CORRECTED in knee.roi.flags) is inverted
+
+
+def test_landmarks_beside_the_knee_are_refused(locator: KneeLocator) -> None:
+    film = draw_whole_film(Side.LEFT)
+    points = film.knees[Side.LEFT].landmarks_px - (180, 0)  # 72 mm up the thigh
+    landmarks = Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
+    knee = prepare_landmarks(whole_radiograph(film.pixels), landmarks, RoiSpec(), locator)
+    assert knee.refusal is not None
+    assert knee.refusal.code in CODES
+
+
+def test_the_missing_knee_is_told_of_a_film_of_both_alone(locator: KneeLocator) -> None:
+    pixels = draw_whole_film(*BOTH).pixels.copy()
+    both = prepare(locator, pixels)
+    pixels[:, pixels.shape[1] // 2 :] = pixels.min()
+    film = whole_radiograph(pixels)
+    knees = prepare(locator, pixels)
+    assert [knee.roi.side for knee in knees] == [Side.RIGHT]
+    missing = find_missing(film, knees, None)
+    assert missing is not None
+    assert missing.code == "knee.not-found"
+    assert "left" in missing.message
+    assert find_missing(film, both, None) is None, "both are there"
+    assert find_missing(film, knees, Side.RIGHT) is None, "only the right one was asked for"
+    assert find_missing(replace(film, side=Side.RIGHT), knees, None) is None
+    assert find_missing(Radiograph(pixels, "id"), knees, None) is None, "its width is not known"
+    narrow = whole_radiograph(pixels[:, : pixels.shape[1] // 2])
+    assert find_missing(narrow, knees, None) is None
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_plain_films(
+    locator: KneeLocator, plain_films: dict[str, np.ndarray], mirrored: bool
+) -> None:
+    """On each the knee is found, its side is right, and nothing is refused."""
+    wrong = []
+    for name, pixels in plain_films.items():
+        shown = np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels
+        film = Radiograph(shown.astype(np.float32), "id")
+        (knee,) = prepare_knees(locator, film, RoiSpec())
+        if knee.roi.side is not (Side.RIGHT if mirrored else Side.LEFT) or knee.refusal:
+            wrong.append(name)
+    assert len(plain_films) == 30
+    assert wrong == []
+
+
+@pytest.mark.real_data
+def test_inverted_knees_are_corrected(locator: KneeLocator, inverted_knees: list) -> None:
+    for _, side, pixels in inverted_knees[:30]:
+        film = Radiograph(pixels.astype(np.float32), "id")
+        (knee,) = prepare_knees(locator, film, RoiSpec(), side=side)
+        assert Flag.POLARITY_CORRECTED in knee.roi.flags

@@ -112,7 +112,6 @@ def test_every_command_exists(page: Path) -> None:
         ("grad x", "no such verb"),
         ("grade x --ouput y", "No such option"),
         ("grade x --input foot", "auto, crop or film"),
-        ("train kl-lite0 --out run", "Missing parameter: rois"),
     ],
 )
 def test_a_wrong_command_is_noticed(call: str, wrong: str) -> None:

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from command import Reply, kneegrade, read_rows
 from made_films import draw_knee, write_picture
+from made_landmarks import PEOPLE, landmark_recipe_text, write_made_landmarks
 
+from kneegrade.bundles.manifest import hash_subject, read_bundle
 from kneegrade.cohorts.table import read_knee_table
+from kneegrade.training.landmark_recipe import Stage
 from kneegrade.training.lightning_module import GradingModule
 from kneegrade.training.recipe import RECIPES_FOLDER
 from kneegrade.types import Side
@@ -132,6 +135,77 @@ def figures_of_card(bundle: Path) -> dict[str, str]:
     return dict(rows)
 
 
+@pytest.fixture(scope="module")
+def locator(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study's grading run, exported with a locator of its own that was trained for a blink."""
+    own = Study(tmp_path_factory.mktemp("locator"))
+    table = write_made_landmarks(own.films)
+    for stage in Stage:
+        recipe = own.folder / f"{stage.value}.toml"
+        recipe.write_text(landmark_recipe_text(stage, epochs="1"), encoding="utf-8")
+        options = ("--landmarks", table, "--out", own.folder / stage.value, "--workers", "0")
+        reply = kneegrade("train", recipe, *options)
+        assert reply.code == 0, reply.err
+        assert "heldout.csv" in reply.out
+    reply = kneegrade(
+        *("export", study.run, "--rois", study.rois, "--out", own.bundle),
+        *("--locator-film", own.film, "--locator-knee", own.knee),
+    )
+    assert reply.code == 0, reply.err
+    return own
+
+
+def test_a_bundle_has_the_locator_that_was_trained(study: Study, locator: Study) -> None:
+    bundle = read_bundle(locator.bundle)
+    assert (bundle.locator.film_size_px, bundle.locator.knee_size_px) == (64, 64)
+    assert bundle.locator.facts["largest_logit_difference"] < 1e-3
+    people = {hash_subject("own", subject) for subject in PEOPLE}
+    assert people <= bundle.trained_subjects | bundle.selected_subjects
+    without = read_bundle(study.bundle)
+    assert without.trained_subjects < bundle.trained_subjects
+    embedded = read_bundle("default").locator
+    assert without.locator.film.read_bytes() == embedded.film.read_bytes()
+    assert without.locator.facts == embedded.facts
+    reply = kneegrade("info", "--bundle", locator.bundle, "--json")
+    assert reply.code == 0
+
+
+def test_a_locator_trained_for_a_blink_loses_nothing_in_silence(
+    locator: Study, tmp_path: Path
+) -> None:
+    picture = write_picture(tmp_path / "a.png", draw_knee())
+    kneegrade("grade", picture, "--bundle", locator.bundle, "--out", tmp_path / "out")
+    (row,) = read_rows(tmp_path / "out")
+    assert row["status"] != "ok" or row["kl"] in set("01234")
+    assert (row["status"] == "ok") == (row["error_code"] == "")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--rois", "{study}/rois", "--landmarks", "{own}/films/landmarks.csv"),
+        ("--rois", "{study}/rois"),
+        (),
+        ("--start", "{own}/knee"),
+    ],
+)
+def test_a_landmark_recipe_takes_landmark_tables_alone(
+    study: Study, locator: Study, options: tuple[str, ...]
+) -> None:
+    given = [option.format(study=study.folder, own=locator.folder) for option in options]
+    reply = kneegrade("train", locator.folder / "knee.toml", "--out", locator.none, *given)
+    assert (reply.code, reply.err.count("\n")) == (2, 1)
+    assert reply.err.endswith("[input.conflict]\n")
+    assert not locator.none.exists()
+
+
+def test_a_locator_needs_both_runs_and_each_of_its_stage(study: Study, locator: Study) -> None:
+    export = ("export", study.run, "--rois", study.rois, "--out", locator.none)
+    reply = kneegrade(*export, "--locator-film", locator.film)
+    assert (reply.code, reply.err.endswith("[input.conflict]\n")) == (2, True)
+    assert not locator.none.exists()
+
+
 def test_the_table_holds_every_knee(study: Study) -> None:
     table = read_knee_table(study.table)
     assert table["split"].value_counts().to_dict() == {"train": 30, "val": 20}
@@ -143,7 +217,10 @@ def test_the_bundle_says_what_it_was_made_with(study: Study) -> None:
     assert manifest["input"]["size_px"] == 64
     assert manifest["parity"]["largest_probability_difference"] < 1e-4
     subjects = json.loads((study.bundle / "subjects.json").read_text(encoding="utf-8"))
-    assert (len(subjects["trained"]), len(subjects["selected"])) == (15, 10)
+    trained, selected = set(subjects["trained"]), set(subjects["selected"])
+    locator = manifest["locator"]["facts"]["subjects"]
+    assert len(trained - set(locator["trained"])) == 15
+    assert len(selected - set(locator["selected"])) == 10
     reply = kneegrade("info", "--bundle", study.bundle, "--json")
     assert json.loads(reply.out)["bundle"]["agreement"] == manifest["agreement"]
 

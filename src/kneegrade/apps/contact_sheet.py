@@ -86,6 +86,8 @@ def _numbers(pages: Sequence[Any]) -> range:
 
 
 def _write(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -72,22 +72,16 @@ def find_knees(
     if kind is InputKind.CROP:
         return [_knee_of_crop(locator, radiograph, given)]
     try:
-        found = _search(locator, radiograph, given)
+        return _knees_of_film(locator, radiograph, given)
     except KneeNotFoundError:
         if kind is InputKind.FILM or not _looks_like_crop(radiograph):
             raise
         return [_knee_of_crop(locator, radiograph, given)]
-    if given is None:
-        return [_with_shown_side(knee) for knee in found]
-    meant = [knee for knee in found if knee.landmarks.side is given]
-    if not meant and (len(found) > 1 or _lies_in_other_half(found[0], radiograph, given)):
-        raise not_found_on_film_of_both(given)
-    return [meant[0] if meant else _with_given_side(found[0], given)]
 
 
-def _search(
+def _knees_of_film(
     locator: KneeLocator, radiograph: Radiograph, given: Side | None
-) -> tuple[LocatedKnee, ...]:
+) -> list[LocatedKnee]:
     found = locator.locate(radiograph, hint=given)
     if not found:
         raise KneeNotFoundError(
@@ -95,7 +89,12 @@ def _search(
             "No knee was found on the picture.",
             "If the picture is cut to one knee, say --input crop.",
         )
-    return found
+    if given is None:
+        return [_with_shown_side(knee) for knee in found]
+    meant = [knee for knee in found if knee.landmarks.side is given]
+    if not meant and (len(found) > 1 or _lies_in_other_half(found[0], radiograph, given)):
+        raise not_found_on_film_of_both(given)
+    return [meant[0] if meant else _with_given_side(found[0], given)]
 
 
 def _looks_like_crop(radiograph: Radiograph) -> bool:

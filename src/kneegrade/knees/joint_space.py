@@ -30,7 +30,7 @@ from kneegrade.knees.margins import (
 from kneegrade.types import Landmarks, Radiograph, Side, SpacingSource
 
 MEASURED: Final = MappingProxyType(
-    {Compartment.LATERAL: (0.06, 0.30), Compartment.MEDIAL: (0.70, 0.94)}
+    {Compartment.LATERAL: (0.10, 0.30), Compartment.MEDIAL: (0.70, 0.88)}
 )
 """Where the joint space is measured: shares of the plateau width from its lateral edge. It leaves
 out the plateau's outer edges, where osteophytes grow, and the slopes of the tibial spines."""

@@ -72,6 +72,10 @@ class _Plateau:
     side_confidence: float = 1.0
 
     @property
+    def is_found(self) -> bool:
+        return bool((self.confidence > LEAST_CONFIDENCE).all())
+
+    @property
     def width_px(self) -> float:
         return float(np.linalg.norm(self.ends_px[1] - self.ends_px[0]))
 
@@ -140,6 +144,22 @@ class KneeLocator:
 
     def _find_plateaus(self, radiograph: Radiograph) -> list[_Plateau]:
         affine, picture = _shrink_film(radiograph.pixels, self._spec.film_size_px)
+        plateaus = self._see_plateaus(affine, picture)
+        if not any(p.is_found for p in plateaus):
+            negative = self._see_plateaus(affine, -picture)
+            if any(p.is_found for p in negative):
+                plateaus = negative
+        whole = [p for p in plateaus if p.is_found]
+        if not whole and any((p.confidence > LEAST_CONFIDENCE).any() for p in plateaus):
+            raise KneeNotFoundError(
+                "knee.cut-off",
+                "A knee is cut by the edge of the film: only one end of its plateau is seen.",
+                "Give a film that shows the whole knee.",
+            )
+        return sorted(whole, key=lambda p: p.ends_px[:, 1].mean())
+
+    def _see_plateaus(self, affine: NDArray[np.float64], picture: FloatImage) -> list[_Plateau]:
+        """Right and left plateau as the film's network sees them, however unsure."""
         outputs = self._film.run(self._standardise(picture))
         points, confidence = decode_heatmaps(outputs["heatmaps"], outputs["absent"])
         second = find_second_peak(outputs["heatmaps"], outputs["absent"])
@@ -149,15 +169,7 @@ class KneeLocator:
             if (second[0, pair] > SECOND_PEAK).all():
                 raise _too_many(side)
             plateaus.append(_Plateau(side, points_px[pair], confidence[0, pair]))
-        plateaus = _join_same_place(*plateaus)
-        whole = [p for p in plateaus if (p.confidence > LEAST_CONFIDENCE).all()]
-        if not whole and any((p.confidence > LEAST_CONFIDENCE).any() for p in plateaus):
-            raise KneeNotFoundError(
-                "knee.cut-off",
-                "A knee is cut by the edge of the film: only one end of its plateau is seen.",
-                "Give a film that shows the whole knee.",
-            )
-        return sorted(whole, key=lambda p: p.ends_px[:, 1].mean())
+        return _join_same_place(*plateaus)
 
     def _choose_side(
         self, radiograph: Radiograph, plateau: _Plateau, hint: Side | None

@@ -1,7 +1,6 @@
 """Radiograph -> its knees in standard pose, checked: what grading, training and the store share."""
 
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Final
 
 from kneegrade.errors import KneeNotFoundError
@@ -13,37 +12,11 @@ from kneegrade.knees.find import (
     not_found_on_film_of_both,
 )
 from kneegrade.knees.locate import KneeLocator, LocatedKnee
-from kneegrade.knees.quality import REFUSED_FLAGS, check_quality
+from kneegrade.knees.quality import check_quality
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, Side
 
 CHECKED_ROI: Final = RoiSpec()
 """The ROI on which quality is judged, whatever ROI is asked for."""
-
-_REFUSALS: Final = MappingProxyType(
-    {
-        Flag.IMPLANT: (
-            "knee.implant",
-            "The knee holds metal: a prosthesis or an osteosynthesis.",
-            "The grades are made for natural knees; leave this one out.",
-        ),
-        Flag.NOT_A_KNEE: (
-            "knee.not-a-knee",
-            "What was found is no knee in a PA or AP view.",
-            "Give a PA or AP radiograph of the knee.",
-        ),
-        Flag.KNEE_CUT_OFF: (
-            "knee.cut-off",
-            "Too much of the knee lies outside the picture.",
-            "Give a film that shows the whole knee.",
-        ),
-        Flag.BADLY_EXPOSED: (
-            "knee.badly-exposed",
-            "The joint is black, white, without contrast or drowned in noise.",
-            "Give the film as it was taken, or a better exposure.",
-        ),
-    }
-)
-"""Code, message and hint of each flag that refuses a knee; the first that applies is told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +91,29 @@ def _prepare(knee: LocatedKnee, radiograph: Radiograph, spec: RoiSpec) -> Prepar
 
 
 def _refuse(flags: frozenset[Flag]) -> KneeNotFoundError | None:
-    for flag, (code, message, hint) in _REFUSALS.items():
-        if flag in flags & REFUSED_FLAGS:
-            return KneeNotFoundError(code, message, hint)
+    """The error of a knee that must not be graded; the first that applies."""
+    if Flag.IMPLANT in flags:
+        return KneeNotFoundError(
+            "knee.implant",
+            "The knee holds metal: a prosthesis or an osteosynthesis.",
+            "The grades are made for natural knees; leave this one out.",
+        )
+    if Flag.NOT_A_KNEE in flags:
+        return KneeNotFoundError(
+            "knee.not-a-knee",
+            "What was found is no knee in a PA or AP view.",
+            "Give a PA or AP radiograph of the knee.",
+        )
+    if Flag.KNEE_CUT_OFF in flags:
+        return KneeNotFoundError(
+            "knee.cut-off",
+            "Too much of the knee lies outside the picture.",
+            "Give a film that shows the whole knee.",
+        )
+    if Flag.BADLY_EXPOSED in flags:
+        return KneeNotFoundError(
+            "knee.badly-exposed",
+            "The joint is black, white, without contrast or drowned in noise.",
+            "Give the film as it was taken, or a better exposure.",
+        )
     return None

@@ -113,11 +113,8 @@ def write_rois(
     OutputError
         ``output.not-writable``.
     """
-    settings = replace(
-        settings,
-        locator="-".join(hash_file(path)[:12] for path in (locator.film, locator.knee)),
-        has_landmark_files=landmarks is not None,
-    )
+    hashes = "-".join(hash_file(path)[:12] for path in (locator.film, locator.knee))
+    settings = replace(settings, locator=hashes, has_landmark_files=landmarks is not None)
     _check_settings(folder, settings)
     table = table.reset_index(drop=True)
     names = _roi_files(table)
@@ -207,7 +204,12 @@ def write_unused_landmarks(own: LandmarkFolder, table: pd.DataFrame, folder: Pat
         set(zip(table["image_path"].astype(str), table["side"].astype(str), strict=True)),
         set(zip(baseline["subject_id"].astype(str), baseline["side"].astype(str), strict=True)),
     )
-    lines = [f"{name},{side},failed,landmarks.no-image" for name, side in unused]
+    error = TableError(
+        "landmarks.no-image",
+        f"The knee table must have an image of each landmarked knee. {len(unused)} have none.",
+        "Check image_path, or subject_id and side.",
+    )
+    lines = [f"{name},{side},failed,{error.code}" for name, side in unused]
     text = "\n".join(["knee,side,status,error_code", *lines]) + "\n"
     (folder / "landmarks-unused.csv").write_text(text, encoding="utf-8")
     return len(unused)
@@ -325,15 +327,21 @@ def _read_finished(folder: Path, table: pd.DataFrame, names: list[str]) -> dict[
     """Results of an earlier call that still hold: of the same picture, with the ROI on disk."""
     if not (folder / "index.parquet").is_file():
         return {}
-    contrasts = table.get("contrast", pd.Series(Contrast.UNKNOWN.value, index=table.index))
-    asked = dict(zip(names, zip(table["image_path"], contrasts, strict=True), strict=True))
+    asked = dict(zip(names, map(_source_of, table.to_dict("records")), strict=True))
     index = read_index(folder)
     return {
         row["roi_file"]: {name: row[name] for name in RESULT_COLUMNS}
         for row in index[index["status"] != "failed"].to_dict("records")
-        if asked.get(row["roi_file"]) == (row["image_path"], row["contrast"])
-        and (folder / row["roi_file"]).is_file()
+        if asked.get(row["roi_file"]) == _source_of(row) and (folder / row["roi_file"]).is_file()
     }
+
+
+def _source_of(row: Mapping[str, Any]) -> tuple[str, str, float]:
+    """What a row's ROI was made of: picture, contrast, and size of a pixel, 0 where not told."""
+    spacing = row.get("spacing_mm")
+    told = spacing is not None and not pd.isna(spacing)
+    contrast = row.get("contrast", Contrast.UNKNOWN.value)
+    return row["image_path"], contrast, float(spacing or 0) if told else 0.0
 
 
 def _write_index(

@@ -91,16 +91,7 @@ def export_bundle(
     further = _read_notes(notes)
     _make_folder(folder)
     parity = read_labelled_knees(_parity_rows(index), store, recipe)
-    members = []
-    worst = 0.0
-    for number, run in enumerate(runs):
-        path = folder / f"member-{number}.onnx"
-        network = run.read_network()
-        write_onnx(network, recipe.input.size_px, [task.value for task in network.tasks], path)
-        worst = max(worst, check_parity(network, path, KneeDataset(parity, recipe, epoch=None)))
-        members.append(path.name)
-        shutil.copy(run.folder / "run.json", folder / f"run-{number}.json")
-        shutil.copy(run.folder / "log" / "metrics.csv", folder / f"log-{number}.csv")
+    members, worst = _write_members(runs, folder, KneeDataset(parity, recipe, epoch=None))
     shutil.copy(runs[0].folder / "recipe.toml", folder / "recipe.toml")
     spec = export_locator(*locator, folder) if locator else copy_locator(folder)
     _write_subjects([run.folder for run in runs], spec, folder)
@@ -115,6 +106,24 @@ def export_bundle(
     bundle = read_bundle(folder)
     write_model_card(bundle, recipe, worst, further)
     return bundle
+
+
+def _write_members(
+    runs: Sequence[FinishedRun], folder: Path, knees: KneeDataset
+) -> tuple[list[str], float]:
+    """Write each run's network and log; their names and the largest difference found."""
+    members = []
+    worst = 0.0
+    for number, run in enumerate(runs):
+        path = folder / f"member-{number}.onnx"
+        network = run.read_network()
+        size = run.recipe.input.size_px
+        write_onnx(network, size, [task.value for task in network.tasks], path)
+        worst = max(worst, check_parity(network, path, knees))
+        members.append(path.name)
+        shutil.copy(run.folder / "run.json", folder / f"run-{number}.json")
+        shutil.copy(run.folder / "log" / "metrics.csv", folder / f"log-{number}.csv")
+    return members, worst
 
 
 def check_parity(network: GradingNetwork, path: Path, knees: KneeDataset) -> float:

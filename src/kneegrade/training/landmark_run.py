@@ -136,14 +136,7 @@ def fit_landmark_run(
     if begun_from is not None:
         module.network.load_state_dict(begun_from.read_network().state_dict())
     pictures = read_pictures(tables, recipe)
-    train = [[p for p in table if fold_of(p.subject, recipe.n_folds) != held] for table in pictures]
-    heldout = [p for table in pictures for p in table if fold_of(p.subject, recipe.n_folds) == held]
-    if not all(train):
-        raise RecipeError(
-            "recipe.invalid",
-            f"A landmark table has no knee outside fold {held} of {recipe.n_folds}.",
-            "Give tables of more subjects, or another fold.",
-        )
+    train, heldout = _split(pictures, recipe, held)
     started = time.monotonic()
     data = LandmarkData(recipe, train, heldout, n_workers=n_workers)
     fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
@@ -151,17 +144,30 @@ def fit_landmark_run(
     save_weights(network, folder)
     _write_heldout(network, heldout, recipe, folder / "heldout.csv")
     _write_subjects(train, heldout, folder)
-    minutes = round((time.monotonic() - started) / 60, 1)
-    n_train = sum(len(table) for table in train)
     facts = {
         "recipe": recipe.name,
         "hold_out": f"fold-{held}",
         "cohorts": sorted({p.knee.cohort for table in pictures for p in table}),
-        "knees": {"trained": n_train, "selected": len(heldout)},
-        "minutes_of_this_call": minutes,
+        "knees": {"trained": sum(map(len, train)), "selected": len(heldout)},
+        "minutes_of_this_call": round((time.monotonic() - started) / 60, 1),
     }
     finish_run(folder, facts)
     return read_landmark_run(folder)
+
+
+def _split(
+    pictures: list[list[LandmarkPicture]], recipe: LandmarkRecipe, held: int
+) -> tuple[list[list[LandmarkPicture]], list[LandmarkPicture]]:
+    """Each table's pictures to train on, and the held-out ones of all."""
+    n = recipe.n_folds
+    train = [[p for p in table if fold_of(p.subject, n) != held] for table in pictures]
+    if not all(train):
+        raise RecipeError(
+            "recipe.invalid",
+            f"A landmark table has no knee outside fold {held} of {n}.",
+            "Give tables of more subjects, or another fold.",
+        )
+    return train, [p for table in pictures for p in table if fold_of(p.subject, n) == held]
 
 
 def read_landmark_run(folder: Path) -> FinishedLandmarkRun:

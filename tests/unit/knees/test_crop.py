@@ -6,7 +6,7 @@ import pytest
 from made_films import FILM_MM, draw_knee
 
 from kneegrade.errors import ImageError
-from kneegrade.images.geometry import apply_affine, invert_affine
+from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.crop import PAPER_ROI, RoiSpec, crop_knee
 from kneegrade.types import (
     Flag,
@@ -32,6 +32,11 @@ def film_of(side: Side = Side.RIGHT) -> tuple[Radiograph, Landmarks]:
     )
     points = film.knees[side].landmarks_px
     return radiograph, Landmarks(side, LandmarkScheme.KNEEL_16, points, np.ones(16))
+
+
+def film_mm(radiograph: Radiograph) -> float:
+    assert radiograph.spacing_mm is not None
+    return radiograph.spacing_mm[0]
 
 
 def points_in(roi: KneeROI, landmarks: Landmarks) -> np.ndarray:
@@ -66,14 +71,59 @@ def test_a_turned_film_gives_the_same_roi() -> None:
     assert np.abs(roi.pixels - upright.pixels).mean() < 0.03
 
 
+@pytest.mark.parametrize("side", list(Side))
+def test_landmarks_go_to_the_roi_and_back(side: Side) -> None:
+    radiograph, landmarks = film_of(side)
+    for spec in (RoiSpec(), PAPER_ROI):
+        roi = crop_knee(radiograph, landmarks, spec)
+        back = apply_affine(roi.to_radiograph, points_in(roi, landmarks))
+        np.testing.assert_allclose(back, landmarks.points_px, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_the_roi_shows_what_the_film_has_there(side: Side) -> None:
+    radiograph, landmarks = film_of(side)
+    roi = crop_knee(radiograph, landmarks, RoiSpec(plateau_widths=1.0))
+    places = np.stack(np.meshgrid(np.arange(224.0), np.arange(224.0), indexing="ij"), axis=-1)
+    rows, cols = np.rint(apply_affine(roi.to_radiograph, places.reshape(-1, 2))).astype(int).T
+    on_film = radiograph.pixels[rows, cols]
+    assert np.corrcoef(on_film, roi.pixels.ravel())[0, 1] > 0.97
+
+
 def test_a_width_in_mm() -> None:
     radiograph, landmarks = film_of()
     roi = crop_knee(radiograph, landmarks, PAPER_ROI)
     assert roi.pixels.shape == (310, 310)
     assert roi.spacing_mm == pytest.approx((140 / 310, 140 / 310))
-    low, high = np.percentile(roi.pixels, (5, 95))
-    assert (roi.pixels == 0).mean() >= 0.04, "what lies below percentile 5 is black"
-    assert 0 <= low < high <= 1
+    ends = points_in(roi, landmarks)[[0, 8]]
+    across_mm = np.linalg.norm(np.diff(landmarks.points_px[[0, 8]], axis=0)) * film_mm(radiograph)
+    assert ends[1, 1] - ends[0, 1] == pytest.approx(across_mm * 310 / 140)
+
+
+def test_the_papers_contrast() -> None:
+    """Clipped at percentiles 5 and 99 of the ROI, then scaled over the whole of it to 0..1."""
+    radiograph, landmarks = film_of()
+    roi = crop_knee(radiograph, landmarks, PAPER_ROI)
+    cut, _ = resample(
+        radiograph.pixels, roi.to_radiograph, (310, 310), fill=float(radiograph.pixels.min())
+    )
+    low, high = np.percentile(cut, (5, 99))
+    expected = (np.clip(cut, low, high) - low) / (high - low)
+    np.testing.assert_allclose(roi.pixels, expected, atol=0.51 / 255)
+    assert (roi.pixels == 1).mean() >= 0.01
+    assert (roi.pixels == 0).mean() >= 0.05
+
+
+@pytest.mark.parametrize("spacing", [(0.2, 0.2), (0.2, 0.25)])
+def test_the_size_of_a_pixel_of_the_roi(spacing: tuple[float, float]) -> None:
+    radiograph, landmarks = film_of()
+    level = landmarks.points_px.copy()
+    level[[0, 8], 0] = level[[0, 8], 0].mean()
+    roi = crop_knee(
+        replace(radiograph, spacing_mm=spacing), replace(landmarks, points_px=level), RoiSpec()
+    )
+    step = 1.25 * (level[8, 1] - level[0, 1]) / 224
+    assert roi.spacing_mm == pytest.approx((step * spacing[0], step * spacing[1]))
 
 
 def test_the_size_of_a_pixel_must_be_known_for_a_width_in_mm() -> None:

@@ -96,7 +96,7 @@ def test_every_length_is_told_twice_and_its_line_is_as_long(healthy):
     space = measure_joint_space(radiograph, landmarks)
     true_width = np.linalg.norm(landmarks.points_px[8] - landmarks.points_px[0]) * SPACING
     assert space.width_mm == pytest.approx(true_width)
-    for part in (space.lateral, space.medial):
+    for half, part in space.compartments.items():
         for length, line in (
             (part.minimum, part.minimum_line_px),
             (part.fixed, part.fixed_line_px),
@@ -106,7 +106,8 @@ def test_every_length_is_told_twice_and_its_line_is_as_long(healthy):
             assert drawn == pytest.approx(length.mm, abs=0.15)
         assert part.area.mm2 == pytest.approx(part.area.share * true_width**2)
         assert part.minimum.share <= part.fixed.share
-        mean_gap = part.area.share / 0.24
+        first, last = MEASURED[half]
+        mean_gap = part.area.share / (last - first)
         assert part.minimum.share <= mean_gap < 3 * part.minimum.share
 
 

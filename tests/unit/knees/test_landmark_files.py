@@ -116,12 +116,28 @@ def test_kneels_table_gives_shape_in_mm_and_points_on_the_film(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("10,20,60", "10,x,60"), ("10,20,60,20", "10,20"), (",3,", ",k,")]
+    ("old", "new"),
+    [
+        ("10,20,60", "10,x,60"),
+        ("10,20,60,20", "10,20"),
+        ("10,20,60", "10,nan,60"),
+        (",3,", ",k,"),
+        (',"200,300,666,766","433,533"', ""),
+    ],
 )
 def test_a_damaged_row_of_kneels_table_is_named(tmp_path, old, new):
     path = tmp_path / "kneel.csv"
     path.write_text(KNEEL_HEADER + KNEEL_ROW.format(side="R").replace(old, new, 1))
     with pytest.raises(TableError, match="row 2") as caught:
+        read_kneel_table(path)
+    assert caught.value.code == "landmarks.invalid"
+
+
+@pytest.mark.parametrize("damage", ["S\xe9".encode("latin-1"), b"x" * 200_000])
+def test_a_table_that_is_no_csv_in_utf_8(tmp_path, damage):
+    path = tmp_path / "kneel.csv"
+    path.write_bytes(KNEEL_HEADER.encode() + damage + KNEEL_ROW.format(side="R").encode())
+    with pytest.raises(TableError) as caught:
         read_kneel_table(path)
     assert caught.value.code == "landmarks.invalid"
 

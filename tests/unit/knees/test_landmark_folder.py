@@ -39,6 +39,49 @@ def test_bonefinder_files_are_found_by_the_pictures_name(tmp_path: Path) -> None
     assert folder.find("other.dcm", "s1", Side.LEFT, FILM) is None
 
 
+def test_a_file_of_another_sub_folder_is_never_taken(tmp_path: Path) -> None:
+    write_pts(tmp_path / "a" / "001.pts", 10.0)
+    folder = LandmarkFolder.read(tmp_path)
+    assert folder.find("a/001.dcm", "s1", Side.LEFT, FILM) is not None
+    assert folder.find("b/001.dcm", "s2", Side.LEFT, FILM) is None
+    assert folder.find("001.dcm", "s3", Side.LEFT, FILM) is None
+
+
+@pytest.mark.parametrize("name", ["1.2.840.7.pts", "study/1.2.840.7.pts"])
+def test_a_picture_named_after_its_uid(tmp_path: Path, name: str) -> None:
+    write_pts(tmp_path / name, 10.0)
+    folder = LandmarkFolder.read(tmp_path)
+    for picture in ("study/1.2.840.7", "study/1.2.840.7.dcm", "all.zip::study/1.2.840.7"):
+        assert folder.find(picture, "s1", Side.LEFT, FILM) is not None, picture
+    assert folder.find("study/1.2.840.8", "s1", Side.LEFT, FILM) is None
+
+
+def test_a_file_without_a_side_is_a_left_knee(tmp_path: Path) -> None:
+    write_pts(tmp_path / "film.pts", 10.0)
+    folder = LandmarkFolder.read(tmp_path)
+    assert folder.find("film.dcm", "s1", Side.RIGHT, FILM) is None
+    unknown = Radiograph(FILM.pixels, "id")
+    left = folder.find("film.dcm", "s1", Side.LEFT, unknown)
+    assert left is not None
+    np.testing.assert_allclose(left.points_px[0], [30, 10], err_msg="px where no size is known")
+
+
+def test_points_off_the_film(tmp_path: Path) -> None:
+    write_pts(tmp_path / "film.pts", 500.0)
+    with pytest.raises(TableError) as caught:
+        LandmarkFolder.read(tmp_path).find("film.dcm", "s1", Side.LEFT, FILM)
+    assert caught.value.code == "landmarks.off-film"
+
+
+def test_a_plateau_without_a_width(tmp_path: Path) -> None:
+    points = np.full((16, 2), 50.0)
+    landmarks = Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
+    write_landmark_table([TabledKnee("own", "s1", "film.png", landmarks)], tmp_path / "own.csv")
+    with pytest.raises(TableError) as caught:
+        LandmarkFolder.read(tmp_path).find("film.png", "s1", Side.LEFT, FILM)
+    assert caught.value.code == "landmarks.invalid"
+
+
 def test_a_landmark_table_goes_by_picture_and_side(tmp_path: Path) -> None:
     points = np.random.default_rng(1).uniform(0, 500, (16, 2)).round(3)
     landmarks = Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
@@ -59,6 +102,10 @@ def test_kneels_table_is_brought_to_the_films_pixels(tmp_path: Path) -> None:
     folder = LandmarkFolder.read(tmp_path)
     found = folder.find("any.dcm", "s9", Side.RIGHT, FILM)
     assert found is not None
+    assert folder.find("any.dcm", "s9", Side.LEFT, FILM) is None
+    assert folder.find("any.dcm", "s9", Side.RIGHT, FILM, visit_months=12) is None
+    assert folder.list_without_picture(set(), set()) == [("s9", "right")]
+    assert folder.list_without_picture(set(), {("s9", "right")}) == []
     col = 60 + 150 - 100  # px of 0.3 mm on the film, without its padding
     np.testing.assert_allclose(found.points_px[0, 1], (col + 0.5) * 0.3 / 0.2 - 0.5)
     unknown = Radiograph(FILM.pixels, "id")

@@ -33,7 +33,11 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         (lambda text: text.replace("landmark,row", "name,row"), "table.column-missing"),
         (lambda text: "\n".join(text.splitlines()[:-1]) + "\n", "landmarks.invalid"),
         (lambda text: text.replace("right,t3,", "right,t3,x"), "landmarks.invalid"),
+        (lambda text: text.replace("right,t3,", "right,t3,nan,"), "landmarks.invalid"),
         (lambda text: text.replace("right", "up"), "landmarks.invalid"),
+        (lambda text: text + "own,s1\n", "landmarks.invalid"),
+        (lambda text: text + "x" * 200_000, "landmarks.invalid"),
+        (lambda text: "", "table.column-missing"),
     ],
 )
 def test_what_is_no_landmark_table(tmp_path: Path, change: object, code: str) -> None:
@@ -44,6 +48,16 @@ def test_what_is_no_landmark_table(tmp_path: Path, change: object, code: str) ->
         read_landmark_table(path)
     assert caught.value.code == code
     assert "landmarks.csv" in caught.value.message
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_table_in_another_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "landmarks.csv"
+    write_landmark_table([knee(Side.RIGHT, 1)], path)
+    path.write_text(path.read_text().replace("s1", "s\xe9"), encoding=encoding)
+    with pytest.raises(TableError) as caught:
+        read_landmark_table(path)
+    assert caught.value.code == "landmarks.invalid"
 
 
 def test_no_table_there(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,17 +15,22 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees import store
 from kneegrade.knees.crop import RoiSpec
 from kneegrade.knees.find import InputKind
+from kneegrade.knees.landmark_folder import LandmarkFolder
+from kneegrade.knees.landmark_table import TabledKnee, write_landmark_table
 from kneegrade.knees.locate import KneeLocator
 from kneegrade.knees.prepared import prepare_knees
 from kneegrade.knees.store import (
+    AFFINE_COLUMNS,
     StoreSettings,
     read_index,
     read_roi_pixels,
     read_rois,
     read_settings,
+    summarise_index,
     write_rois,
+    write_unused_landmarks,
 )
-from kneegrade.types import Contrast, Side
+from kneegrade.types import Contrast, Landmarks, LandmarkScheme, Side
 
 SPEC = RoiSpec(size_px=80)
 SETTINGS = StoreSettings(SPEC, InputKind.CROP)
@@ -111,6 +117,16 @@ def test_rois_come_back_as_they_were_cut(
         assert (roi.contrast, roi.inside_fraction) == (cut.contrast, cut.inside_fraction)
 
 
+def test_several_processes_write_the_same(tmp_path: Path, table: pd.DataFrame) -> None:
+    one = write(table.iloc[:4], tmp_path)
+    pictures = {path.name: path.read_bytes() for path in (tmp_path / "rois").glob("*.png")}
+    for path in (tmp_path / "rois").iterdir():
+        path.unlink()
+    two = write(table.iloc[:4], tmp_path, n_workers=2)
+    pd.testing.assert_frame_equal(two, one)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "rois").glob("*.png")} == pictures
+
+
 def test_a_second_call_reads_only_what_failed(
     tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +175,10 @@ def test_the_index_holds_the_table_it_was_given_last(
     assert list(index["split"]) == ["train", "train"]
 
 
-@pytest.mark.parametrize(("column", "value"), [("image_path", "p2.png"), ("contrast", "enhanced")])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("image_path", "p2.png"), ("contrast", "enhanced"), ("spacing_mm", 0.3)],
+)
 def test_another_picture_of_a_knee_is_cut_anew(
     tmp_path: Path,
     table: pd.DataFrame,
@@ -180,6 +199,77 @@ def test_a_lost_picture_is_cut_again(tmp_path: Path, table: pd.DataFrame) -> Non
     (tmp_path / "rois" / first["roi_file"][0]).unlink()
     write(table, tmp_path)
     assert (tmp_path / "rois" / first["roi_file"][0]).is_file()
+
+
+def write_landmarks(folder: Path, knees: dict[str, tuple[str, Side]], shift: float = 0) -> None:
+    """A landmark table of the drawn knees' true points, by picture: subject and side."""
+    folder.mkdir()
+    tabled = [
+        TabledKnee(
+            "oai",
+            subject,
+            picture,
+            Landmarks(
+                side,
+                LandmarkScheme.KNEEL_16,
+                draw_knee(side, kl=0).knees[side].landmarks_px + shift,
+                np.ones(16),
+            ),
+        )
+        for picture, (subject, side) in knees.items()
+    ]
+    write_landmark_table(tabled, folder / "own.csv")
+
+
+def test_landmarks_of_files_go_before_the_networks(tmp_path: Path, table: pd.DataFrame) -> None:
+    write_landmarks(
+        tmp_path / "own", {"p0.png": ("9000001", Side.RIGHT), "gone.png": ("7", Side.LEFT)}, 3.0
+    )
+    own = LandmarkFolder.read(tmp_path / "own")
+    index = write(table.iloc[:2], tmp_path, landmarks=own)
+    assert list(index["landmark_source"]) == ["file", "network"]
+    assert index["confidence"][0] == 1
+    row = index.iloc[0]
+    affine = row[list(AFFINE_COLUMNS)].to_numpy(float).reshape(2, 3)
+    points = apply_affine(affine, np.reshape(row["landmarks"], (16, 2)))
+    given = draw_knee(kl=0).knees[Side.RIGHT].landmarks_px + 3
+    np.testing.assert_allclose(points, given, atol=0.05)
+    assert summarise_index(index) == {
+        "knees": 2,
+        "refused": 0,
+        "failed": 0,
+        "error_codes": {},
+        "landmarks_from_files": 1,
+    }
+    assert write_unused_landmarks(own, table.iloc[:2], tmp_path / "rois") == 1
+    unused = (tmp_path / "rois" / "landmarks-unused.csv").read_text().splitlines()
+    assert unused[1:] == ["gone.png,left,failed,landmarks.no-image"]
+    with pytest.raises(TableError) as caught:
+        write(table.iloc[:2], tmp_path)
+    assert caught.value.code == "store.other-settings"
+
+
+def test_kneels_landmarks_count_as_used_at_baseline_alone(
+    tmp_path: Path, table: pd.DataFrame
+) -> None:
+    points = draw_knee(Side.LEFT, kl=0).knees[Side.LEFT].landmarks_px
+    landmarks = Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
+    own = LandmarkFolder(by_subject={("9000001", "left"): landmarks})
+    later = table.assign(visit_months=12)
+    assert write_unused_landmarks(own, table, tmp_path) == 0
+    assert write_unused_landmarks(own, later, tmp_path) == 1
+    index = write(later.iloc[1:2].assign(spacing_mm=0.4), tmp_path, landmarks=own)
+    assert list(index["landmark_source"]) == ["network"]
+
+
+def test_a_refused_knee_keeps_its_picture(tmp_path: Path, table: pd.DataFrame) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (224, 224), np.uint8)
+    cv2.imwrite(str(tmp_path / "p0.png"), noise)
+    index = write(table.iloc[:1], tmp_path)
+    assert list(index["status"]) == ["refused"]
+    assert list(index["error_code"]) == ["knee.not-a-knee"]
+    assert (tmp_path / "rois" / index["roi_file"][0]).is_file()
+    assert summarise_index(index)["error_codes"] == {"knee.not-a-knee": 1}
 
 
 def test_other_settings_are_refused(tmp_path: Path, table: pd.DataFrame) -> None:

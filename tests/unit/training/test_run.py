@@ -155,7 +155,7 @@ def test_a_run_cut_off_between_training_and_saving_keeps_the_averaged_weights(
         raise PowerCutError
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "save_file", fail)
+        patched.setattr(run, "save_weights", fail)
         with pytest.raises(PowerCutError):
             fit(recipe_text, store, tmp_path / "cut")
     fit(recipe_text, store, tmp_path / "cut")
@@ -180,7 +180,7 @@ def test_a_finished_run_returns_at_once(
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("it trains again")
 
-    monkeypatch.setattr(run, "_fit", fail)
+    monkeypatch.setattr(run, "fit_module", fail)
     before = (finished.folder / "run.json").read_bytes()
     again = fit(recipe_text, store, finished.folder)
     assert again == finished

@@ -3,11 +3,14 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kneegrade.errors import OutputError
+
+if TYPE_CHECKING:
+    from kneegrade.knees.crop import RoiSpec
 
 
 def prepare(
@@ -35,14 +38,11 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find every knee of a table, bring it to standard pose; continues where it stopped."""
-    from dataclasses import replace
-
     from kneegrade.apps.cli.grade import EXIT_NOTHING_DONE, EXIT_SOME_FAILED
     from kneegrade.apps.cli.progress import show_progress
     from kneegrade.apps.contact_sheet import write_contact_sheet
     from kneegrade.bundles.manifest import read_bundle
     from kneegrade.cohorts.table import read_knee_table
-    from kneegrade.knees.crop import PAPER_ROI, RoiSpec
     from kneegrade.knees.landmark_folder import LandmarkFolder
     from kneegrade.knees.store import (
         StoreSettings,
@@ -51,22 +51,17 @@ def prepare(
         write_unused_landmarks,
     )
 
-    if paper and (size_px or width_mm):
-        raise OutputError(
-            "input.conflict",
-            "--paper sets size and width. Got --size or --width-mm too.",
-            "Leave one of them out.",
-        )
-    spec = PAPER_ROI if paper else replace(RoiSpec(), size_px=size_px or 224, width_mm=width_mm)
+    spec = _roi_spec(size_px, width_mm, paper=paper)
     table = read_knee_table(knees)
     own = None if landmarks is None else LandmarkFolder.read(landmarks)
+    locator = read_bundle(bundle).locator
     with show_progress("Cutting knees") as on_progress:
         index = write_rois(
             table,
             knees,
             out,
             StoreSettings(spec),
-            read_bundle(bundle).locator,
+            locator,
             landmarks=own,
             n_workers=workers,
             on_progress=on_progress,
@@ -82,6 +77,20 @@ def prepare(
     if summary["failed"]:
         nothing = summary["failed"] == len(index)
         raise typer.Exit(EXIT_NOTHING_DONE if nothing else EXIT_SOME_FAILED)
+
+
+def _roi_spec(size_px: int | None, width_mm: float | None, *, paper: bool) -> "RoiSpec":
+    from kneegrade.knees.crop import PAPER_ROI, RoiSpec
+
+    if not paper:
+        return RoiSpec(size_px=size_px or RoiSpec().size_px, width_mm=width_mm)
+    if size_px or width_mm:
+        raise OutputError(
+            "input.conflict",
+            "--paper sets size and width. Got --size or --width-mm too.",
+            "Leave one of them out.",
+        )
+    return PAPER_ROI
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

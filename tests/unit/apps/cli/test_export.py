@@ -38,6 +38,7 @@ def test_runs_become_a_bundle(calls: list[dict[str, Any]], tmp_path: Path) -> No
             "runs": [tmp_path / "run-0", tmp_path / "run-1"],
             "store": tmp_path / "rois",
             "folder": out,
+            "locator": None,
             "version": "7",
             "data_card": tmp_path / "card.toml",
             "notes": tmp_path / "notes.md",

@@ -29,7 +29,8 @@ def test_a_store_is_written_and_failures_are_counted(table: Path, tmp_path: Path
     store = tmp_path / "rois"
     reply = kneegrade("prepare", table, "--out", store, "--size", "64", "--workers", "1")
     assert reply.code == 1
-    assert f"2 knees in {store}, 1 failed" in reply.out
+    assert f"2 knees in {store}, 0 refused, 1 failed" in reply.out
+    assert (store / "sheet.html").is_file()
     assert "1 image.empty" in reply.out
     index = read_index(store)
     assert index["status"].tolist() == ["ok", "ok", "failed"]
@@ -43,7 +44,10 @@ def test_json(table: Path, tmp_path: Path) -> None:
     for _ in range(2):
         assert json.loads(kneegrade(*arguments).out) == {
             "knees": 3,
+            "refused": 0,
             "failed": 1,
+            "landmarks_from_files": 0,
+            "contact_sheet": str(store / "sheet.html"),
             "error_codes": {"image.empty": 1},
             "store": str(store),
         }

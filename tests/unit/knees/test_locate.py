@@ -1,0 +1,173 @@
+"""The locator: what it makes of its networks' heat maps, and how far to trust the embedded ones."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from made_films import draw_whole_film, whole_radiograph
+
+from kneegrade.bundles.manifest import read_bundle
+from kneegrade.errors import BundleError, KneeNotFoundError
+from kneegrade.images.geometry import apply_affine, invert_affine
+from kneegrade.knees import locate
+from kneegrade.knees.heatmaps import STRIDE
+from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.pose import film_affine
+from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
+
+BOTH = (Side.RIGHT, Side.LEFT)
+SPEC = read_bundle("default").locator
+SHAPE = (600, 900)
+FLAT = Radiograph(np.zeros(SHAPE, np.float32), "id")
+Places = list[tuple[float, float]]
+
+
+@dataclass
+class DrawnHeatmaps:
+    """A network that finds the ends of plateaus at given places of the film, ``(row, col)``.
+
+    ``ends`` has the right knee's lateral and medial end and the left knee's; each may have no
+    place, one, or two.
+    """
+
+    ends: list[Places]
+    outputs: tuple[str, ...] = ("heatmaps", "absent")
+
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        size = images.shape[-1]
+        to_input = invert_affine(film_affine(SHAPE, size))
+        rows, cols = np.indices((size // STRIDE, size // STRIDE)) * STRIDE + (STRIDE - 1) / 2
+        heatmaps = np.full((1, 4, *rows.shape), -30, np.float32)
+        for i, places in enumerate(self.ends):
+            for place in places:
+                row, col = apply_affine(to_input, np.array(place))
+                away = (rows - row) ** 2 + (cols - col) ** 2
+                heatmaps[0, i] = np.maximum(heatmaps[0, i], 10 - away / 8)
+        absent = np.array([[-30.0 if places else 30.0 for places in self.ends]], np.float32)
+        return {"heatmaps": heatmaps, "absent": absent}
+
+
+def locator_of(monkeypatch: pytest.MonkeyPatch, *ends: Places) -> KneeLocator:
+    """A locator whose first network finds what is given; the second is the embedded one."""
+    real = locate.OnnxNetwork
+    drawn = DrawnHeatmaps([list(places) for places in ends])
+    monkeypatch.setattr(
+        locate,
+        "OnnxNetwork",
+        lambda path, n_threads: drawn if path == SPEC.film else real(path, n_threads=n_threads),
+    )
+    return KneeLocator(SPEC, n_threads=1)
+
+
+def error_code(locator: KneeLocator) -> str:
+    with pytest.raises(KneeNotFoundError) as caught:
+        locator.locate(FLAT)
+    return caught.value.code
+
+
+def test_the_networks_must_be_the_locators() -> None:
+    for spec in (replace(SPEC, film=SPEC.knee), replace(SPEC, knee=SPEC.film)):
+        with pytest.raises(BundleError) as caught:
+            KneeLocator(spec, n_threads=1)
+        assert caught.value.code == "bundle.invalid"
+
+
+def test_a_film_without_a_knee(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert locator_of(monkeypatch, [], [], [], []).locate(FLAT) == ()
+
+
+def test_both_plateaus_are_told_from_lesser_to_greater_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right, left = [[(300, 150)], [(300, 300)]], [[(310, 750)], [(310, 600)]]
+    found = locator_of(monkeypatch, *right, *left).locate(FLAT)
+    assert [knee.landmarks.side for knee in found] == [Side.RIGHT, Side.LEFT]
+    turned_round = locator_of(
+        monkeypatch, [(300, 600)], [(300, 750)], [(310, 300)], [(310, 150)]
+    ).locate(FLAT)
+    assert [knee.landmarks.side for knee in turned_round] == [Side.LEFT, Side.RIGHT]
+
+
+def test_one_knee_seen_as_right_and_as_left_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    low, high = (300, 400), (300, 550)
+    found = locator_of(monkeypatch, [low], [high], [high], [low]).locate(FLAT)
+    assert len(found) == 1
+    assert abs(found[0].side_confidence) < 0.1, "as likely the one as the other"
+
+
+@pytest.mark.parametrize("hint", BOTH)
+def test_a_hint_decides_where_the_picture_does_not(
+    monkeypatch: pytest.MonkeyPatch, hint: Side
+) -> None:
+    low, high = (300, 400), (300, 550)
+    locator = locator_of(monkeypatch, [low], [high], [high], [low])
+    (knee,) = locator.locate(FLAT, hint=hint)
+    assert knee.landmarks.side is hint
+    lateral, medial = knee.landmarks.points_px[[0, 8], 1]
+    assert bool(lateral < medial) is (hint is Side.RIGHT)
+
+
+def test_a_hint_does_not_swap_a_side_that_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    locator = locator_of(monkeypatch, [(300, 400)], [(300, 550)], [], [])
+    for hint in (None, *BOTH):
+        (knee,) = locator.locate(FLAT, hint=hint)
+        assert knee.landmarks.side is Side.RIGHT
+        assert knee.side_confidence > 0.9
+
+
+def test_two_knees_of_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = [[(300, 100), (300, 500)], [(300, 250), (300, 650)]]
+    assert error_code(locator_of(monkeypatch, *two, [], [])) == "knee.too-many"
+    assert error_code(locator_of(monkeypatch, [], [], *two)) == "knee.too-many"
+
+
+def test_one_end_alone_is_a_knee_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert error_code(locator_of(monkeypatch, [], [(300, 60)], [], [])) == "knee.cut-off"
+    whole = [[(300, 150)], [(300, 300)]]
+    found = locator_of(monkeypatch, *whole, [], [(310, 880)]).locate(FLAT)
+    assert [knee.landmarks.side for knee in found] == [Side.RIGHT], "the whole one is kept"
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_judging_keeps_the_landmarks(locator: KneeLocator, inverted: bool) -> None:
+    film = draw_whole_film(Side.LEFT)
+    points = film.knees[Side.LEFT].landmarks_px
+    landmarks = Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
+    pixels = film.pixels.astype(np.float32)
+    judged = locator.judge(whole_radiograph(-pixels if inverted else pixels), landmarks)
+    assert judged.landmarks is landmarks
+    assert judged.inverted is inverted
+    assert judged.scores.not_knee < 0.5
+
+
+def test_a_mirrored_film_gives_the_mirrored_landmarks(locator: KneeLocator) -> None:
+    film = draw_whole_film(*BOTH)
+    here = locator.locate(whole_radiograph(film.pixels))
+    there = locator.locate(whole_radiograph(film.pixels[:, ::-1]))
+    assert [knee.landmarks.side for knee in there] == [
+        knee.landmarks.side.other for knee in reversed(here)
+    ]
+    for knee, mirrored in zip(here, reversed(there), strict=True):
+        back = mirrored.landmarks.points_px.copy()
+        back[:, 1] = film.pixels.shape[1] - 1 - back[:, 1]
+        away = np.linalg.norm(back - knee.landmarks.points_px, axis=1)
+        assert away.mean() * film.spacing_mm < 0.5
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_a_coarser_film_gives_the_same_places(locator: KneeLocator, step: int) -> None:
+    film = draw_whole_film(*BOTH)
+    coarse = whole_radiograph(film.pixels[::step, ::step], mm=film.spacing_mm * step)
+    for knee in locator.locate(coarse):
+        truth = film.knees[knee.landmarks.side].landmarks_px
+        away = np.linalg.norm(knee.landmarks.points_px * step - truth, axis=1)
+        assert away.mean() * film.spacing_mm < 1.5
+
+
+def test_brightness_and_contrast_do_not_matter(locator: KneeLocator) -> None:
+    film = draw_whole_film(*BOTH)
+    here = locator.locate(whole_radiograph(film.pixels))
+    there = locator.locate(whole_radiograph(film.pixels * 0.01 + 70))
+    for knee, other in zip(here, there, strict=True):
+        away = np.abs(other.landmarks.points_px - knee.landmarks.points_px)
+        assert away.max() * film.spacing_mm < 0.1

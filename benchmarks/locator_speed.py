@@ -54,7 +54,7 @@ DEPTH, BASE_WIDTH, WIDTH = 4, 24, 192
 STAGES = {"stage one": (256, 1), "stage two": (450, 16)}
 """Side of the input in px and number of maps."""
 
-FILM, CUTS, COARSE, FINE = "resampling the film", "cutting knees", "film network", "knee network"
+FILM, CUTS, COARSE, FINE = "shrinking the film", "cutting knees", "film network", "knee network"
 
 
 def _convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
@@ -200,6 +200,7 @@ def split_time(locator: KneeLocator, film: Radiograph) -> tuple[Counter[str], Co
     spent: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     run_network = OnnxNetwork.run
+    shrink_film = locate_module._shrink_film
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
@@ -213,11 +214,15 @@ def split_time(locator: KneeLocator, film: Radiograph) -> tuple[Counter[str], Co
         return timed(name, lambda: run_network(network, images))
 
     def sample(*args: Any, **options: Any) -> Any:
-        return timed(CUTS if calls[COARSE] else FILM, lambda: resample(*args, **options))
+        return timed(CUTS, lambda: resample(*args, **options))
+
+    def shrink(*args: Any, **options: Any) -> Any:
+        return timed(FILM, lambda: shrink_film(*args, **options))
 
     with (
         patch.object(OnnxNetwork, "run", run),
         patch.object(locate_module, "resample", sample),
+        patch.object(locate_module, "_shrink_film", shrink),
     ):
         whole = seconds(lambda: locator.locate(film))
     spent["the rest"] = whole - sum(spent.values())

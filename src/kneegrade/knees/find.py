@@ -1,8 +1,7 @@
 """Which knees of a radiograph are meant, and which side each is.
 
-The side that the caller gives goes before the header's, which goes before what the picture shows.
-Landmarks are always lateral to medial as the picture shows them (the fibula is lateral), so that a
-wrong side in a header never swaps a lateral grade with a medial one.
+The side that the caller gives goes before the header's, which goes before what the picture shows:
+the fibula is lateral. A picture that clearly shows the other side raises a flag.
 """
 
 from dataclasses import replace
@@ -18,6 +17,8 @@ from kneegrade.types import Flag, Radiograph, Side
 
 FILM_OF_BOTH_MM: Final = 300.0
 """A film this wide was made for both knees, whether both are found or not."""
+SURE_SIDE: Final = 0.5
+"""Confidence by which the picture must show the other side to contradict the given one."""
 LEAST_SIDE: Final = 0.2
 """Confidence by which it must exceed the other where no side was given."""
 SQUARE_WITHIN: Final = 0.05
@@ -92,9 +93,10 @@ def _knees_of_film(
     if given is None:
         return [_with_shown_side(knee) for knee in found]
     meant = [knee for knee in found if knee.landmarks.side is given]
-    if not meant and (len(found) > 1 or _lies_in_other_half(found[0], radiograph, given)):
+    if not meant or (len(found) == 1 and _lies_in_other_half(found[0], radiograph, given)):
         raise not_found_on_film_of_both(given)
-    return [meant[0] if meant else _with_given_side(found[0], given)]
+    contradicted = meant[0].side_confidence < -SURE_SIDE
+    return [_flagged(meant[0], Flag.SIDE_CONFLICT) if contradicted else meant[0]]
 
 
 def _looks_like_crop(radiograph: Radiograph) -> bool:
@@ -131,12 +133,6 @@ def _with_shown_side(knee: LocatedKnee) -> LocatedKnee:
     if knee.side_confidence < LEAST_SIDE:
         raise _side_unknown()
     return _flagged(knee, Flag.SIDE_FROM_PICTURE)
-
-
-def _with_given_side(knee: LocatedKnee, given: Side) -> LocatedKnee:
-    """The only knee on a film, though the picture shows it as the other side."""
-    named = replace(knee, landmarks=replace(knee.landmarks, side=given))
-    return _flagged(named, Flag.SIDE_CONFLICT)
 
 
 def _lies_in_other_half(knee: LocatedKnee, radiograph: Radiograph, given: Side) -> bool:

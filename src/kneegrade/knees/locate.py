@@ -28,10 +28,8 @@ Points = NDArray[np.float64]
 
 LEAST_CONFIDENCE: Final = 0.5
 """Least confidence of an end of a plateau for it to be found."""
-SECOND_PEAK: Final = 0.2
+SECOND_PEAK: Final = 0.1
 """Confidence from which a second place for the same end means a further knee."""
-SURE_SIDE: Final = 0.5
-"""Confidence by which one side must exceed the other to be taken against a hint."""
 AVERAGE_KNEE_WEIGHT: Final = 15.0
 """Confidence that a correlation with the average knee of one side, over the other's, is worth."""
 SAME_KNEE_WIDTHS: Final = 0.5
@@ -47,9 +45,9 @@ class LocatedKnee:
     Parameters
     ----------
     landmarks : Landmarks
-        Of the side that the picture shows: the fibula is lateral.
+        Lateral to medial, as this side has them.
     side_confidence : float
-        By how much this side is surer than the other at the same place, -1 to 1.
+        By how much the picture shows this side rather than the other, -1 to 1.
     inverted : bool
         Whether bone is dark.
     scores : KneeScores
@@ -115,7 +113,7 @@ class KneeLocator:
         ----------
         radiograph : Radiograph
         hint : Side or None
-            Which side a knee is taken for where the picture hardly tells.
+            The side that the only knee on the film is taken for, whatever the picture shows.
 
         Returns
         -------
@@ -166,7 +164,7 @@ class KneeLocator:
         points_px = apply_affine(affine, points[0])
         plateaus = []
         for side, pair in ((Side.RIGHT, slice(0, 2)), (Side.LEFT, slice(2, 4))):
-            if (second[0, pair] > SECOND_PEAK).all():
+            if (second[0, pair] > SECOND_PEAK).any():
                 raise _too_many(side)
             plateaus.append(_Plateau(side, points_px[pair], confidence[0, pair]))
         return _join_same_place(*plateaus)
@@ -174,12 +172,11 @@ class KneeLocator:
     def _choose_side(
         self, radiograph: Radiograph, plateau: _Plateau, hint: Side | None
     ) -> _Plateau:
-        """The side of the only knee: by the film's network, the average knee, and the hint."""
+        """The side of the only knee: the hint, else by the film's network and the average knee."""
         shown = self._judge(self._picture_of(radiograph, plateau.ends_px)[1])
         likeness = shown.side_margin if shown.side is Side.RIGHT else -shown.side_margin
         sure = plateau.side_confidence + AVERAGE_KNEE_WEIGHT * likeness
-        is_hint_other = hint is plateau.side.other
-        if sure < 0 or (is_hint_other and sure < SURE_SIDE):
+        if hint is plateau.side.other or (hint is None and sure < 0):
             plateau = replace(plateau, side=plateau.side.other, ends_px=plateau.ends_px[::-1])
             sure = -sure
         return replace(plateau, side_confidence=float(np.clip(sure, -1, 1)))

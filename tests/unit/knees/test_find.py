@@ -68,7 +68,8 @@ def test_a_header_that_contradicts_the_picture(locator: KneeLocator) -> None:
     (knee,) = find_knees(locator, replace(whole_radiograph(film.pixels), side=Side.LEFT))
     assert knee.landmarks.side is Side.LEFT
     assert Flag.SIDE_CONFLICT in knee.landmarks.flags
-    assert error_mm(film, Side.RIGHT, knee.landmarks.points_px) < 1.0, "lateral stays lateral"
+    (agreed,) = find_knees(locator, replace(whole_radiograph(film.pixels), side=Side.RIGHT))
+    assert Flag.SIDE_CONFLICT not in agreed.landmarks.flags
 
 
 def test_the_callers_side_goes_before_the_headers(locator: KneeLocator) -> None:
@@ -88,9 +89,6 @@ def test_a_mirrored_film_shows_the_other_side(locator: KneeLocator) -> None:
     (told,) = find_knees(locator, whole_radiograph(mirrored), side=Side.RIGHT)
     assert told.landmarks.side is Side.RIGHT
     assert Flag.SIDE_CONFLICT in told.landmarks.flags
-    back = told.landmarks.points_px.copy()
-    back[:, 1] = film.pixels.shape[1] - 1 - back[:, 1]
-    assert error_mm(film, Side.RIGHT, back) < 1.0, "lateral stays lateral"
 
 
 def test_the_knee_that_is_missing_on_a_film_of_both(locator: KneeLocator) -> None:
@@ -101,8 +99,10 @@ def test_the_knee_that_is_missing_on_a_film_of_both(locator: KneeLocator) -> Non
     assert knee.landmarks.side is Side.RIGHT
 
 
-def test_three_knees(locator: KneeLocator) -> None:
-    pixels = draw_whole_film(*BOTH).pixels
+@pytest.mark.parametrize("seed", [0, 5, 9])
+def test_more_than_two_knees(locator: KneeLocator, seed: int) -> None:
+    pixels = draw_whole_film(*BOTH, seed=seed).pixels
+    assert code_of(locator, np.hstack([pixels, pixels])) == "knee.too-many"
     three = np.hstack([pixels, pixels[:, : pixels.shape[1] // 2]])
     assert code_of(locator, three) == "knee.too-many"
 

@@ -107,18 +107,21 @@ def test_a_hint_decides_where_the_picture_does_not(
     assert bool(lateral < medial) is (hint is Side.RIGHT)
 
 
-def test_a_hint_does_not_swap_a_side_that_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hint_is_taken_and_what_speaks_against_it_told(monkeypatch: pytest.MonkeyPatch) -> None:
     locator = locator_of(monkeypatch, [(300, 400)], [(300, 550)], [], [])
     for hint in (None, *BOTH):
         (knee,) = locator.locate(FLAT, hint=hint)
-        assert knee.landmarks.side is Side.RIGHT
-        assert knee.side_confidence > 0.9
+        assert knee.landmarks.side is (hint or Side.RIGHT)
+        assert (knee.side_confidence > 0.9) is (hint is not Side.LEFT)
+        assert (knee.side_confidence < -0.9) is (hint is Side.LEFT)
 
 
 def test_two_knees_of_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
     two = [[(300, 100), (300, 500)], [(300, 250), (300, 650)]]
     assert error_code(locator_of(monkeypatch, *two, [], [])) == "knee.too-many"
     assert error_code(locator_of(monkeypatch, [], [], *two)) == "knee.too-many"
+    one_end_of_it = [[(300, 100), (300, 500)], [(300, 250)]]
+    assert error_code(locator_of(monkeypatch, *one_end_of_it, [], [])) == "knee.too-many"
 
 
 def test_one_end_alone_is_a_knee_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

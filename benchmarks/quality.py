@@ -33,7 +33,7 @@ from kneegrade.knees.quality import QualityMeasures, check_quality, measure_qual
 from kneegrade.phantoms.films import draw_film, draw_hand_film
 from kneegrade.phantoms.scanners import SCANNERS
 from kneegrade.phantoms.shape import draw_body
-from kneegrade.pipeline import KneeGrader
+from kneegrade.pipeline import GradedKnee, KneeGrader, RefusedKnee
 from kneegrade.training.made_failures import draw_not_knee, paint_metal
 from kneegrade.types import Flag, Radiograph, Side
 
@@ -185,10 +185,12 @@ def print_grader(folder: Path, bundle: str) -> None:
         kind = "".join(c for c in path.stem.split("-")[0] if c.isalpha()) + path.suffix
         total[kind] += 1
         try:
-            grader.grade(path)
+            knees = grader.grade(path)
         except KneegradeError as error:
             codes[error.code] += 1
-        else:
+            continue
+        codes.update(knee.error.code for knee in knees if isinstance(knee, RefusedKnee))
+        if any(isinstance(knee, GradedKnee) for knee in knees):
             graded[kind] += 1
             print(f"graded: {path.name}")
     for kind, n in total.items():

@@ -28,7 +28,7 @@ Points = NDArray[np.float64]
 
 LEAST_CONFIDENCE: Final = 0.5
 """Least confidence of an end of a plateau for it to be found."""
-SECOND_PEAK: Final = 0.1
+SECOND_PEAK: Final = 0.2
 """Confidence from which a second place for the same end means a further knee."""
 AVERAGE_KNEE_WEIGHT: Final = 15.0
 """Confidence that a correlation with the average knee of one side, over the other's, is worth."""

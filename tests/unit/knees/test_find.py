@@ -99,7 +99,7 @@ def test_the_knee_that_is_missing_on_a_film_of_both(locator: KneeLocator) -> Non
     assert knee.landmarks.side is Side.RIGHT
 
 
-@pytest.mark.parametrize("seed", [0, 5, 9])
+@pytest.mark.parametrize("seed", [0, 5])
 def test_more_than_two_knees(locator: KneeLocator, seed: int) -> None:
     pixels = draw_whole_film(*BOTH, seed=seed).pixels
     assert code_of(locator, np.hstack([pixels, pixels])) == "knee.too-many"

@@ -260,7 +260,12 @@ BONEFINDER_OF_KNEEL: Final = (
 )
 """Places of the sixteen points among BoneFinder's 74 (KNEEL, arXiv:1907.12237)."""
 
-LANDMARK_NAMES: Final = (*(f"t{i}" for i in range(9)), *(f"f{i}" for i in range(7)))
+N_TIBIAL: Final = 9
+"""The first nine of the sixteen points are the tibia's."""
+LANDMARK_NAMES: Final = (
+    *(f"t{i}" for i in range(N_TIBIAL)),
+    *(f"f{i}" for i in range(len(BONEFINDER_OF_KNEEL) - N_TIBIAL)),
+)
 """Of the sixteen points, in their order."""
 
 

@@ -4,15 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kneegrade.errors import CODES, OutputError
 from kneegrade.knees.store import read_index, read_settings
-from kneegrade.types import Side, Task
-
-N_TIBIAL: Final = 9
+from kneegrade.types import N_TIBIAL, Side, Task
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kneegrade.errors import ImageError
 from kneegrade.images.geometry import resample
-from kneegrade.knees.contrast import scale_to_unit
+from kneegrade.knees.contrast import SCALE_PERCENTILES, scale_to_unit
 from kneegrade.knees.pose import knee_affine
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph
 
@@ -34,7 +34,7 @@ class RoiSpec:
     size_px: int = 224
     plateau_widths: float = 1.25
     width_mm: float | None = None
-    clip_percentiles: tuple[float, float] = (0.5, 99.5)
+    clip_percentiles: tuple[float, float] = SCALE_PERCENTILES
 
 
 PAPER_ROI: Final = RoiSpec(size_px=310, width_mm=140.0, clip_percentiles=(5.0, 99.0))

@@ -19,12 +19,10 @@ from kneegrade.images.geometry import (
     invert_affine,
     resample,
 )
-from kneegrade.types import FloatImage, Landmarks, Radiograph, Side
+from kneegrade.types import N_TIBIAL, FloatImage, Landmarks, Radiograph, Side
 
 PX_PER_WIDTH: Final = 400.0
 """Pixels of the standard pose to a plateau width: 0.2 mm where the plateau is 80 mm wide."""
-N_TIBIAL: Final = 9
-"""Landmarks of the tibia; those of the femur follow."""
 PX_PER_MM: Final = PX_PER_WIDTH / 80
 """Pixels of the standard pose to a millimetre of a knee whose plateau is 80 mm wide."""
 _ABOVE, _BELOW, _ASIDE = 0.32, 0.42, 0.22

@@ -12,7 +12,7 @@ from kneegrade.knees.find import (
     not_found_on_film_of_both,
 )
 from kneegrade.knees.locate import KneeLocator, LocatedKnee
-from kneegrade.knees.quality import check_quality
+from kneegrade.knees.quality import REFUSED_FLAGS, check_quality
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, Side
 
 CHECKED_ROI: Final = RoiSpec()
@@ -92,6 +92,8 @@ def _prepare(knee: LocatedKnee, radiograph: Radiograph, spec: RoiSpec) -> Prepar
 
 def _refuse(flags: frozenset[Flag]) -> KneeNotFoundError | None:
     """The error of a knee that must not be graded; the first that applies."""
+    if not flags & REFUSED_FLAGS:
+        return None
     if Flag.IMPLANT in flags:
         return KneeNotFoundError(
             "knee.implant",
@@ -110,10 +112,8 @@ def _refuse(flags: frozenset[Flag]) -> KneeNotFoundError | None:
             "Too much of the knee lies outside the picture.",
             "Give a film that shows the whole knee.",
         )
-    if Flag.BADLY_EXPOSED in flags:
-        return KneeNotFoundError(
-            "knee.badly-exposed",
-            "The joint is black, white, without contrast or drowned in noise.",
-            "Give the film as it was taken, or a better exposure.",
-        )
-    return None
+    return KneeNotFoundError(
+        "knee.badly-exposed",
+        "The joint is black, white, without contrast or drowned in noise.",
+        "Give the film as it was taken, or a better exposure.",
+    )

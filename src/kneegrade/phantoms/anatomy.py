@@ -25,8 +25,8 @@ from kneegrade.phantoms.outline import (
     turn_and_shift,
 )
 from kneegrade.phantoms.severity import ATTRITION, NARROWING, SCLEROSIS, Severity
-from kneegrade.phantoms.shape import N_TIBIAL, KneeShape, mean_landmarks
-from kneegrade.types import LANDMARK_NAMES, Side, Task
+from kneegrade.phantoms.shape import KneeShape, mean_landmarks
+from kneegrade.types import LANDMARK_NAMES, N_TIBIAL, Side, Task
 
 _SPUR_CORNERS: Final = MappingProxyType(
     {Task.FO_L: ("f0", -1), Task.FO_M: ("f6", -1), Task.TO_L: ("t0", 1), Task.TO_M: ("t8", 1)}

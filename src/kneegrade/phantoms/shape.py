@@ -20,7 +20,6 @@ from kneegrade.types import Side, Task
 
 Sex = Literal["female", "male"]
 
-N_TIBIAL: Final = 9
 
 _WIDTH_MM: Final = MappingProxyType({"female": (73.8, 4.2), "male": (84.2, 4.8)})
 """Plateau width, mean and SD. Guess: the source's widths (mean 79.1, SD 7.7) as two bells."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.bundles.manifest import hash_subject
+from kneegrade.cohorts.table import resolve_image
 from kneegrade.errors import ImageError, TableError
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.images.read import read_radiograph
@@ -84,9 +85,8 @@ def _read_table(path: Path, recipe: LandmarkRecipe) -> list[LandmarkPicture]:
     pictures = []
     unreadable = 0
     for image_path, group in groupby((groups[i] for i in chosen), key=_image_path):
-        archive, separator, member = image_path.partition("::")
         try:
-            radiograph = read_radiograph(str(path.parent / archive) + separator + member)
+            radiograph = read_radiograph(resolve_image(path, image_path))
         except ImageError as error:
             unreadable += 1
             log.debug("%s is left out: %s", image_path, error)

@@ -85,9 +85,10 @@ def resample(
 ) -> tuple[FloatImage, float]:
     """Sample a picture on the grid of another.
 
-    Bilinear interpolation. Where one output pixel covers about ``k`` source pixels along an axis
-    (1.5 and more), it is the mean of ``k`` evenly spaced bilinear samples along that axis: area
-    averaging, which keeps fine structure from turning into false coarse structure.
+    Bilinear interpolation. Where an output pixel covers three source pixels or more, the source is
+    shrunk first, by means over whole blocks; where it still covers more than 1.2 along an axis, it
+    is the mean of two or three bilinear samples along it. So fine structure doesn't turn into false
+    coarse structure.
 
     Parameters
     ----------
@@ -106,33 +107,76 @@ def resample(
         Share of the output's area that lies on ``pixels``, in [0, 1], as sampled.
     """
     to_source, (rows, columns) = np.asarray(to_source_affine, dtype=np.float64), size
-    steps = np.linalg.norm(to_source[:, :2], axis=0)  # source px per output row and column
+    shrunk, to_shrunk = _shrink_by_blocks(pixels, to_source, size)
+    steps = np.linalg.norm(to_shrunk[:, :2], axis=0)  # shrunk px per output row and column
     per_row, per_column = (
-        int(np.clip(np.rint(step), 1, max(1, MAX_FINE_SIDE_PX // side)))
+        int(np.clip(np.ceil(step - 0.2), 1, max(1, MAX_FINE_SIDE_PX // side)))
         for step, side in zip(steps, size, strict=True)
     )
     # Sample j of k within output pixel i lies at i + (j + 0.5) / k - 0.5.
     to_output = np.array(
         [[1 / per_row, 0, 0.5 / per_row - 0.5], [0, 1 / per_column, 0.5 / per_column - 0.5]]
     )
-    fine_to_source = compose_affines(to_source, to_output)
+    fine_to_shrunk = compose_affines(to_shrunk, to_output)
     fine_rows, fine_columns = rows * per_row, columns * per_column
     # OpenCV counts (x, y) = (col, row), from pixel centres as we do.
     fine = cv2.warpAffine(
-        np.ascontiguousarray(pixels, dtype=np.float32),
-        fine_to_source[::-1, [1, 0, 2]],
+        shrunk,
+        fine_to_shrunk[::-1, [1, 0, 2]],
         (fine_columns, fine_rows),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    row, column = (
-        fine_to_source[axis, 0] * np.arange(fine_rows)[:, None]
-        + fine_to_source[axis, 1] * np.arange(fine_columns)[None, :]
-        + fine_to_source[axis, 2]
-        for axis in (0, 1)
-    )
-    inside = (np.abs(row - (pixels.shape[0] - 1) / 2) <= pixels.shape[0] / 2) & (
-        np.abs(column - (pixels.shape[1] - 1) / 2) <= pixels.shape[1] / 2
-    )
-    blocks = np.where(inside, fine, np.float32(fill)).reshape(rows, per_row, columns, per_column)
-    return blocks.mean(axis=(1, 3), dtype=np.float32), float(inside.mean())
+    inside_fraction = 1.0
+    if not _is_inside(_find_corners(to_source, size), pixels.shape).all():
+        grid = np.moveaxis(np.indices((fine_rows, fine_columns)), 0, -1)
+        fine_to_source = compose_affines(to_source, to_output)
+        inside = _is_inside(apply_affine(fine_to_source, grid), pixels.shape)
+        inside_fraction = float(inside.mean())
+        fine[~inside] = fill
+    if (per_row, per_column) != (1, 1):
+        fine = cv2.resize(fine, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(fine, np.float32), inside_fraction
+
+
+def _shrink_by_blocks(
+    pixels: FloatImage, to_source: FloatArray, size: tuple[int, int]
+) -> tuple[FloatImage, FloatArray]:
+    """The part of a picture that is needed, in blocks that an output pixel covers, and its affine.
+
+    Blocks are odd and lie symmetrically about the output's centre, to half a pixel, so that a
+    mirrored picture gives the mirrored output.
+    """
+    step = float(np.linalg.norm(to_source[:, :2], axis=0).min())
+    block = int(np.clip(step, 1, min(pixels.shape)))
+    block -= 1 - block % 2
+    if block == 1:
+        return np.ascontiguousarray(pixels, dtype=np.float32), to_source
+    shape = np.array(pixels.shape)
+    corners = _find_corners(to_source, size)
+    half_px = np.rint(2 * corners.mean(axis=0)).astype(int)  # odd: a block ends in the middle
+    start = np.where(half_px % 2, (half_px + 1) // 2, half_px // 2 - block // 2)
+    low, high = (np.clip(corners.min(axis=0), 0, shape), np.clip(corners.max(axis=0), 0, shape))
+    first = start + (np.floor((low - start) / block).astype(int) - 1) * block
+    last = start + (np.ceil((high - start) / block).astype(int) + 1) * block
+    (top, left), (bottom, right) = np.maximum(first, 0), np.minimum(last, shape)
+    part: FloatImage = np.asarray(pixels[top:bottom, left:right], dtype=np.float32)
+    before, after = np.maximum(-first, 0), np.maximum(last - shape, 0)
+    if before.any() or after.any():
+        part = np.pad(part, np.stack([before, after], axis=1), mode="edge")
+    rows, columns = (side // block for side in part.shape)
+    shrunk = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+    middle = first + (block - 1) / 2  # of the first block
+    to_shrunk = np.column_stack([np.eye(2) / block, -middle / block])
+    return np.asarray(shrunk, np.float32), compose_affines(to_shrunk, to_source)
+
+
+def _find_corners(to_source: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """Corners of the output on the source; pixels have extent."""
+    ends = [(-0.5, side - 0.5) for side in size]
+    return apply_affine(to_source, [(row, column) for row in ends[0] for column in ends[1]])
+
+
+def _is_inside(points: FloatArray, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    half = np.array(shape) / 2
+    return np.asarray((np.abs(points - (half - 0.5)) <= half).all(axis=-1))

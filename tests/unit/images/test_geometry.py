@@ -45,8 +45,10 @@ def test_shrinking_averages_areas(factor: int) -> None:
 
 def test_shrinking_makes_no_false_stripes() -> None:
     stripes = np.tile(np.float32([0, 1]), (40, 100))
-    output, _ = resample(stripes, [[4, 0, 1.5], [0, 4, 1.5]], (10, 50), fill=0)
-    np.testing.assert_allclose(output, 0.5, atol=1e-6)
+    for step in (2, 4, 6):
+        to_source = [[step, 0, step], [0, step, step]]
+        output, _ = resample(stripes, to_source, (5, 25), fill=0)
+        np.testing.assert_allclose(output, 0.5, atol=0.06)
 
 
 def test_fill_and_inside_fraction() -> None:
@@ -89,3 +91,27 @@ def test_mirror_is_its_own_inverse() -> None:
     mirror = mirror_columns_affine(310)
     np.testing.assert_array_equal(compose_affines(mirror, mirror), IDENTITY)
     np.testing.assert_array_equal(apply_affine(mirror, [5, 0]), [5, 309])
+
+
+@pytest.mark.parametrize("shape", [(101, 83), (100, 84), (97, 90)])
+@pytest.mark.parametrize("step", [1.4, 2.6, 3.2, 5.7, 8.4])
+def test_a_mirrored_picture_gives_the_mirrored_output(shape: tuple[int, int], step: float) -> None:
+    pixels = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    to_source = np.array([[step, 0.1, 3.3], [-0.1, step, 7.9]])
+    size = (int(90 / step), int(70 / step))
+    output, inside = resample(pixels, to_source, size, fill=0)
+    from_mirrored = compose_affines(mirror_columns_affine(shape[1]), to_source)
+    mirrored, inside_mirrored = resample(pixels[:, ::-1], from_mirrored, size, fill=0)
+    np.testing.assert_allclose(mirrored, output, atol=2e-3)
+    assert inside_mirrored == pytest.approx(inside)
+
+
+def test_a_shrunk_grid_that_leaves_the_picture_is_filled() -> None:
+    pixels = np.ones((90, 100), np.float32)
+    output, inside = resample(pixels, [[4.4, 0, -40], [0, 4.4, 500]], (20, 20), fill=7)
+    assert inside == 0
+    assert (output == 7).all()
+    output, inside = resample(pixels, [[5, 0, 2], [0, 5, 2]], (36, 20), fill=7)
+    assert inside == pytest.approx(0.5)
+    assert (output[:18] == 1).all()
+    assert (output[18:] == 7).all()

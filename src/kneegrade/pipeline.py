@@ -13,7 +13,16 @@ from kneegrade.knees.find import InputKind
 from kneegrade.knees.joint_space import JointSpace, measure_joint_space
 from kneegrade.knees.locate import KneeLocator
 from kneegrade.knees.prepared import PreparedKnee, find_missing, prepare_knees
-from kneegrade.types import Contrast, Flag, KneePrediction, KneeROI, Landmarks, Radiograph, Side
+from kneegrade.types import (
+    Contrast,
+    Flag,
+    KneePrediction,
+    KneeROI,
+    Landmarks,
+    Radiograph,
+    Side,
+    SpacingSource,
+)
 
 DEFAULT_BUNDLE: Final = "default"
 
@@ -87,7 +96,8 @@ class KneeGrader:
         *,
         side: Side | None = None,
         kind: InputKind = InputKind.AUTO,
-        spacing_mm: float | None = None,
+        spacing_mm: float | tuple[float, float] | None = None,
+        spacing_source: SpacingSource = SpacingSource.CALLER,
         contrast: Contrast = Contrast.UNKNOWN,
     ) -> list[GradedKnee | RefusedKnee]:
         """Grade the knees in one picture.
@@ -101,8 +111,10 @@ class KneeGrader:
             The knee that is meant; None takes the header's side, else every knee on the film.
         kind : InputKind
             Whether the picture is a film, or a crop of one knee that need not be searched.
-        spacing_mm : float or None
+        spacing_mm : float, (row, col) or None
             Millimetres per pixel, where the caller knows better than the file.
+        spacing_source : SpacingSource
+            Where ``spacing_mm`` comes from.
         contrast : Contrast
             Whether the picture's contrast was enhanced; ``unknown`` is judged from the picture.
 
@@ -118,7 +130,9 @@ class KneeGrader:
         KneeNotFoundError
             If no knee is found, or too many.
         """
-        radiograph = read_radiograph(source, spacing_mm=spacing_mm, contrast=contrast)
+        radiograph = read_radiograph(
+            source, spacing_mm=spacing_mm, spacing_source=spacing_source, contrast=contrast
+        )
         spec = RoiSpec(
             size_px=self.bundle.input.size_px,
             plateau_widths=self.bundle.input.field_of_view_plateau_widths,

@@ -199,7 +199,7 @@ def test_paper_and_a_size_exclude_each_other(table: Path) -> None:
 def test_your_own_landmarks_go_first(table: Path, film: PhantomFilm) -> None:
     folder = table.parent / "landmarks"
     folder.mkdir()
-    knees = tabled_knees(film, "own", "1", "both.png")
+    knees = tabled_knees(film, "own", "1", "../both.png")
     right = next(knee for knee in knees if knee.landmarks.side is Side.RIGHT)
     other = tabled_knees(film, "own", "9", "other.png")
     write_landmark_table([right, *other], folder / "mine.csv")
@@ -226,7 +226,7 @@ def test_a_store_of_other_landmarks_is_not_continued(table: Path, film: PhantomF
     prepare(table)
     folder = table.parent / "landmarks"
     folder.mkdir()
-    write_landmark_table(tabled_knees(film, "own", "1", "both.png"), folder / "mine.csv")
+    write_landmark_table(tabled_knees(film, "own", "1", "../both.png"), folder / "mine.csv")
     out = table.parent / "rois"
     reply = kneegrade("prepare", table, "--out", out, "--landmarks", folder)
     assert reply.code == 3

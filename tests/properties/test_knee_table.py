@@ -41,6 +41,7 @@ rows = st.fixed_dictionaries(
         "split": optional_texts,
         "contrast": st.sampled_from(Contrast).map(str),
         "spacing_mm": st.none() | st.floats(0.001, 5),
+        "spacing_col_mm": st.none() | st.floats(0.001, 5),
         "spacing_source": st.none() | st.sampled_from(SpacingSource).map(str),
         "bmi": st.none() | st.floats(5, 150),
         "note": texts,

@@ -64,11 +64,15 @@ def test_points_go_to_the_radiograph_and_back(
     assert bool(np.linalg.det(affine[:, :2]) < 0) is bool(ends[1, 1] < ends[0, 1])
 
 
-@given(plateaus(), sizes, st.floats(0.5, 3))
+@given(plateaus(), sizes, st.floats(0.5, 3), st.floats(0.8, 1.25))
 def test_the_plateau_is_level_and_as_wide_as_asked(
-    ends: np.ndarray, size: int, widths: float
+    ends: np.ndarray, size: int, widths: float, stretch: float
 ) -> None:
-    affine = knee_affine(ends[0], ends[1], size_px=size, plateau_widths=widths)
+    spacing = (0.2, 0.2 * stretch)
+    affine = knee_affine(ends[0], ends[1], size_px=size, plateau_widths=widths, spacing_mm=spacing)
+    in_mm = affine[:, :2] * np.array(spacing)[:, None]
+    squares = in_mm.T @ in_mm / (in_mm[0] @ in_mm[0])
+    np.testing.assert_allclose(squares, np.eye(2), atol=1e-9, err_msg="square in mm")
     lateral, medial = apply_affine(invert_affine(affine), ends)
     np.testing.assert_allclose(medial - lateral, [0, size / widths], atol=1e-6)
     assert apply_affine(affine, [size, 0])[0] > apply_affine(affine, [0, 0])[0], "distal is below"

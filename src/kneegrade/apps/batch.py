@@ -29,7 +29,7 @@ from kneegrade.knees.drawing import KneeDrawing, draw_knee
 from kneegrade.knees.find import InputKind
 from kneegrade.knees.pictures import encode_png
 from kneegrade.pipeline import GradedKnee, KneeGrader
-from kneegrade.types import Contrast, KneeROI, Side
+from kneegrade.types import Contrast, KneeROI, Side, SpacingSource
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,8 @@ class Picture:
     source: str
     path: str
     side: Side | None = None
-    spacing_mm: float | None = None
+    spacing_mm: float | tuple[float, float] | None = None
+    spacing_source: SpacingSource = SpacingSource.CALLER
     contrast: Contrast = Contrast.UNKNOWN
     key: Mapping[str, Any] = field(default_factory=dict)
 
@@ -63,7 +64,7 @@ class Picture:
     def identity(self) -> str:
         """What tells this picture's row from every other row of the batch, settings included."""
         side = self.side.value if self.side else ""
-        settings = [side, str(self.spacing_mm or ""), self.contrast.value]
+        settings = [side, str(self.spacing_mm or ""), self.spacing_source, self.contrast.value]
         return json.dumps([self.source, *settings, *map(str, self.key.values())])
 
     def read_state(self) -> list[int]:
@@ -200,6 +201,7 @@ def _grade_one(
             side=picture.side,
             kind=kind,
             spacing_mm=picture.spacing_mm,
+            spacing_source=picture.spacing_source,
             contrast=picture.contrast,
         )
     except KneegradeError as error:

@@ -7,13 +7,19 @@ doi:10.17632/56rmx5bjcr.1. The knees are OAI participants at the baseline visit.
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Final, NamedTuple
 
 import pandas as pd
 
-from kneegrade.cohorts.schema import check_knee_table
+from kneegrade.cohorts.schema import (
+    SCHEMA,
+    Column,
+    check_columns,
+    check_knee_table,
+    convert_cells,
+)
 from kneegrade.cohorts.table import MEMBER_SEPARATOR
 from kneegrade.cohorts.text_table import read_text_table
 from kneegrade.errors import TableError
@@ -25,6 +31,18 @@ SPLITS: Final = ("train", "val", "test")
 AUTO_TEST: Final = "auto_test"
 PICTURE_SUFFIXES: Final = frozenset({".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 LABEL_COLUMNS: Final = ("file", "split", "subject", "side", "kl")
+SPACING_COLUMNS: Final = (
+    *(
+        replace(column, required=True)
+        for column in SCHEMA
+        if column.name in {"subject_id", "side", "spacing_source"}
+    ),
+    *(
+        Column(f"spacing_{axis}_mm", "Float64", "a number 0.001-5", "", True, 0.001, 5)
+        for axis in ("row", "col")
+    ),
+)
+"""Of a table of pixel sizes; every cell must be filled."""
 
 _KNEE = re.compile(r"(?P<split>train|val|test)/(?P<kl>[0-4])/(?P<subject>[0-9]{7})(?P<side>[LRlr])")
 _ARCHIVE = re.compile(r"(train|val|test)-kl[0-4]\.zip")
@@ -109,6 +127,56 @@ def scan_kaggle(folder: Path, *, contrast: Contrast = Contrast.UNKNOWN) -> Kaggl
     return KaggleSet(
         _make_table(labelled, contrast), tuple(sorted(odd)), tuple(without_picture), n_auto_test
     )
+
+
+def join_spacing(knees: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
+    """Give knees the size of their pictures' pixels from a table, by subject and side.
+
+    Parameters
+    ----------
+    knees : DataFrame
+        A knee table without spacing.
+    path : Path
+        CSV with the columns of `SPACING_COLUMNS`.
+
+    Returns
+    -------
+    knees : DataFrame
+        With ``spacing_mm``, ``spacing_col_mm`` and ``spacing_source``, empty where the table has no
+        row.
+    n_unused : int
+        Rows of the table whose knee is not there.
+
+    Raises
+    ------
+    TableError
+        table.not-found, table.unreadable, table.column-missing, table.empty, table.value-invalid or
+        table.key-duplicate, with the row.
+    """
+    try:
+        cells, rows = read_text_table(path)
+        check_columns(cells, tuple(column.name for column in SPACING_COLUMNS))
+        sizes = pd.DataFrame(
+            {
+                column.name: convert_cells(cells[column.name], column, rows)
+                for column in SPACING_COLUMNS
+            }
+        )
+        repeated = sizes.duplicated(["subject_id", "side"])
+        if repeated.any():
+            raise TableError(
+                "table.key-duplicate",
+                f"Row {rows[repeated.argmax()]}: one row for each knee was expected. Got another.",
+                "Remove one of them.",
+            )
+    except TableError as error:
+        raise error.within(path.name) from error
+    joined = knees.merge(
+        sizes.rename(columns={"spacing_row_mm": "spacing_mm"}), "left", ["subject_id", "side"]
+    )
+    known = pd.MultiIndex.from_frame(knees[["subject_id", "side"]])
+    used = pd.MultiIndex.from_frame(sizes[["subject_id", "side"]]).isin(known)
+    return joined, int((~used).sum())
 
 
 class _Knee(NamedTuple):

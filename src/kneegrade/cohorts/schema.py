@@ -93,13 +93,21 @@ SCHEMA: Final = (
         "spacing_mm",
         "Float64",
         "a number 0.001-5, or empty",
-        "millimetres per pixel, rows and columns alike",
+        "millimetres per pixel from row to row, and across too where `spacing_col_mm` is empty",
+        low=0.001,
+        high=5,
+    ),
+    Column(
+        "spacing_col_mm",
+        "Float64",
+        "a number 0.001-5, or empty",
+        "millimetres per pixel from column to column",
         low=0.001,
         high=5,
     ),
     _text(
         "spacing_source",
-        "where spacing_mm comes from",
+        "where the spacing comes from",
         expected=", ".join(SpacingSource),
         choices=tuple(SpacingSource),
     ),
@@ -221,7 +229,7 @@ def normal_form(table: pd.DataFrame, row_numbers: NDArray[np.int64]) -> pd.DataF
     columns: dict[str, Any] = {}
     for column in SCHEMA:
         if column.name in table.columns:
-            columns[column.name] = _convert(table[column.name], column, row_numbers)
+            columns[column.name] = convert_cells(table[column.name], column, row_numbers)
     if "contrast" in columns:
         columns["contrast"] = columns["contrast"].fillna(Contrast.UNKNOWN.value)
     extras = table[[name for name in table.columns if name not in columns]].reset_index(drop=True)
@@ -240,7 +248,25 @@ def normal_form(table: pd.DataFrame, row_numbers: NDArray[np.int64]) -> pd.DataF
     return normal
 
 
-def _convert(series: pd.Series, column: Column, row_numbers: NDArray[np.int64]) -> Any:
+def convert_cells(series: pd.Series, column: Column, row_numbers: NDArray[np.int64]) -> Any:
+    """Bring the cells of one column to its dtype.
+
+    Parameters
+    ----------
+    series : Series, n cells
+    column : Column
+    row_numbers : (n,) array, int64
+        How messages number the rows.
+
+    Returns
+    -------
+    ExtensionArray, n values
+
+    Raises
+    ------
+    TableError
+        table.value-invalid.
+    """
     parse: Callable[[Any, Column], Any] = _parse_text if column.dtype == "string" else _parse_number
     values, known = [], {}
     for row, value in zip(row_numbers, series, strict=True):

@@ -4,9 +4,10 @@ import contextlib
 import logging
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from kneegrade.cohorts.schema import (
 from kneegrade.cohorts.text_table import read_text_table
 from kneegrade.cohorts.workbook import read_workbook
 from kneegrade.errors import OutputError, TableError
+from kneegrade.types import SpacingSource
 
 __all__ = [
     "KEY_COLUMNS",
@@ -33,6 +35,7 @@ __all__ = [
     "check_table_name",
     "find_missing_images",
     "read_knee_table",
+    "read_spacing",
     "read_with_notes",
     "rebase_images",
     "resolve_image",
@@ -201,6 +204,21 @@ def resolve_image(table_path: Path, image_path: str) -> str:
     """
     file, separator, member = image_path.partition(MEMBER_SEPARATOR)
     return f"{table_path.parent / file}{separator}{member}"
+
+
+def read_spacing(row: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Size of a picture's pixels, ``(row, col)`` in mm, as a row of a knee table tells it."""
+    cells = [row.get(name) for name in ("spacing_mm", "spacing_col_mm")]
+    row_mm, col_mm = (None if cell is None or pd.isna(cell) else float(cell) for cell in cells)
+    return None if row_mm is None else (row_mm, col_mm or row_mm)
+
+
+def read_spacing_source(row: Mapping[str, Any]) -> SpacingSource:
+    """Where a row's `read_spacing` comes from: as it says, else the table."""
+    said = row.get("spacing_source")
+    if said is None or pd.isna(said) or said == SpacingSource.UNKNOWN:
+        return SpacingSource.TABLE
+    return SpacingSource(said)
 
 
 def find_missing_images(table: pd.DataFrame, table_path: Path) -> list[str]:

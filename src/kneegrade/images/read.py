@@ -4,6 +4,7 @@ import glob
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from kneegrade.images.archives import read_member, split_member
 from kneegrade.images.checks import check_file_size
 from kneegrade.images.dicom import has_preamble, read_dicom
 from kneegrade.images.raster import is_raster, read_raster
-from kneegrade.types import Contrast, Radiograph
+from kneegrade.types import Contrast, Radiograph, SpacingSource
 
 MAX_FILE_BYTES: Final = 1 << 30
 """A file of 1 GiB and more is no radiograph: read no further."""
@@ -27,6 +28,7 @@ def read_radiograph(
     source: str | Path,
     *,
     spacing_mm: float | tuple[float, float] | None = None,
+    spacing_source: SpacingSource = SpacingSource.CALLER,
     contrast: Contrast = Contrast.UNKNOWN,
 ) -> Radiograph:
     """Read one radiograph: DICOM, PNG, JPEG, TIFF or WebP, told apart by content.
@@ -37,6 +39,8 @@ def read_radiograph(
         A file, or ``archive::member`` for a picture inside a .zip, .tar, .tar.gz or .tgz.
     spacing_mm : float or (row, col), optional
         Millimetres per pixel; goes before what the file says.
+    spacing_source : SpacingSource
+        Where ``spacing_mm`` comes from.
     contrast : Contrast
         Whether the picture's contrast was enhanced, as far as the caller knows.
 
@@ -53,9 +57,9 @@ def read_radiograph(
             "The file must hold a picture. Got 0 bytes.",
             "Copy the file again.",
         )
-    if is_raster(data) and not has_preamble(data):
-        return read_raster(data, spacing_mm=spacing, contrast=contrast)
-    return read_dicom(data, spacing_mm=spacing, contrast=contrast)
+    read = read_raster if is_raster(data) and not has_preamble(data) else read_dicom
+    radiograph = read(data, spacing_mm=spacing, contrast=contrast)
+    return radiograph if spacing is None else replace(radiograph, spacing_source=spacing_source)
 
 
 def find_images(paths: Sequence[str | Path]) -> list[Path]:

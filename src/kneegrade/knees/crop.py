@@ -70,7 +70,13 @@ def crop_knee(
     widths = spec.plateau_widths
     if spec.width_mm is not None:
         widths = spec.width_mm / _plateau_width_mm(radiograph, ends)
-    affine = knee_affine(ends[0], ends[1], size_px=spec.size_px, plateau_widths=widths)
+    affine = knee_affine(
+        ends[0],
+        ends[1],
+        size_px=spec.size_px,
+        plateau_widths=widths,
+        spacing_mm=radiograph.spacing_mm,
+    )
     source = -radiograph.pixels if inverted else radiograph.pixels
     pixels, inside_fraction = resample(
         source, affine, (spec.size_px, spec.size_px), fill=float(source.min())

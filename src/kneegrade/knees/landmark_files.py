@@ -4,7 +4,6 @@ KNEEL: A. Tiulpin, I. Melekhov, S. Saarakkala, "KNEEL: Knee Anatomical Landmark 
 Hourglass Networks", ICCV Workshops 2019, arXiv:1907.12237. Who uses the table must cite it.
 """
 
-import csv
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.errors import TableError
+from kneegrade.knees.landmark_table import read_rows
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Side
 
 Points = NDArray[np.float64]
@@ -66,7 +66,7 @@ def read_bonefinder(
     path: Path,
     *,
     film_shape: tuple[int, int],
-    spacing_mm: float | None,
+    spacing_mm: float | tuple[float, float] | None,
     unit: PointUnit | None = None,
     side: Side | None = None,
 ) -> tuple[Landmarks, ...]:
@@ -80,7 +80,7 @@ def read_bonefinder(
     path : Path
     film_shape : (rows, cols)
         Of the radiograph in px.
-    spacing_mm : float or None
+    spacing_mm : float, (row, col) or None
         Size of its pixels: needed where the unit is mm.
     unit : PointUnit or None
         None: judged by the width of the knee, and flagged.
@@ -109,7 +109,7 @@ def read_bonefinder(
     if unit is PointUnit.MM:
         if spacing_mm is None:
             raise _invalid(path, "points in mm need the size of the film's pixels", "none")
-        knees = knees / spacing_mm
+        knees = knees / np.broadcast_to(spacing_mm, 2)[::-1]
     mirrored = path.stem.endswith("_f")
     one = side or (Side.RIGHT if mirrored else Side.LEFT)
     sides = (Side.LEFT, Side.RIGHT) if len(knees) == 2 else (one,)
@@ -142,26 +142,11 @@ def read_kneel_table(path: Path) -> list[KneelKnee]:
     TableError
         landmarks.invalid, with the row; table.not-found or table.column-missing.
     """
-    if not path.is_file():
-        raise TableError("table.not-found", f"There is no table at {path}.", "Check the path.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in _KNEEL_COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise TableError(
-                    "table.column-missing",
-                    f"{path.name} has no column {missing[0]!r}.",
-                    "Give the table as KNEEL publishes it.",
-                )
-            return [_read_kneel_row(path, number, row) for number, row in enumerate(rows, start=2)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _invalid(path, "a CSV in UTF-8 was expected", "another file") from error
+    rows = read_rows(path, _KNEEL_COLUMNS)
+    return [_read_kneel_row(path, number, row) for number, row in enumerate(rows, start=2)]
 
 
 def _read_kneel_row(path: Path, number: int, row: dict[str, str]) -> KneelKnee:
-    if any(row[name] is None for name in _KNEEL_COLUMNS):
-        raise _invalid(path, f"row {number}: as many cells as columns", "fewer")
     try:
         side = Side.parse(row["side"])
         kl = int(row["kl"])

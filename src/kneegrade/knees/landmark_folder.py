@@ -5,12 +5,15 @@ A folder may hold BoneFinder's ``.pts`` files, named after the picture (``knee.d
 the pictures are, or all in one), landmark tables (``*.csv``, see `landmark_table`) and KNEEL's.
 """
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
+from kneegrade.cohorts.table import resolve_image
 from kneegrade.errors import TableError
 from kneegrade.knees.landmark_files import (
     KNEEL_SPACING_MM,
@@ -18,7 +21,7 @@ from kneegrade.knees.landmark_files import (
     read_bonefinder,
     read_kneel_table,
 )
-from kneegrade.knees.landmark_table import read_landmark_table
+from kneegrade.knees.landmark_table import TabledKnee, read_landmark_table
 from kneegrade.types import Landmarks, Radiograph, Side
 
 LEAST_PLATEAU_PX: Final = 2.0
@@ -28,24 +31,27 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class LandmarkFolder:
-    """What a folder of landmark files holds.
+    """What a folder of landmark files holds for the knees of a knee table.
 
     Parameters
     ----------
+    table_path : Path
+        The knee table, from whose folder its ``image_path`` counts.
     by_picture : dict
-        Landmarks by (picture's path, side), from landmark tables.
+        Knees of landmark tables by (picture's absolute path, side).
     by_subject : dict
         Landmarks on a film of 0.3 mm a pixel by (subject, side), from KNEEL's table.
     files : dict
         ``.pts`` files by path within the folder, without suffix.
     """
 
-    by_picture: dict[Key, Landmarks] = field(default_factory=dict)
+    table_path: Path
+    by_picture: dict[Key, TabledKnee] = field(default_factory=dict)
     by_subject: dict[Key, Landmarks] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Path, table_path: Path) -> Self:
         """Read every landmark file of a folder.
 
         Raises
@@ -53,7 +59,7 @@ class LandmarkFolder:
         TableError
             ``landmarks.not-found`` if there is none; ``landmarks.invalid`` for a table.
         """
-        found = cls()
+        found = cls(table_path)
         for path in sorted(folder.rglob("*.pts")):
             found.files[path.relative_to(folder).with_suffix("").as_posix()] = path
         for path in sorted(folder.glob("*.csv")):
@@ -62,8 +68,8 @@ class LandmarkFolder:
                     found.by_subject[row.subject_id, row.side.value] = row.landmarks
             else:
                 for knee in read_landmark_table(path):
-                    key = (knee.image_path, knee.landmarks.side.value)
-                    found.by_picture[key] = knee.landmarks
+                    picture = _absolute(path, knee.image_path)
+                    found.by_picture[picture, knee.landmarks.side.value] = knee
         if not (found.files or found.by_picture or found.by_subject):
             raise TableError(
                 "landmarks.not-found",
@@ -72,16 +78,8 @@ class LandmarkFolder:
             )
         return found
 
-    def find(
-        self,
-        image_path: str,
-        subject_id: str,
-        side: Side,
-        radiograph: Radiograph,
-        *,
-        visit_months: int = 0,
-    ) -> Landmarks | None:
-        """Landmarks of one knee; None where the folder has none.
+    def find(self, row: Mapping[str, Any], radiograph: Radiograph) -> Landmarks | None:
+        """Landmarks of the knee of one row of the knee table; None where the folder has none.
 
         KNEEL's are of baseline films: they are not looked for at a later visit.
 
@@ -90,38 +88,49 @@ class LandmarkFolder:
         TableError
             ``landmarks.invalid`` or ``landmarks.off-film``.
         """
-        found = self._find_any(image_path, subject_id, side, radiograph, visit_months)
+        known = self._look_up(row)
+        if isinstance(known, Path):
+            found = _read_pts(known, Side(row["side"]), radiograph)
+        elif isinstance(known, TabledKnee):
+            found = known.landmarks
+        else:
+            found = known and _to_film(known, radiograph)
         if found is not None:
             _check_plateau(found)
         return found
 
-    def _find_any(
-        self,
-        image_path: str,
-        subject_id: str,
-        side: Side,
-        radiograph: Radiograph,
-        visit_months: int,
-    ) -> Landmarks | None:
-        if (image_path, side.value) in self.by_picture:
-            return self.by_picture[image_path, side.value]
-        if visit_months == 0 and (subject_id, side.value) in self.by_subject:
-            return _to_film(self.by_subject[subject_id, side.value], radiograph)
-        path = self._pts_of(image_path, side)
-        if path is None:
-            return None
-        spacing = radiograph.spacing_mm
-        knees = read_bonefinder(
-            path,
-            film_shape=radiograph.pixels.shape,
-            spacing_mm=None if spacing is None else spacing[0],
-            unit=PointUnit.PX if spacing is None else None,
-        )
-        return next((knee for knee in knees if knee.side is side), None)
+    def hash_of(self, row: Mapping[str, Any]) -> str:
+        """Digits that change with the landmarks of a row's knee; empty where there are none."""
+        known = self._look_up(row)
+        if known is None:
+            return ""
+        if isinstance(known, Path):
+            try:
+                content = known.name.encode() + known.read_bytes()
+            except OSError:
+                content = b""  # `find` gives the knee its error
+        else:
+            points = known.landmarks if isinstance(known, TabledKnee) else known
+            content = points.points_px.tobytes()
+        return hashlib.sha256(content).hexdigest()
+
+    def _look_up(self, row: Mapping[str, Any]) -> TabledKnee | Landmarks | Path | None:
+        """Where a knee's landmarks are: in a landmark table, in KNEEL's, or in a file."""
+        side = row["side"]
+        tabled = self.by_picture.get((_absolute(self.table_path, row["image_path"]), side))
+        if tabled is not None:
+            return tabled
+        if row["visit_months"] == 0 and (row["subject_id"], side) in self.by_subject:
+            return self.by_subject[row["subject_id"], side]
+        return self._pts_of(row["image_path"], Side(side))
 
     def list_without_picture(self, knees: set[Key], subjects: set[Key]) -> list[Key]:
         """Knees of the tables, as (picture or subject, side), that no row of the knee table has."""
-        return sorted({*self.by_picture} - knees) + sorted({*self.by_subject} - subjects)
+        known = {(_absolute(self.table_path, picture), side) for picture, side in knees}
+        pictures = [
+            (knee.image_path, key[1]) for key, knee in self.by_picture.items() if key not in known
+        ]
+        return sorted(pictures) + sorted({*self.by_subject} - subjects)
 
     def _pts_of(self, image_path: str, side: Side) -> Path | None:
         within = PurePosixPath((image_path.partition("::")[2] or image_path).replace("\\", "/"))
@@ -135,6 +144,21 @@ class LandmarkFolder:
                 if name + ending in self.files:
                     return self.files[name + ending]
         return None
+
+
+def _absolute(table_path: Path, image_path: str) -> str:
+    file, mark, member = resolve_image(table_path, image_path).partition("::")
+    return f"{Path(file).resolve()}{mark}{member}"
+
+
+def _read_pts(path: Path, side: Side, radiograph: Radiograph) -> Landmarks | None:
+    knees = read_bonefinder(
+        path,
+        film_shape=radiograph.pixels.shape,
+        spacing_mm=radiograph.spacing_mm,
+        unit=PointUnit.PX if radiograph.spacing_mm is None else None,
+    )
+    return next((knee for knee in knees if knee.side is side), None)
 
 
 def _check_plateau(landmarks: Landmarks) -> None:

@@ -49,18 +49,43 @@ def read_landmark_table(path: Path) -> list[TabledKnee]:
     TableError
         ``table.not-found``, ``table.column-missing`` or ``landmarks.invalid``, with the row.
     """
-    if not path.is_file():
-        raise TableError("table.not-found", f"There is no table at {path}.", "Check the path.")
     knees: dict[tuple[str, str], tuple[dict[str, str], dict[str, tuple[float, float]]]] = {}
-    for number, row in enumerate(_read_rows(path), start=2):
-        if any(row[name] is None for name in LANDMARK_COLUMNS):
-            raise _invalid(path, f"row {number} is shorter than the header")
+    for number, row in enumerate(read_rows(path, LANDMARK_COLUMNS), start=2):
         _, points = knees.setdefault((row["image_path"], row["side"]), (row, {}))
         try:
             points[row["landmark"]] = (float(row["row"]), float(row["col"]))
         except ValueError as error:
             raise _invalid(path, f"row {number} has no numbers in row and col") from error
     return [_knee_of(path, about, points) for about, points in knees.values()]
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read the rows of a CSV in UTF-8; each has the columns that are asked for.
+
+    Raises
+    ------
+    TableError
+        ``table.not-found``, ``table.column-missing`` or ``landmarks.invalid``.
+    """
+    if not path.is_file():
+        raise TableError("table.not-found", f"There is no table at {path}.", "Check the path.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise TableError(
+                    "table.column-missing",
+                    f"{path.name} has no column {missing[0]!r}.",
+                    f"It needs the columns {', '.join(columns)}.",
+                )
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _invalid(path, "it is no CSV in UTF-8") from error
+    for number, row in enumerate(rows, start=2):
+        if any(row[name] is None for name in columns):
+            raise _invalid(path, f"row {number} is shorter than the header")
+    return rows
 
 
 def write_landmark_table(knees: Sequence[TabledKnee], path: Path) -> None:
@@ -75,22 +100,6 @@ def write_landmark_table(knees: Sequence[TabledKnee], path: Path) -> None:
             ):
                 place = (f"{row:.3f}", f"{col:.3f}")
                 writer.writerow((*about, name, *place))
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = [n for n in LANDMARK_COLUMNS if n not in (rows.fieldnames or ())]
-            if missing:
-                raise TableError(
-                    "table.column-missing",
-                    f"{path.name} has no column {missing[0]!r}.",
-                    f"A landmark table has the columns {', '.join(LANDMARK_COLUMNS)}.",
-                )
-            return list(rows)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _invalid(path, "it is no CSV in UTF-8") from error
 
 
 def _knee_of(
@@ -114,5 +123,5 @@ def _invalid(path: Path, what: str) -> TableError:
     return TableError(
         "landmarks.invalid",
         f"{path.name} is no landmark table: {what}.",
-        "Write one as kneegrade phantom study does.",
+        "Write one as kneegrade phantom study does, or give KNEEL's as published.",
     )

@@ -20,11 +20,13 @@ def knee_affine(
     *,
     size_px: int,
     plateau_widths: float,
+    spacing_mm: tuple[float, float] | None = None,
 ) -> NDArray[np.float64]:
     """Affine (2, 3) from a square picture in standard pose to the radiograph.
 
     The plateau is level, lateral at the lesser columns, the joint's centre in the middle, proximal
-    above; the picture is ``plateau_widths`` times the distance of the two ends wide.
+    above; the picture is ``plateau_widths`` times the distance of the two ends wide. Its pixels are
+    square in mm where the radiograph's size of a pixel is known, else in px of the radiograph.
 
     Parameters
     ----------
@@ -33,17 +35,21 @@ def knee_affine(
     size_px : int
         Rows and columns of the picture.
     plateau_widths : float
+    spacing_mm : (row, col) or None
+        Millimetres per pixel of the radiograph.
     """
-    across = medial_px - lateral_px
+    stretch = np.ones(2) if spacing_mm is None else np.array(spacing_mm) / spacing_mm[0]
+    lateral, medial = lateral_px * stretch, medial_px * stretch
+    across = medial - lateral
     step = plateau_widths / size_px
     col_axis = across * step
     # Rows grow distally, hence down the film, whichever way across points.
     distal = np.array([across[1], -across[0]]) * (1.0 if across[1] >= 0 else -1.0)
     row_axis = distal * step
-    centre = (lateral_px + medial_px) / 2 - CENTRE_ABOVE_PLATEAU * distal
+    centre = (lateral + medial) / 2 - CENTRE_ABOVE_PLATEAU * distal
     linear = np.stack([row_axis, col_axis], axis=1)
     first = centre - linear @ np.full(2, (size_px - 1) / 2)
-    return np.column_stack([linear, first])
+    return np.column_stack([linear, first]) / stretch[:, None]
 
 
 def film_affine(shape: tuple[int, ...], size_px: int) -> NDArray[np.float64]:

@@ -1,10 +1,11 @@
 """A folder of ROIs and its index: what training reads.
 
-``roi-<16 hexadecimal digits>.png`` is one knee (8 bits; the digits are a hash of its key, so that
-no file name holds an id); ``index.parquet`` has one row per row of the knee table: all its columns,
-then ``roi_file``, ``inside_fraction``, ``flags``, ``status``, ``error_code``, the affine to the
-radiograph ``a00 .. a12`` (``(row, col, 1)`` of the ROI to ``(row, col)``), ``confidence`` (mean of
-the landmarks') and ``landmarks`` (sixteen ``row`` and ``col`` in px of the ROI, one list).
+``roi-<16 hexadecimal digits>.png`` is one knee (8 bits; the digits are a hash of its key and of a
+user's own landmarks of it, so that no file name holds an id); ``index.parquet`` has one row per row
+of the knee table: all its columns, then ``roi_file``, ``inside_fraction``, ``flags``, ``status``,
+``error_code``, the affine to the radiograph ``a00 .. a12`` (``(row, col, 1)`` of the ROI to
+``(row, col)``), ``confidence`` (mean of the landmarks') and ``landmarks`` (sixteen ``row`` and
+``col`` in px of the ROI, one list).
 ``store.json`` holds the cropping settings. A knee that was found and refused has its picture too.
 """
 
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from kneegrade.bundles.manifest import LocatorSpec, hash_file
-from kneegrade.cohorts.table import KEY_COLUMNS, resolve_image
+from kneegrade.cohorts.table import KEY_COLUMNS, read_spacing, read_spacing_source, resolve_image
 from kneegrade.errors import KneegradeError, OutputError, TableError
 from kneegrade.images.geometry import apply_affine, invert_affine
 from kneegrade.images.read import read_radiograph
@@ -117,7 +118,7 @@ def write_rois(
     settings = replace(settings, locator=hashes, has_landmark_files=landmarks is not None)
     _check_settings(folder, settings)
     table = table.reset_index(drop=True)
-    names = _roi_files(table)
+    names = _roi_files(table, landmarks)
     results = _read_finished(folder, table, names)
     open_rows = [i for i, name in enumerate(names) if name not in results]
     n_done = len(names) - len(open_rows)
@@ -251,10 +252,10 @@ def _write_one(
     folder: Path,
 ) -> Result:
     try:
-        spacing = row.get("spacing_mm")
         radiograph = read_radiograph(
             resolve_image(table_path, row["image_path"]),
-            spacing_mm=None if spacing is None or pd.isna(spacing) else float(spacing),
+            spacing_mm=read_spacing(row),
+            spacing_source=read_spacing_source(row),
             contrast=Contrast(row.get("contrast", Contrast.UNKNOWN)),
         )
         knee, landmark_source = cut(row, radiograph)
@@ -302,15 +303,7 @@ def _cut_one(
     """The knee of a row, and whether its landmarks come from the network or from a file."""
     networks = _open_locator(locator)
     side = Side(row["side"])
-    known = None
-    if landmarks is not None:
-        known = landmarks.find(
-            row["image_path"],
-            str(row["subject_id"]),
-            side,
-            radiograph,
-            visit_months=row["visit_months"],
-        )
+    known = None if landmarks is None else landmarks.find(row, radiograph)
     if known is not None:
         return prepare_landmarks(radiograph, known, settings.roi, networks), "file"
     knees = prepare_knees(networks, radiograph, settings.roi, side=side, kind=settings.kind)
@@ -336,12 +329,9 @@ def _read_finished(folder: Path, table: pd.DataFrame, names: list[str]) -> dict[
     }
 
 
-def _source_of(row: Mapping[str, Any]) -> tuple[str, str, float]:
-    """What a row's ROI was made of: picture, contrast, and size of a pixel, 0 where not told."""
-    spacing = row.get("spacing_mm")
-    told = spacing is not None and not pd.isna(spacing)
-    contrast = row.get("contrast", Contrast.UNKNOWN.value)
-    return row["image_path"], contrast, float(spacing or 0) if told else 0.0
+def _source_of(row: Mapping[str, Any]) -> tuple[str, str, tuple[float, float] | None]:
+    """What a row's ROI was made of: picture, contrast, and size of a pixel."""
+    return row["image_path"], row.get("contrast", Contrast.UNKNOWN.value), read_spacing(row)
 
 
 def _write_index(
@@ -380,6 +370,11 @@ def _check_settings(folder: Path, settings: StoreSettings) -> None:
         ) from error
 
 
-def _roi_files(table: pd.DataFrame) -> list[str]:
+def _roi_files(table: pd.DataFrame, landmarks: LandmarkFolder | None) -> list[str]:
+    """File name of each row's ROI; other landmarks give another, so that the knee is cut again."""
     keys = table[list(KEY_COLUMNS)].astype(str).itertuples(index=False)
-    return [f"roi-{hashlib.sha256('|'.join(key).encode()).hexdigest()[:16]}.png" for key in keys]
+    texts = ["|".join(key) for key in keys]
+    if landmarks is not None:
+        rows = table.to_dict("records")
+        texts = [text + landmarks.hash_of(row) for text, row in zip(texts, rows, strict=True)]
+    return [f"roi-{hashlib.sha256(text.encode()).hexdigest()[:16]}.png" for text in texts]

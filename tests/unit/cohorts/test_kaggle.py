@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from kneegrade.cohorts.counts import audit_splits, count_knees
-from kneegrade.cohorts.kaggle import scan_kaggle
-from kneegrade.cohorts.table import resolve_image
+from kneegrade.cohorts.kaggle import join_spacing, scan_kaggle
+from kneegrade.cohorts.table import read_knee_table, read_spacing, resolve_image, write_knee_table
 from kneegrade.errors import TableError
 from kneegrade.types import Contrast
 
@@ -224,6 +224,60 @@ def test_folders_without_pictures(folders: Path) -> None:
     for path in folders.rglob("*.png"):
         path.unlink()
     assert error_of(folders).code == "cohort.layout-unknown"
+
+
+SPACING = """cohort,subject_id,side,spacing_row_mm,spacing_col_mm,spacing_source
+oai,0000002,R,0.41,0.45,landmark-frame
+oai,9000003,left,0.5,0.4,Table
+oai,9000003,r,0.5,0.5,landmark-frame
+oai,9000009,left,0.5,0.4,landmark-frame
+"""
+
+
+def test_pixel_sizes_are_joined_by_subject_and_side(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "sizes.csv").write_text(SPACING)
+    knees = scan_kaggle(packed).table
+    joined, n_unused = join_spacing(knees, tmp_path / "sizes.csv")
+    assert n_unused == 1
+    write_knee_table(joined, tmp_path / "knees.parquet")
+    table = read_knee_table(tmp_path / "knees.parquet")
+    pd.testing.assert_frame_equal(table[list(knees)], knees)
+    found = {
+        (row["subject_id"], row["side"]): (read_spacing(row), row["spacing_source"])
+        for row in table.to_dict("records")
+        if not pd.isna(row["spacing_source"])
+    }
+    assert found == {
+        ("0000002", "right"): ((0.41, 0.45), "landmark-frame"),
+        ("9000003", "left"): ((0.5, 0.4), "table"),
+        ("9000003", "right"): ((0.5, 0.5), "landmark-frame"),
+    }
+    assert [read_spacing(row) for row in table.to_dict("records")].count(None) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "words"),
+    [
+        ("0.41,0.45", "0.41,-0.45", "table.value-invalid", "Row 2, column 'spacing_col_mm'"),
+        ("0.41,0.45", "x,0.45", "table.value-invalid", "'spacing_row_mm': expected a number"),
+        ("0.41,0.45", "0.41,", "table.value-invalid", "an empty cell"),
+        ("0.41,0.45", "0.41,nan", "table.value-invalid", "'spacing_col_mm'"),
+        ("0.41,0.45,landmark-frame", "0.41,0.45,", "table.value-invalid", "'spacing_source'"),
+        ("9000003,left", "9000003,up", "table.value-invalid", "Row 3, column 'side'"),
+        ("9000003,r", "9000003,L", "table.key-duplicate", "Row 4"),
+        ("spacing_row_mm", "row_mm", "table.column-missing", "'spacing_row_mm'"),
+        (",0.41,", ",", "table.unreadable", "row 2 has 5 cells"),
+    ],
+)
+def test_wrong_pixel_sizes(packed: Path, old: str, new: str, code: str, words: str) -> None:
+    path = packed / "sizes.csv"
+    path.write_text(SPACING.replace(old, new, 1))
+    with pytest.raises(TableError) as caught:
+        join_spacing(scan_kaggle(packed).table, path)
+    assert caught.value.code == code
+    assert words in caught.value.message
+    assert caught.value.message.startswith("sizes.csv: ")
+    assert "0000002" not in str(caught.value)
 
 
 def test_counts_and_leaks(packed: Path, tmp_path: Path) -> None:

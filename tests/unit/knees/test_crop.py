@@ -6,8 +6,9 @@ import pytest
 from made_films import FILM_MM, draw_knee
 
 from kneegrade.errors import ImageError
-from kneegrade.images.geometry import apply_affine, invert_affine, resample
+from kneegrade.images.geometry import apply_affine, compose_affines, invert_affine, resample
 from kneegrade.knees.crop import PAPER_ROI, RoiSpec, crop_knee
+from kneegrade.knees.joint_space import Compartment, measure_joint_space
 from kneegrade.types import (
     Flag,
     KneeROI,
@@ -123,7 +124,35 @@ def test_the_size_of_a_pixel_of_the_roi(spacing: tuple[float, float]) -> None:
         replace(radiograph, spacing_mm=spacing), replace(landmarks, points_px=level), RoiSpec()
     )
     step = 1.25 * (level[8, 1] - level[0, 1]) / 224
-    assert roi.spacing_mm == pytest.approx((step * spacing[0], step * spacing[1]))
+    assert roi.spacing_mm == pytest.approx((step * spacing[1], step * spacing[1]))
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_pixels_that_are_not_square_change_neither_roi_nor_widths(side: Side) -> None:
+    radiograph, landmarks = film_of(side)
+    mm, spacing = film_mm(radiograph), np.array([0.35, 0.42])
+    to_square = np.column_stack([np.diag(spacing / mm), spacing / mm / 2 - 0.5])
+    size = tuple(np.rint(np.array(radiograph.pixels.shape) * mm / spacing).astype(int).tolist())
+    pixels, _ = resample(radiograph.pixels, to_square, size, fill=0)
+    oblong = replace(radiograph, pixels=pixels, spacing_mm=tuple(spacing))
+    middle, turn = landmarks.points_px.mean(axis=0), np.array([[0.98, 0.2], [-0.2, 0.98]])
+    tilted = replace(landmarks, points_px=(landmarks.points_px - middle) @ turn + middle)
+    for points, spec in ((landmarks, RoiSpec()), (tilted, RoiSpec()), (tilted, PAPER_ROI)):
+        square = crop_knee(radiograph, points, spec)
+        there = apply_affine(invert_affine(to_square), points.points_px)
+        roi = crop_knee(oblong, replace(points, points_px=there), spec)
+        assert roi.spacing_mm == pytest.approx(square.spacing_mm)
+        np.testing.assert_allclose(
+            compose_affines(to_square, roi.to_radiograph), square.to_radiograph, atol=1e-6
+        )
+        assert np.abs(roi.pixels - square.pixels).mean() < 0.02
+    there = apply_affine(invert_affine(to_square), landmarks.points_px)
+    one = measure_joint_space(radiograph, landmarks)
+    other = measure_joint_space(oblong, replace(landmarks, points_px=there))
+    assert other.width_mm == pytest.approx(one.width_mm)
+    for half in Compartment:
+        a, b = one.compartments[half].minimum, other.compartments[half].minimum
+        assert b.mm == pytest.approx(a.mm, abs=0.1)
 
 
 def test_the_size_of_a_pixel_must_be_known_for_a_width_in_mm() -> None:

@@ -40,6 +40,12 @@ def test_points_in_mm_are_divided_by_the_spacing(tmp_path):
     assert np.allclose(knee.points_px, knee_points()[:, ::-1])
 
 
+def test_points_in_mm_on_pixels_that_are_not_square(tmp_path):
+    path = write_pts(tmp_path / "001.pts", knee_points() * (0.25, 0.2))
+    (knee,) = read(path, unit=PointUnit.MM, spacing_mm=(0.2, 0.25))
+    assert np.allclose(knee.points_px, knee_points()[:, ::-1])
+
+
 @pytest.mark.parametrize("factor", [1.0, 0.2])
 def test_an_unknown_unit_is_inferred_and_flagged(tmp_path, factor):
     (knee,) = read(write_pts(tmp_path / "001.pts", knee_points() * factor))

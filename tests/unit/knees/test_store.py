@@ -177,7 +177,12 @@ def test_the_index_holds_the_table_it_was_given_last(
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("image_path", "p2.png"), ("contrast", "enhanced"), ("spacing_mm", 0.3)],
+    [
+        ("image_path", "p2.png"),
+        ("contrast", "enhanced"),
+        ("spacing_mm", 0.3),
+        ("spacing_col_mm", 0.25),
+    ],
 )
 def test_another_picture_of_a_knee_is_cut_anew(
     tmp_path: Path,
@@ -186,9 +191,10 @@ def test_another_picture_of_a_knee_is_cut_anew(
     column: str,
     value: str,
 ) -> None:
-    first = write(table.iloc[:1], tmp_path)
+    knee = table.iloc[:1].assign(spacing_mm=0.2)
+    first = write(knee, tmp_path)
     read = count_cuts(monkeypatch)
-    index = write(table.iloc[:1].assign(**{column: value}), tmp_path)
+    index = write(knee.assign(**{column: value}), tmp_path)
     assert len(read) == 1
     assert index[column][0] == value
     assert index["roi_file"][0] == first["roi_file"][0]
@@ -203,7 +209,7 @@ def test_a_lost_picture_is_cut_again(tmp_path: Path, table: pd.DataFrame) -> Non
 
 def write_landmarks(folder: Path, knees: dict[str, tuple[str, Side]], shift: float = 0) -> None:
     """A landmark table of the drawn knees' true points, by picture: subject and side."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     tabled = [
         TabledKnee(
             "oai",
@@ -223,9 +229,9 @@ def write_landmarks(folder: Path, knees: dict[str, tuple[str, Side]], shift: flo
 
 def test_landmarks_of_files_go_before_the_networks(tmp_path: Path, table: pd.DataFrame) -> None:
     write_landmarks(
-        tmp_path / "own", {"p0.png": ("9000001", Side.RIGHT), "gone.png": ("7", Side.LEFT)}, 3.0
+        tmp_path / "own", {"../p0.png": ("9000001", Side.RIGHT), "gone.png": ("7", Side.LEFT)}, 3.0
     )
-    own = LandmarkFolder.read(tmp_path / "own")
+    own = LandmarkFolder.read(tmp_path / "own", tmp_path / "knees.csv")
     index = write(table.iloc[:2], tmp_path, landmarks=own)
     assert list(index["landmark_source"]) == ["file", "network"]
     assert index["confidence"][0] == 1
@@ -249,12 +255,36 @@ def test_landmarks_of_files_go_before_the_networks(tmp_path: Path, table: pd.Dat
     assert caught.value.code == "store.other-settings"
 
 
+def test_a_knee_whose_landmarks_changed_is_cut_again(
+    tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, left = ({f"../p{i}.png": ("9000001", side)} for i, side in enumerate(Side))
+
+    def cut(knees: dict[str, tuple[str, Side]], shift: float) -> tuple[pd.DataFrame, list[str]]:
+        write_landmarks(tmp_path / "own", knees, shift)
+        own = LandmarkFolder.read(tmp_path / "own", tmp_path / "knees.csv")
+        read = count_cuts(monkeypatch)
+        return write(table.iloc[:3], tmp_path, landmarks=own), read
+
+    first, read = cut(right, 3.0)
+    assert read == ["p0.png", "p1.png", "p2.png"]
+    assert cut(right, 3.0)[1] == []
+    edited, read = cut(right, 4.0)
+    assert read == ["p0.png"]
+    assert list(edited["a02"] != first["a02"]) == [True, False, False]
+    assert list(read_index(tmp_path / "rois")["a02"]) == list(edited["a02"])
+    assert cut(right | left, 4.0)[1] == ["p1.png"]
+    index, read = cut(left, 4.0)
+    assert read == ["p0.png"]
+    assert list(index["landmark_source"]) == ["network", "file", "network"]
+
+
 def test_kneels_landmarks_count_as_used_at_baseline_alone(
     tmp_path: Path, table: pd.DataFrame
 ) -> None:
     points = draw_knee(Side.LEFT, kl=0).knees[Side.LEFT].landmarks_px
     landmarks = Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
-    own = LandmarkFolder(by_subject={("9000001", "left"): landmarks})
+    own = LandmarkFolder(tmp_path / "knees.csv", by_subject={("9000001", "left"): landmarks})
     later = table.assign(visit_months=12)
     assert write_unused_landmarks(own, table, tmp_path) == 0
     assert write_unused_landmarks(own, later, tmp_path) == 1

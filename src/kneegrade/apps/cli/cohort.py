@@ -154,14 +154,21 @@ def kaggle(
         Contrast,
         typer.Option(help="What was done to the contrast of this copy; unknown is judged."),
     ] = Contrast.UNKNOWN,
+    spacing: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Pixel sizes by subject and side.", show_default=False),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read the open knee images with KL grades: Chen 2018, or Gornale 2020 with two readers."""
     from kneegrade.apps.cli.open_knees import read_open_knees
     from kneegrade.cohorts.counts import summarise_knees
+    from kneegrade.cohorts.kaggle import join_spacing
     from kneegrade.cohorts.table import rebase_images, write_knee_table
 
     found, left_out = read_open_knees(folder, contrast)
+    if spacing is not None:
+        found, left_out["spacing_rows_without_knee"] = join_spacing(found, spacing)
     knees = rebase_images(found, folder, out.parent)
     if contrast is Contrast.UNKNOWN:
         some = knees["image_path"].sample(min(N_JUDGED, len(knees)), random_state=0)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from kneegrade.apps.cli.grade_table import print_rows
 from kneegrade.errors import OutputError, TableError
-from kneegrade.types import Contrast, Side, Task
+from kneegrade.types import Contrast, Side, SpacingSource, Task
 
 if TYPE_CHECKING:
     from kneegrade.apps.batch import BatchKnee, Picture
@@ -138,7 +138,7 @@ def _pictures_of(
     from kneegrade.images.read import find_images
 
     return [
-        Picture(_printable(path), str(path), side, spacing_mm, contrast)
+        Picture(_printable(path), str(path), side, spacing_mm, contrast=contrast)
         for path in find_images(list(paths or []))
     ]
 
@@ -156,7 +156,13 @@ def _pictures_of_table(
     contrast: Contrast,
 ) -> "list[Picture]":
     from kneegrade.apps.batch import Picture
-    from kneegrade.cohorts.table import KEY_COLUMNS, read_knee_table, resolve_image
+    from kneegrade.cohorts.table import (
+        KEY_COLUMNS,
+        read_knee_table,
+        read_spacing,
+        read_spacing_source,
+        resolve_image,
+    )
 
     table = read_knee_table(knees)
     if split is not None:
@@ -174,7 +180,8 @@ def _pictures_of_table(
             source=row["image_path"],
             path=resolve_image(knees, row["image_path"]),
             side=side or Side(row["side"]),
-            spacing_mm=spacing_mm or row.get("spacing_mm"),
+            spacing_mm=spacing_mm or read_spacing(row),
+            spacing_source=SpacingSource.CALLER if spacing_mm else read_spacing_source(row),
             contrast=contrast
             if contrast is not Contrast.UNKNOWN
             else Contrast(row.get("contrast") or Contrast.UNKNOWN),

@@ -53,7 +53,7 @@ def prepare(
 
     spec = _roi_spec(size_px, width_mm, paper=paper)
     table = read_knee_table(knees)
-    own = None if landmarks is None else LandmarkFolder.read(landmarks)
+    own = None if landmarks is None else LandmarkFolder.read(landmarks, knees)
     locator = read_bundle(bundle).locator
     with show_progress("Cutting knees") as on_progress:
         index = write_rois(

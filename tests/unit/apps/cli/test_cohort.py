@@ -58,6 +58,20 @@ def test_kaggle_prints_counts_and_leaks(published: Path, tmp_path: Path) -> None
     assert set(read_knee_table(tmp_path / "knees.csv")["contrast"]) == {"unknown"}
 
 
+def test_kaggle_takes_pixel_sizes(published: Path, tmp_path: Path) -> None:
+    sizes, out = tmp_path / "sizes.csv", tmp_path / "knees.parquet"
+    sizes.write_text(
+        "subject_id,side,spacing_row_mm,spacing_col_mm,spacing_source\n"
+        "9000001,L,0.41,0.45,landmark-frame\n9000009,L,0.41,0.45,landmark-frame\n"
+    )
+    text = run("kaggle", published, "--out", out, "--spacing", sizes)
+    assert "spacing rows without knee: 1\n" in text
+    table = read_knee_table(out)
+    knee = table[table["image_path"].str.endswith("9000001L.png")].iloc[0]
+    assert (knee["spacing_mm"], knee["spacing_col_mm"]) == (0.41, 0.45)
+    assert table["spacing_source"].notna().sum() == 1
+
+
 def test_two_reader_set_is_known_by_its_folders(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 256, (2, 90, 70), dtype=np.uint8)

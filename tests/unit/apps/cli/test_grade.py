@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from command import Reply, kneegrade, read_rows
@@ -110,10 +111,11 @@ def write_table(films: Path) -> Path:
     with zipfile.ZipFile(films / "set.zip", "w") as archive:
         archive.write(films / "b-left.jpg", "val/3/9000001L.jpg")
     table.write_text(
-        "cohort,subject_id,visit_months,side,reading,image_path,split,kl,contrast,spacing_mm\n"
-        "hospital,0012,24,right,ann,../films/a-right.png,train,2,plain,0.45\n"
-        "hospital,0012,24,left,ann,../films/set.zip::val/3/9000001L.jpg,val,3,enhanced,\n"
-        "hospital,0013,0,right,,../films/gone.png,val,,,\n",
+        "cohort,subject_id,visit_months,side,reading,image_path,split,kl,contrast,"
+        "spacing_mm,spacing_col_mm\n"
+        "hospital,0012,24,right,ann,../films/a-right.png,train,2,plain,0.45,0.4\n"
+        "hospital,0012,24,left,ann,../films/set.zip::val/3/9000001L.jpg,val,3,enhanced,,\n"
+        "hospital,0013,0,right,,../films/gone.png,val,,,,\n",
         encoding="utf-8",
     )
     return table
@@ -140,6 +142,9 @@ def test_a_knee_table_keeps_its_keys(films: Path, bundle: Path, tmp_path: Path) 
     ]
     assert [row["error_code"] for row in rows] == ["", "", "image.not-found"]
     assert "spacing-unknown" not in flags_of(rows[0])
+    ends = draw_knee(Side.RIGHT).knees[Side.RIGHT].landmarks_px[[0, 8]]
+    width_mm = np.linalg.norm((ends[1] - ends[0]) * (0.45, 0.4))
+    assert float(rows[0]["plateau_width_mm"]) == pytest.approx(width_mm, rel=0.05)
     assert "spacing-unknown" in flags_of(rows[1])
     assert not {"contrast-judged-plain", "contrast-judged-enhanced"} & flags_of(rows[1])
     again = grade("--knees", films.parent / "tables/knees.csv", bundle=bundle, out=out)

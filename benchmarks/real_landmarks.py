@@ -1,13 +1,14 @@
 """Recover where KNEEL's landmarks lie on the open knee pictures, train on them, measure the error.
 
 KNEEL publishes sixteen landmarks of 748 knees without their films; 529 of these knees are in the
-open set of knee pictures, in a frame that is not published. A scale and a translation per knee are
-missing. They are fitted to what a landmark network finds (trained on phantoms first), then networks
-are trained on the knees of the other folds and the frames fitted again, round by round:
+open set of knee pictures, in a frame that is not published. Two scales (the pictures were cut as
+oblong boxes and made square) and a translation per knee are missing. They are fitted to what a
+landmark network finds (trained on phantoms first), then networks are trained on the knees of the
+other folds and the frames fitted again, round by round:
 
     kneegrade cohort kaggle knee-kl --out knees.parquet --contrast enhanced
     kneegrade phantom study --like oai --subjects 220 --seed 505 --spacing 0.35 --out phantoms
-    kneegrade train locator-film --landmarks phantoms/truth-landmarks.csv --out film
+    kneegrade train locator-film-phantom --landmarks phantoms/truth-landmarks.csv --out film
     kneegrade train locator-knee-phantom --landmarks phantoms/truth-landmarks.csv --out knee-phantom
     python benchmarks/real_landmarks.py --kneel bf_landmarks_1_0.3.csv --knees knees.parquet \
         --phantoms phantoms/truth-landmarks.csv --film film --start knee-phantom --out real
@@ -15,8 +16,9 @@ are trained on the knees of the other folds and the frames fitted again, round b
 The folder gets ``landmarks.csv`` (a landmark table of the knees whose frame is certain; those of
 the knee table's split "train" alone in ``landmarks-train.csv``, for the shipped locator),
 ``spacing.csv`` (their pixel size and its source), ``errors.csv`` (every point of every held-out
-knee, as found by a network that never saw the person), ``sheet.png`` (worst first), and one run per
-round and fold; it continues where it stopped. It prints the table of errors.
+knee, as found by a network that never saw the person), ``sheet-NN.png`` (worst first), and one run
+per round and fold; it continues where it stopped. It prints the tables of errors, and by how much
+the grain of the pictures bears out that they were stretched.
 """
 
 import argparse
@@ -41,10 +43,17 @@ from kneegrade.training.landmark_recipe import LandmarkRecipe
 from kneegrade.training.landmark_run import fit_landmark_run
 from kneegrade.training.locator_export import export_locator
 from kneegrade.training.recipe import read_recipe_text
-from kneegrade.types import Contrast, Landmarks, LandmarkScheme, Radiograph, Side
+from kneegrade.types import (
+    LANDMARK_NAMES,
+    Contrast,
+    Landmarks,
+    LandmarkScheme,
+    Radiograph,
+    Side,
+)
 
 CERTAIN_MM = 1.6
-"""A knee is kept for training where its points miss the fitted frame by less, on average."""
+"""A frame is certain where half of the points miss it by less: four numbers hang on 32."""
 AT_MM = (1.0, 1.5, 2.0, 2.5)
 
 
@@ -105,11 +114,15 @@ def find_points(locator: KneeLocator, knees: Sequence[Knee], *, whole: bool) -> 
     return found
 
 
-def write_tables(folder: Path, knees: Sequence[Knee], frames: Sequence[Frame]) -> Path:
-    """Landmark table and pixel sizes of the knees whose frame is certain."""
+def write_tables(
+    folder: Path, knees: Sequence[Knee], frames: Sequence[Frame], metal: tuple[str, ...]
+) -> Path:
+    """Landmark table and pixel sizes of the knees whose frame is certain and that hold no metal."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = [
-        (k, f) for k, f in zip(knees, frames, strict=True) if f.residuals_mm.mean() < CERTAIN_MM
+        (k, f)
+        for k, f in zip(knees, frames, strict=True)
+        if np.median(f.residuals_mm) < CERTAIN_MM and not k.path.endswith(metal)
     ]
     rows = [
         TabledKnee(
@@ -128,10 +141,11 @@ def write_tables(folder: Path, knees: Sequence[Knee], frames: Sequence[Frame]) -
     write_landmark_table(train, folder / "landmarks-train.csv")
     with (folder / "spacing.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("cohort", "subject_id", "side", "spacing_mm", "spacing_source"))
+        columns = ("spacing_row_mm", "spacing_col_mm", "spacing_source")
+        writer.writerow(("cohort", "subject_id", "side", *columns))
         for k, f in kept:
             key = ("oai", k.kneel.subject_id, k.kneel.side.value)
-            writer.writerow((*key, f"{1 / f.px_per_mm:.4f}", "landmark-frame"))
+            writer.writerow((*key, *(f"{mm:.4f}" for mm in 1 / f.px_per_mm), "landmark-frame"))
     return path
 
 
@@ -142,7 +156,7 @@ def run_round(
     text = read_recipe_text(args.recipes[min(number, len(args.recipes) - 1)])
     recipe = LandmarkRecipe.from_toml(text)
     folder = args.out / f"round-{number}"
-    table = write_tables(folder, knees, frames)
+    table = write_tables(folder, knees, frames, args.metal)
     found = np.full((len(knees), 16, 2), np.nan)
     for fold in range(recipe.n_folds):
         run = folder / f"fold-{fold}"
@@ -153,13 +167,48 @@ def run_round(
     return found
 
 
-def summarise(errors: NDArray[np.float64], kl: NDArray[np.int64], title: str) -> None:
+def summarise(errors: NDArray[np.float64], knees: Sequence[Knee], title: str) -> None:
     """Print mean error and share within each bound, over all and by KL grade."""
+    kl = np.array([k.kneel.kl for k in knees])
     print(f"\n{title}: mean radial error, mm; share of points within {AT_MM} mm")
     for name, chosen in [("all", kl >= 0), *((f"KL {g}", kl == g) for g in range(5))]:
         part = errors[chosen]
         shares = " ".join(f"{100 * (part < at).mean():5.1f} %" for at in AT_MM)
         print(f"  {name:5} n={chosen.sum():4} {part.mean():.3f}  {shares}")
+    subjects = np.array([k.subject for k in knees])
+    at = {s: np.flatnonzero(subjects == s) for s in np.unique(subjects)}
+    rng = np.random.default_rng(2019)
+    drawn = [np.concatenate([at[s] for s in rng.choice(list(at), len(at))]) for _ in range(1000)]
+    for name, values in (
+        ("mean error", [errors[rows].mean() for rows in drawn]),
+        ("share within 2 mm", [(errors[rows] < 2).mean() for rows in drawn]),
+    ):
+        low, high = np.percentile(values, (2.5, 97.5))
+        print(f"  {name}: 95 % interval over subjects {low:.3f} to {high:.3f}")
+
+
+def fit_one_scale(shape_mm: NDArray[np.float64], points_px: NDArray[np.float64]) -> NDArray:
+    """Distances in mm after the best translation and a single scale (least squares)."""
+    shape, points = shape_mm - shape_mm.mean(axis=0), points_px - points_px.mean(axis=0)
+    return np.linalg.norm(points / ((shape * points).sum() / (shape**2).sum()) - shape, axis=1)
+
+
+def measure_grain_aspect(pixels: NDArray[np.float32]) -> float:
+    """Log ratio of the finest detail along rows to that along columns."""
+    window = np.outer(np.hanning(pixels.shape[0]), np.hanning(pixels.shape[1]))
+    power = np.abs(np.fft.fft2((pixels - pixels.mean()) * window)) ** 2
+    along = [np.abs(np.fft.fftfreq(n)) > 0.35 for n in pixels.shape]
+    return float(np.log(power[along[0]].sum() / power[:, along[1]].sum()))
+
+
+def write_errors(path: Path, knees: Sequence[Knee], errors: NDArray[np.float64]) -> None:
+    """Every point of every knee, mm."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("subject_id", "side", "kl", *LANDMARK_NAMES))
+        for k, row in zip(knees, errors, strict=True):
+            about = (k.kneel.subject_id, k.kneel.side.value, k.kneel.kl)
+            writer.writerow((*about, *(f"{error:.3f}" for error in row)))
 
 
 def draw_sheet(
@@ -199,34 +248,44 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=["locator-knee-round", "locator-knee"])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--metal", type=Path, help="file with ends of paths of knees with metal")
     args = parser.parse_args()
+    args.metal = tuple(args.metal.read_text("utf-8").split()) if args.metal else ()
     knees = read_knees(args.kneel, args.knees)
-    kl = np.array([k.kneel.kl for k in knees])
     first = args.out / "round-start"
     first.mkdir(parents=True, exist_ok=True)
     locator = KneeLocator(export_locator(args.film, args.start, first))
     found = find_points(locator, knees, whole=False)
     frames = [fit_frame(k.shape_mm, p) for k, p in zip(knees, found, strict=True)]
-    summarise(np.array([f.residuals_mm for f in frames]), kl, "Phantoms only, after the best fit")
+    best = np.array([f.residuals_mm for f in frames])
+    summarise(best, knees, "Phantoms only, after the best translation and scales")
     for number in range(args.rounds):
         taught = frames
         found = run_round(args, number, knees, taught)
         frames = [fit_frame(k.shape_mm, p) for k, p in zip(knees, found, strict=True)]
         stands = [
-            np.linalg.norm(p - f.to_px(k.shape_mm), axis=1) / f.px_per_mm
+            np.linalg.norm((p - f.to_px(k.shape_mm)) / f.px_per_mm, axis=1)
             for k, f, p in zip(knees, taught, found, strict=True)
         ]
-        summarise(
-            np.array(stands), kl, f"Round {number}, as it stands (frames of the round before)"
-        )
-        best = np.array([f.residuals_mm for f in frames])
-        summarise(best, kl, f"Round {number}, after the best translation and scale")
+        title = f"Round {number}, as it stands (frames of the round before)"
+        summarise(np.array(stands), knees, title)
+        pairs = [(k.shape_mm, p) for k, p in zip(knees, found, strict=True)]
+        one = np.array([fit_one_scale(*pair) for pair in pairs])
+        summarise(one, knees, f"Round {number}, after the best translation and one scale")
+        best = np.array([fit_frame(*pair, robust=False).residuals_mm for pair in pairs])
+        summarise(best, knees, f"Round {number}, after the best translation and scales")
     print("  by point:", " ".join(f"{e:.2f}" for e in best.mean(axis=0)))
+    write_errors(args.out / "errors.csv", knees, best)
     spacing = np.array([1 / f.px_per_mm for f in frames])
-    print(f"Pixel size of the pictures: {spacing.mean():.4f} mm (SD {spacing.std():.4f})")
-    table = write_tables(args.out, knees, frames)
-    certain = sum(f.residuals_mm.mean() < CERTAIN_MM for f in frames)
-    print(f"{certain} of {len(knees)} knees in {table}")
+    mean, spread = spacing.mean(axis=0), spacing.std(axis=0)
+    print(f"Pixels of the pictures, row x col: {mean.round(4)} mm (SD {spread.round(4)})")
+    aspect = np.log(spacing[:, 0] / spacing[:, 1])
+    grain = [measure_grain_aspect(k.radiograph.pixels) for k in knees]
+    correlation = np.corrcoef(aspect, grain)[0, 1]
+    print(f"Height over width of a pixel: SD {aspect.std():.3f}, with grain r = {correlation:.2f}")
+    certain = sum(np.median(f.residuals_mm) < CERTAIN_MM for f in frames)
+    table = write_tables(args.out, knees, frames, args.metal)
+    print(f"{certain} of {len(knees)} frames are certain: {table}")
     draw_sheet(args.out / "sheet.png", knees, frames, found)
 
 

@@ -1,5 +1,6 @@
 """Pictures with landmarks as tensors, varied in training."""
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,13 +16,19 @@ from kneegrade.knees.heatmaps import STRIDE
 from kneegrade.training.augment import vary_contrast
 from kneegrade.training.landmark_pictures import PICTURE_PX, STORED_WIDTHS, LandmarkPicture
 from kneegrade.training.landmark_recipe import LandmarkAugmentSpec, LandmarkRecipe, Stage
-from kneegrade.training.made_failures import draw_not_knee, paint_metal
+from kneegrade.training.made_failures import blur_by_motion, draw_not_knee, paint_metal
+from kneegrade.training.made_films import MOST_KNEES, join_knees
+from kneegrade.training.made_metal import PLATEAU_MM
 
 Gray8 = NDArray[np.uint8]
 
 PLATEAU_SHARES: Final = (0.13, 0.85)
 """Plateau width over the film's, as training shows it: from both knees to one that fills it."""
 ZOOMS: Final = (0.4, 2.0)
+MOTIONS_MM: Final = (2.0, 9.0)
+"""How far a knee moved that is taught as one that did."""
+JOINED: Final = 0.2
+"""Share of films that are put together from knees of several, so that there may be too many."""
 MARGIN_PX: Final = 1.0
 """A point so far outside the picture still counts as in it."""
 
@@ -31,12 +38,14 @@ class Varied(NamedTuple):
 
     pixels: Gray8
     points_px: NDArray[np.float64]
+    """``(knees, k, 2)``: the same point of several knees; not a number where there is none."""
     is_not_knee: bool
     is_implant: bool
+    is_moved: bool
 
 
 class LandmarkDataset(Dataset[tuple[Tensor, ...]]):
-    """Network inputs, points in px of the heat maps, which of them are there, and kinds.
+    """Network inputs, points ``(knees, k, 2)`` in px of the heat maps, which are there, and kinds.
 
     What a picture looks like in an epoch depends on seed, epoch and position only.
 
@@ -63,17 +72,23 @@ class LandmarkDataset(Dataset[tuple[Tensor, ...]]):
         rng = None
         if self._epoch is not None:
             rng = np.random.default_rng([self._recipe.seed, self._epoch, position])
-        shown = vary_picture(picture, self._recipe, rng)
+        others: list[LandmarkPicture] = []
+        if rng is not None and self._recipe.stage is Stage.FILM and rng.random() < JOINED:
+            drawn = rng.integers(len(self._pictures), size=int(rng.integers(1, MOST_KNEES)))
+            others = [self._pictures[i] for i in drawn]
+        shown = vary_picture(picture, self._recipe, rng, others)
         image = standardise(shown.pixels, self._recipe.input.clip_percentiles)
         size = self._recipe.input.size_px
-        points = shown.points_px
-        is_there = ((points > -MARGIN_PX) & (points < size - 1 + MARGIN_PX)).all(axis=1)
+        n_knees = MOST_KNEES if self._recipe.stage is Stage.FILM else 1
+        points = np.full((n_knees, *shown.points_px.shape[1:]), np.nan)
+        points[: len(shown.points_px)] = shown.points_px
+        is_there = ((points > -MARGIN_PX) & (points < size - 1 + MARGIN_PX)).all(axis=-1)
         on_map = np.nan_to_num((points - (STRIDE - 1) / 2) / STRIDE)
         return (
             torch.from_numpy(image[np.newaxis]),
             torch.from_numpy(on_map.astype(np.float32)),
             torch.from_numpy(is_there & (not shown.is_not_knee)),
-            torch.tensor([shown.is_not_knee, shown.is_implant]),
+            torch.tensor([shown.is_not_knee, shown.is_implant, shown.is_moved]),
         )
 
 
@@ -120,19 +135,31 @@ class LandmarkData(lightning.LightningDataModule):
 
 
 def vary_picture(
-    picture: LandmarkPicture, recipe: LandmarkRecipe, rng: np.random.Generator | None
+    picture: LandmarkPicture,
+    recipe: LandmarkRecipe,
+    rng: np.random.Generator | None,
+    others: Sequence[LandmarkPicture] = (),
 ) -> Varied:
-    """Show a stored picture as the network sees it; at random where a generator is given."""
+    """Show a stored picture as the network sees it; at random where a generator is given.
+
+    A knee of each of ``others`` is put beside one of its own.
+    """
     size = recipe.input.size_px
-    points = picture.points_px
-    source = picture.pixels
-    is_not_knee = is_implant = False
+    source, points = picture.pixels, picture.points_px[np.newaxis]
+    if rng is not None and others:
+        films = [(p.pixels, p.points_px) for p in (picture, *others)]
+        source, points = join_knees([films[i] for i in rng.permutation(len(films))], rng)
+    is_not_knee = is_implant = is_moved = False
     if rng is not None and recipe.stage is Stage.KNEE:
-        kind = rng.random()
-        if kind < recipe.augment.p_not_knee:
+        spec, kind = recipe.augment, rng.random()
+        if kind < spec.p_not_knee:
             source, is_not_knee = draw_not_knee(source, rng), True
-        elif kind < recipe.augment.p_not_knee + recipe.augment.p_implant:
-            source, is_implant = paint_metal(source, points, rng), True
+        elif kind < spec.p_not_knee + spec.p_implant:
+            source, is_implant = paint_metal(source, points[0], rng), True
+        elif kind < spec.p_not_knee + spec.p_implant + spec.p_motion:
+            length_mm = np.exp(rng.uniform(*np.log(MOTIONS_MM)))
+            length_px = float(length_mm) * PICTURE_PX / STORED_WIDTHS / PLATEAU_MM
+            source, is_moved = blur_by_motion(source, length_px, rng), True
     affine = _middle_pose(recipe, size)
     if rng is not None:
         affine = (
@@ -150,7 +177,7 @@ def vary_picture(
         shown = _vary_look(shown, recipe.augment, rng)
     if rng is not None and recipe.stage is Stage.FILM and rng.random() < 0.5:
         shown, points = _mirror(shown, points)
-    return Varied(shown, points, is_not_knee, is_implant)
+    return Varied(shown, points, is_not_knee, is_implant, is_moved)
 
 
 def _middle_pose(recipe: LandmarkRecipe, size: int) -> NDArray[np.float64]:
@@ -166,14 +193,19 @@ def _draw_knee_pose(
     step = float(middle[0, 0] * zoom)
     shift = rng.uniform(-1, 1, 2) * spec.shift_share * size * step
     angle = np.deg2rad(rng.uniform(-1, 1) * spec.rotation_deg)
-    return _pose(step, float(angle), (PICTURE_PX - 1) / 2 + shift, size)
+    pose = _pose(step, float(angle), np.zeros(2), size)
+    stretch = float(np.exp(rng.uniform(-0.5, 0.5) * np.log1p(spec.stretch_share)))
+    return pose * [[stretch], [1 / stretch]] + np.column_stack(
+        [np.zeros((2, 2)), (PICTURE_PX - 1) / 2 + shift]
+    )
 
 
 def _draw_film_pose(
     points: NDArray[np.float64], spec: LandmarkAugmentSpec, size: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """A film nearer or farther, so that a plateau spans 13 to 85 % of the picture's width."""
-    ends = [points[i : i + 2] for i in (0, 2) if np.isfinite(points[i : i + 2]).all()]
+    pairs = points.reshape(-1, 2, 2)
+    ends = [pair for pair in pairs if np.isfinite(pair).all()]
     chosen = ends[int(rng.integers(len(ends)))]
     share = float(np.linalg.norm(chosen[1] - chosen[0])) / PICTURE_PX
     wanted = np.exp(rng.uniform(*np.log(PLATEAU_SHARES)))
@@ -206,6 +238,6 @@ def _vary_look(pixels: Gray8, spec: LandmarkAugmentSpec, rng: np.random.Generato
 
 def _mirror(pixels: Gray8, points: NDArray[np.float64]) -> tuple[Gray8, NDArray[np.float64]]:
     """The same film turned round: right knees become left ones."""
-    mirrored = points[[2, 3, 0, 1]].copy()
-    mirrored[:, 1] = pixels.shape[1] - 1 - mirrored[:, 1]
+    mirrored = points[:, [2, 3, 0, 1]].copy()
+    mirrored[..., 1] = pixels.shape[1] - 1 - mirrored[..., 1]
     return np.ascontiguousarray(pixels[:, ::-1]), mirrored

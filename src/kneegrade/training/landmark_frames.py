@@ -1,8 +1,9 @@
-"""Where a known shape lies in a picture whose frame is not known: scale and translation.
+"""Where a known shape lies in a picture whose frame is not known: two scales and a translation.
 
 KNEEL's landmarks are published without their films; pictures of the same knees are published
-without their frame. What is missing is a scale and a translation per knee, since neither turns
-the knee. A network's points on the picture give it: robustly, for single points may be wrong.
+without their frame. What is missing is a scale along rows, one along columns and a translation per
+knee: neither turns the knee, but the pictures were cut as oblong boxes and made square. A network's
+points on the picture give it: robustly, for single points may be wrong.
 """
 
 from dataclasses import dataclass
@@ -18,18 +19,19 @@ TOLERANCE_MM: Final = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Scale and translation from mm to a picture, and what they leave unexplained.
+    """Scales and translation from mm to a picture, and what they leave unexplained.
 
     Parameters
     ----------
-    px_per_mm : float
+    px_per_mm : (2,) array
+        Along rows and columns.
     shift_px : (2,) array
         ``(row, col)`` of the origin.
     residuals_mm : (k,) array
         Distance of each point from where the frame puts it.
     """
 
-    px_per_mm: float
+    px_per_mm: NDArray[np.float64]
     shift_px: NDArray[np.float64]
     residuals_mm: NDArray[np.float64]
 
@@ -38,22 +40,26 @@ class Frame:
         return points_mm * self.px_per_mm + self.shift_px
 
 
-def fit_frame(shape_mm: NDArray[np.float64], points_px: NDArray[np.float64]) -> Frame:
-    """Fit scale and translation by iteratively reweighted least squares (Cauchy weights).
+def fit_frame(
+    shape_mm: NDArray[np.float64], points_px: NDArray[np.float64], *, robust: bool = True
+) -> Frame:
+    """Fit scales and translation by least squares.
 
     Parameters
     ----------
     shape_mm, points_px : (k, 2) array
         ``(row, col)`` of the same points.
+    robust : bool
+        Reweight iteratively (Cauchy), so that single wrong points have little say.
     """
     weights = np.ones(len(shape_mm))
-    scale, shift, misses = 1.0, np.zeros(2), np.zeros(len(shape_mm))
-    for _ in range(ROUNDS):
+    scale, shift, misses = np.ones(2), np.zeros(2), np.zeros(len(shape_mm))
+    for _ in range(ROUNDS if robust else 1):
         share = (weights / weights.sum())[:, None]
         middle_mm, middle_px = (share * shape_mm).sum(axis=0), (share * points_px).sum(axis=0)
         centred_mm, centred_px = shape_mm - middle_mm, points_px - middle_px
-        scale = float((share * centred_mm * centred_px).sum() / (share * centred_mm**2).sum())
+        scale = (share * centred_mm * centred_px).sum(axis=0) / (share * centred_mm**2).sum(axis=0)
         shift = middle_px - scale * middle_mm
-        misses = np.linalg.norm(points_px - (scale * shape_mm + shift), axis=1) / abs(scale)
+        misses = np.linalg.norm((points_px - shift) / scale - shape_mm, axis=1)
         weights = 1 / (1 + (misses / TOLERANCE_MM) ** 2)
     return Frame(scale, shift, misses)

@@ -32,7 +32,7 @@ class LandmarkNetwork(nn.Module):
         self.up = nn.ModuleList([_block(a, a, stride=1) for a, _ in pairs])
         self.heatmaps = nn.Conv2d(widths[0], stage.n_points, 1)
         self.absent = nn.Linear(widths[-1], stage.n_points)
-        self.scores = nn.Linear(widths[-1], stage.n_scores) if stage.n_scores else None
+        self.scores = nn.Linear(2 * widths[-1], stage.n_scores) if stage.n_scores else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Logits.
@@ -47,7 +47,8 @@ class LandmarkNetwork(nn.Module):
         absent : (n, k) tensor
             Of the point being outside the picture.
         scores : (n, m) tensor
-            Not there for a stage without scores.
+            Not there for a stage without scores. From the mean and the maximum of the deepest maps:
+            motion is everywhere, a screw in one place.
         """
         levels = [self.stem(images)]
         for down in self.down:
@@ -62,7 +63,10 @@ class LandmarkNetwork(nn.Module):
             )
             found = up(skip + enlarged)
         outputs = (self.heatmaps(found), self.absent(pooled))
-        return outputs if self.scores is None else (*outputs, self.scores(pooled))
+        if self.scores is None:
+            return outputs
+        strongest = levels[-1].amax(dim=(2, 3))
+        return (*outputs, self.scores(torch.cat([pooled, strongest], dim=1)))
 
 
 def _block(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
@@ -85,12 +89,13 @@ def compute_landmark_loss(
     ----------
     outputs : tuple of tensors
         Of `LandmarkNetwork`.
-    points : (n, k, 2) tensor
-        ``(row, col)`` in px of the heat maps.
-    is_there : (n, k) tensor, bool
+    points : (n, knees, k, 2) tensor
+        ``(row, col)`` in px of the heat maps; the same point of several knees shares a heat map.
+    is_there : (n, knees, k) tensor, bool
         False: the point is not in the picture.
-    kinds : (n, 2) tensor
-        1 where the picture is no knee, 1 where it has an implant: then its points are not taught.
+    kinds : (n, 3) tensor
+        1 where the picture is no knee; where it has an implant: then its points are not taught;
+        where it moved.
     sigma_px : float
         Of the Gaussian, in px of the heat maps.
     """
@@ -100,16 +105,18 @@ def compute_landmark_loss(
     col = torch.arange(cols, device=heatmaps.device, dtype=torch.float32)
     along_rows = torch.exp(-((row - points[..., 0:1]) ** 2) / (2 * sigma_px**2))
     along_cols = torch.exp(-((col - points[..., 1:2]) ** 2) / (2 * sigma_px**2))
-    gaussian = (along_rows[..., :, None] * along_cols[..., None, :]).flatten(2)
+    gaussian = along_rows[..., :, None] * along_cols[..., None, :] * is_there[..., None, None]
+    gaussian = gaussian.sum(dim=1).flatten(2)
     gaussian = gaussian / gaussian.sum(dim=2, keepdim=True).clamp_min(1e-6)
-    there = is_there.float()[..., None]
+    there = is_there.any(dim=1).float()[..., None]
     target = torch.cat([gaussian * there, 1 - there], dim=2)
     logits = torch.cat([heatmaps.float().flatten(2), absent.float()[..., None]], dim=2)
     per_point = -(target * logits.log_softmax(dim=2)).sum(dim=2)
     taught = 1 - kinds[:, 1:2].float().expand(n, k)
     loss = (per_point * taught).sum() / taught.sum().clamp_min(1)
     if len(outputs) > 2:
-        loss = loss + nn.functional.binary_cross_entropy_with_logits(
-            outputs[2].float(), kinds.float()
+        per_score = nn.functional.binary_cross_entropy_with_logits(
+            outputs[2].float(), kinds.float(), reduction="none"
         )
+        loss = loss + per_score.sum(dim=1).mean()
     return loss

@@ -20,7 +20,7 @@ class Stage(StrEnum):
     FILM = "film"
     """The whole film: the two ends of each knee's tibial plateau."""
     KNEE = "knee"
-    """One knee, lateral first, about level: sixteen points, an implant, no knee at all."""
+    """One knee, lateral first, about level: sixteen points, and what spoils the picture."""
 
     @property
     def n_points(self) -> int:
@@ -29,8 +29,8 @@ class Stage(StrEnum):
 
     @property
     def n_scores(self) -> int:
-        """Further outputs: "not a knee" and "implant" of a knee."""
-        return 0 if self is Stage.FILM else 2
+        """Further outputs: "not a knee", "implant" and "moved" of a knee."""
+        return 0 if self is Stage.FILM else 3
 
 
 @dataclass(frozen=True)
@@ -92,22 +92,27 @@ class LandmarkAugmentSpec(AugmentSpec):
         Probability of dark bone.
     p_cover : float
         Probability of a patch, as of burnt-in text, over part of the picture.
-    p_not_knee, p_implant : float
-        Shares of pictures of one knee that are made into a picture of something else, or into a
-        knee with metal.
+    stretch_share : float
+        By how much a pixel may be higher than wide, or wider than high.
+    p_not_knee, p_implant, p_motion : float
+        Shares of pictures of one knee that are made into a picture of something else, a knee with
+        metal, or a knee that moved.
     """
 
     p_invert: float
     p_cover: float
+    stretch_share: float
     p_not_knee: float
     p_implant: float
+    p_motion: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("p_invert", "p_cover", "p_not_knee", "p_implant"):
+        shares = ("p_invert", "p_cover", "stretch_share", "p_not_knee", "p_implant", "p_motion")
+        for name in shares:
             require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
-        both = self.p_not_knee + self.p_implant
-        require(both <= 1, "p_not_knee and p_implant", "at most 1 together", both)
+        made = self.p_not_knee + self.p_implant + self.p_motion
+        require(made <= 1, "p_not_knee, p_implant and p_motion", "at most 1 together", made)
 
 
 @dataclass(frozen=True)

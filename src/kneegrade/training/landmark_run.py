@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kneegrade.errors import RecipeError, TableError
-from kneegrade.knees.heatmaps import STRIDE, decode_heatmaps
+from kneegrade.knees.heatmaps import STRIDE, compute_probabilities, decode_heatmaps
 from kneegrade.phantoms.study import PHANTOM_COHORT
 from kneegrade.training.fitting import (
     begin_run,
@@ -200,9 +200,9 @@ def predict_points(
         for i in range(len(dataset)):
             image, points, is_there, _ = dataset[i]
             heatmaps, absent = (part.numpy() for part in network(image[None])[:2])
-            point, confidence = decode_heatmaps(heatmaps, absent)
-            truth = points.double().numpy() * STRIDE + (STRIDE - 1) / 2
-            truth[~is_there.numpy()] = np.nan
+            point, confidence = decode_heatmaps(compute_probabilities(heatmaps, absent))
+            truth = points[0].double().numpy() * STRIDE + (STRIDE - 1) / 2
+            truth[~is_there[0].numpy()] = np.nan
             found.append(point[0])
             taught.append(truth)
             sure.append(confidence[0])

@@ -1,4 +1,4 @@
-"""A picture of a knee -> pictures that must not be graded: with metal, or of no knee at all.
+"""A picture of a knee -> pictures that fail: with metal, moved, or of no knee at all.
 
 What the landmark network's head for quality learns from.
 """
@@ -40,6 +40,35 @@ def draw_not_knee(picture: Gray8, rng: np.random.Generator) -> Gray8:
         *(_shuffle_tiles, _join_halves, _warp, _blend, _squeeze),
     )
     return makers[int(rng.integers(len(makers)))](picture, rng)
+
+
+def blur_by_motion(picture: Gray8, length_px: float, rng: np.random.Generator) -> Gray8:
+    """Move the picture steadily along a line while it is exposed; fresh grain on top.
+
+    Parameters
+    ----------
+    picture : (n, n) array, uint8
+    length_px : float
+        Way of the motion.
+    rng : numpy.random.Generator
+        Draws its direction and the grain.
+
+    Returns
+    -------
+    (n, n) array, uint8
+    """
+    fine = 8  # the kernel is drawn so many times as fine as the picture
+    n = 2 * int(np.ceil(length_px / 2)) + 5
+    angle = rng.uniform(0, np.pi)
+    half = np.array([np.cos(angle), np.sin(angle)]) * length_px * fine / 2
+    ends = [tuple(np.rint(n * fine / 2 + sign * half).astype(int).tolist()) for sign in (-1, 1)]
+    drawn = np.zeros((n * fine, n * fine), np.float32)
+    cv2.line(drawn, ends[0], ends[1], 1.0, fine, cv2.LINE_AA)
+    kernel = cv2.resize(drawn, (n, n), interpolation=cv2.INTER_AREA)
+    moved = cv2.filter2D(
+        picture.astype(np.float32), -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT
+    )
+    return _to_gray8(moved + rng.normal(0, rng.uniform(0, 3), moved.shape))
 
 
 def _turn(picture: Gray8, rng: np.random.Generator) -> Gray8:

@@ -20,6 +20,10 @@ Float = NDArray[np.float32]
 
 PLATEAU_MM: Final = 79.1
 """Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
+METAL_KINDS: Final = ("total knee", "half knee", "screws", "plate", "nail", "staples", "wires")
+"""What `paint_metal` paints."""
+_CHANCES: Final = (0.16, 0.11, 0.18, 0.14, 0.16, 0.09, 0.16)
+"""Thin metal oftener than it is met: it is what a network misses."""
 _LATERAL, _MEDIAL = -1, 1
 _SUBPIXELS: Final = 4
 """Binary digits of a pixel that outlines are drawn with."""
@@ -35,7 +39,9 @@ class _Metal:
     """Where plastic stands between metals: the joint space of a replaced knee."""
 
 
-def paint_metal(picture: Gray8, points: Points, rng: np.random.Generator) -> Gray8:
+def paint_metal(
+    picture: Gray8, points: Points, rng: np.random.Generator, kind: str | None = None
+) -> Gray8:
     """Paint a prosthesis or what holds a broken bone on a knee, as radiographs show metal.
 
     Parameters
@@ -45,15 +51,23 @@ def paint_metal(picture: Gray8, points: Points, rng: np.random.Generator) -> Gra
     points : (16, 2) array, float64
         Its landmarks in px of the picture: t0..t8 of the tibia, f0..f6 of the femur.
     rng : numpy.random.Generator
+    kind : str or None
+        One of `METAL_KINDS`; None: drawn, as often as each is met.
 
     Returns
     -------
     (n, n) array, uint8
+
+    Raises
+    ------
+    ValueError
+        If ``kind`` is another.
     """
-    makers = (_total_knee, _half_knee, _screws, _plate, _nail, _staples, _wires)
-    chances = (0.26, 0.15, 0.19, 0.16, 0.1, 0.06, 0.08)
-    maker = makers[int(rng.choice(len(makers), p=chances))]
-    metal = maker(rng)
+    if kind is None:
+        kind = METAL_KINDS[int(rng.choice(len(METAL_KINDS), p=_CHANCES))]
+    elif kind not in METAL_KINDS:
+        raise ValueError(f"kind must be one of {', '.join(METAL_KINDS)}. Got {kind!r}.")
+    metal = _make_metal(kind, rng)
     turn = np.deg2rad(rng.normal(0, 2.5))
     shift_mm = rng.normal(0, 1.5, 2)
     px_per_mm = float(np.linalg.norm(points[8] - points[0])) / PLATEAU_MM
@@ -76,6 +90,11 @@ def paint_metal(picture: Gray8, points: Points, rng: np.random.Generator) -> Gra
     return _burn_in(base, mask, metal.opacity, rng)
 
 
+def _make_metal(kind: str, rng: np.random.Generator) -> _Metal:
+    makers = (_total_knee, _half_knee, _screws, _plate, _nail, _staples, _wires)
+    return makers[METAL_KINDS.index(kind)](rng)
+
+
 def _burn_in(base: Float, mask: Float, opacity: float, rng: np.random.Generator) -> Gray8:
     """White where the mask is 1; now and then with a halo, or the rest darker for it."""
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.35, 1.0)), np.float32)
@@ -88,7 +107,7 @@ def _burn_in(base: Float, mask: Float, opacity: float, rng: np.random.Generator)
         halo = np.maximum(cv2.GaussianBlur(mask, (0, 0), rng.uniform(3, 9)) - mask, 0)
         painted = painted - halo * np.float32(rng.uniform(20, 90))
     grey = _to_gray8(painted)
-    if rng.random() < 0.15:
+    if rng.random() < 0.4:
         return enhance(grey, tiles=int(rng.integers(4, 10)), clip_limit=rng.uniform(1.2, 3))
     return grey
 
@@ -158,6 +177,8 @@ def _screws(rng: np.random.Generator) -> _Metal:
             start = (rng.uniform(-24, -14), rng.uniform(-12, -3))
             outlines += _screw(start, rng.uniform(215, 250), 25, 8, 0)
         return _Metal(outlines, rng.uniform(0.6, 1))
+    if rng.random() < 0.15:
+        return _Metal(_bolt(rng), rng.uniform(0.75, 1))
     side = rng.choice([_LATERAL, _MEDIAL])
     in_tibia = rng.random() < 0.65
     row = rng.uniform(13, 36) if in_tibia else rng.uniform(-42, -10)
@@ -169,6 +190,19 @@ def _screws(rng: np.random.Generator) -> _Metal:
         angle = 180 - turn if side > 0 else turn
         outlines += _screw(start, angle, rng.uniform(25, 75), diameter, thread)
     return _Metal(outlines, rng.uniform(0.75, 1))
+
+
+def _bolt(rng: np.random.Generator) -> list[Points]:
+    """Through the whole bone, with a nut and a washer at either end."""
+    row = rng.uniform(10, 30) if rng.random() < 0.7 else rng.uniform(-40, -14)
+    slope, radius = rng.uniform(-4, 4), rng.uniform(1.2, 2.5)
+    ends = [(row - slope, -rng.uniform(36, 42)), (row + slope, rng.uniform(36, 42))]
+    outlines = [_rod(ends[0], ends[1], radius)]
+    for at, col in ends:
+        inner = col - np.sign(col) * rng.uniform(4, 9)
+        outlines.append(_box((at - 2 * radius, col), (at + 2 * radius, inner)))
+        outlines.append(_box((at - 4 * radius, inner), (at + 4 * radius, inner - np.sign(col))))
+    return outlines
 
 
 def _plate(rng: np.random.Generator) -> _Metal:

@@ -32,6 +32,7 @@ from kneegrade.training.landmark_pictures import (
     read_pictures,
 )
 from kneegrade.training.landmark_recipe import LandmarkRecipe, Stage
+from kneegrade.training.made_films import join_knees
 from kneegrade.types import Side
 
 SEEDS = range(12)
@@ -148,9 +149,9 @@ def test_the_middle_pose_keeps_points_and_picture_together(
     for picture in read(landmark_table, stage):
         for point in known(picture.points_px)[[0, -1]]:
             shown = vary_picture(with_dot(picture, point), recipe, None)
-            expected = shown.points_px[point]
+            expected = shown.points_px[0, point]
             np.testing.assert_allclose(find_dot(shown.pixels, expected), expected, atol=0.3)
-            assert (shown.is_not_knee, shown.is_implant) == (False, False)
+            assert (shown.is_not_knee, shown.is_implant, shown.is_moved) == (False,) * 3
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -163,8 +164,8 @@ def test_points_follow_the_picture_when_it_is_varied(landmark_table: Path, stage
         for place, point in enumerate(known(picture.points_px)[[0, -1]]):
             rng = np.random.default_rng(seed)
             shown = vary_picture(with_dot(picture, point), recipe, rng)
-            moved = known(shown.points_px)[[0, -1]][place]  # of a film turned round, another
-            expected = shown.points_px[moved]
+            moved = known(shown.points_px[0])[[0, -1]][place]  # of a film turned round, another
+            expected = shown.points_px[0, moved]
             if (expected > 15).all() and (expected < 240).all():
                 n_seen += 1
                 np.testing.assert_allclose(find_dot(shown.pixels, expected), expected, atol=0.7)
@@ -176,13 +177,13 @@ def test_a_film_turned_round_shows_the_other_knee(landmark_table: Path) -> None:
     picture = read(landmark_table, Stage.FILM)[0]
     assert list(known(picture.points_px)) == [0, 1]
     sides = [
-        known(vary_picture(picture, recipe, np.random.default_rng(seed)).points_px)[0]
+        known(vary_picture(picture, recipe, np.random.default_rng(seed)).points_px[0])[0]
         for seed in range(20)
     ]
     assert set(sides) == {0, 2}
     assert 5 <= sides.count(2) <= 15, "about half of them"
     for seed in SEEDS:
-        points = vary_picture(picture, recipe, np.random.default_rng(seed)).points_px
+        (points,) = vary_picture(picture, recipe, np.random.default_rng(seed)).points_px
         first, second = points[known(points)]
         is_right = known(points)[0] == 0
         assert (first[1] < second[1]) == is_right, "lateral, then medial"
@@ -192,7 +193,7 @@ def test_one_knee_is_never_turned_round(landmark_table: Path) -> None:
     recipe = landmark_recipe(Stage.KNEE)
     picture = read(landmark_table, Stage.KNEE)[0]
     for seed in SEEDS:
-        points = vary_picture(picture, recipe, np.random.default_rng(seed)).points_px
+        (points,) = vary_picture(picture, recipe, np.random.default_rng(seed)).points_px
         assert (np.diff(points[:9, 1]) > 0).all()
 
 
@@ -202,7 +203,7 @@ def test_knees_on_films_are_shown_small_and_large(landmark_table: Path) -> None:
     widths = []
     for seed in range(36):
         picture = pictures[seed % 6]
-        points = vary_picture(picture, recipe, np.random.default_rng(seed)).points_px
+        (points,) = vary_picture(picture, recipe, np.random.default_rng(seed)).points_px
         ends = points[known(points)]
         widths.append(np.linalg.norm(ends[1] - ends[0]) / recipe.input.size_px)
     low, high = PLATEAU_SHARES
@@ -234,14 +235,15 @@ def test_what_the_network_is_taught(landmark_table: Path, stage: Stage) -> None:
     assert (image.shape, image.dtype) == ((1, 64, 64), torch.float32)
     assert float(image.mean()) == pytest.approx(0, abs=1e-4)
     assert float(image.std()) == pytest.approx(1, abs=1e-2)
-    assert points.shape == (stage.n_points, 2)
+    assert points.shape == (3 if stage is Stage.FILM else 1, stage.n_points, 2)
+    assert not is_there[1:].any()
     assert torch.isfinite(points).all()
-    assert kinds.tolist() == [False, False]
+    assert kinds.tolist() == [False, False, False]
     shown = vary_picture(pictures[1], recipe, None)
-    expected = known(shown.points_px)
-    assert list(np.flatnonzero(is_there)) == list(expected)
-    on_input = points.numpy()[expected] * 2 + 0.5  # heat maps have half the resolution
-    np.testing.assert_allclose(on_input, shown.points_px[expected], atol=1e-4)
+    expected = known(shown.points_px[0])
+    assert list(np.flatnonzero(is_there[0])) == list(expected)
+    on_input = points.numpy()[0, expected] * 2 + 0.5  # heat maps have half the resolution
+    np.testing.assert_allclose(on_input, shown.points_px[0, expected], atol=1e-4)
 
 
 def test_points_that_leave_the_picture_are_not_there(landmark_table: Path) -> None:
@@ -252,7 +254,7 @@ def test_points_that_leave_the_picture_are_not_there(landmark_table: Path) -> No
         data = LandmarkDataset(pictures, recipe, epoch=epoch)
         for place in range(len(pictures)):
             _, points, is_there, _ = data[place]
-            inside = ((points > -1) & (points < 32.5)).all(dim=1)
+            inside = ((points > -1) & (points < 32.5)).all(dim=-1)
             assert inside[is_there].all()
             n_gone += int((~is_there).sum())
     assert n_gone > 20
@@ -261,8 +263,9 @@ def test_points_that_leave_the_picture_are_not_there(landmark_table: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"p_not_knee": "1.0", "p_implant": "0.0"}, [True, False]),
-        ({"p_not_knee": "0.0", "p_implant": "1.0"}, [False, True]),
+        ({"p_not_knee": "1.0", "p_implant": "0.0", "p_motion": "0.0"}, [True, False, False]),
+        ({"p_not_knee": "0.0", "p_implant": "1.0", "p_motion": "0.0"}, [False, True, False]),
+        ({"p_not_knee": "0.0", "p_implant": "0.0", "p_motion": "1.0"}, [False, False, True]),
     ],
 )
 def test_pictures_made_into_something_else(
@@ -273,9 +276,43 @@ def test_pictures_made_into_something_else(
     for place in range(len(data)):
         _, _, is_there, kinds = data[place]
         assert kinds.tolist() == expected
-        assert bool(is_there.any()) == expected[1], "what is no knee has no points"
+        assert bool(is_there.any()) != expected[0], "what is no knee has no points"
     still = LandmarkDataset(read(landmark_table, Stage.KNEE), recipe, epoch=None)
-    assert still[0][3].tolist() == [False, False], "held-out knees are left alone"
+    assert not still[0][3].any(), "held-out knees are left alone"
+
+
+def test_a_film_of_too_many_knees(landmark_table: Path) -> None:
+    """A strip for each: its points lie in it, lateral and medial as its side has them."""
+    pictures = read(landmark_table, Stage.FILM, p_implant="0.0")
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        films = [(p.pixels, p.points_px) for p in pictures[: 2 + seed % 2]]
+        pixels, points = join_knees(films, rng)
+        assert pixels.shape == (PICTURE_PX, PICTURE_PX)
+        width = PICTURE_PX / len(films)
+        for i, (ends, picture) in enumerate(zip(points, pictures, strict=False)):
+            assert list(known(ends)) == list(known(picture.points_px))
+            first, second = ends[known(ends)]
+            assert i * width < min(first[1], second[1]) < max(first[1], second[1]) < (i + 1) * width
+            assert (first[1] < second[1]) == (known(ends)[0] == 0)
+            turned = picture.points_px[known(ends)]
+            tilts = [
+                np.subtract(*pair)[0] / np.subtract(*pair)[1]
+                for pair in (ends[known(ends)], turned)
+            ]
+            assert tilts[0] == pytest.approx(tilts[1])
+
+
+def test_an_epoch_shows_films_of_too_many_knees(landmark_table: Path) -> None:
+    recipe = landmark_recipe(Stage.FILM)
+    pictures = read(landmark_table, Stage.FILM)
+    counts = [
+        int(is_there.any(dim=1).sum())
+        for epoch in range(12)
+        for _, _, is_there, _ in LandmarkDataset(pictures, recipe, epoch=epoch)
+    ]
+    assert {2, 3} & set(counts)
+    assert counts.count(1) > len(counts) / 2
 
 
 def test_an_epoch_draws_equally_from_every_table(landmark_table: Path) -> None:

@@ -27,12 +27,12 @@ def loss_of(
     *,
     points: Tensor,
     is_there: Tensor | None = None,
-    kinds: tuple[float, float] = (0, 0),
+    kinds: tuple[float, float, float] = (0, 0, 0),
 ) -> float:
     outputs = (heatmaps, absent) if scores is None else (heatmaps, absent, scores)
     there = torch.ones(points.shape[:2], dtype=torch.bool) if is_there is None else is_there
     told = torch.tensor([kinds] * len(points))
-    return float(compute_landmark_loss(outputs, points, there, told, 1.5))
+    return float(compute_landmark_loss(outputs, points[:, None], there[:, None], told, 1.5))
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -42,7 +42,7 @@ def test_shapes(stage: Stage, channels: tuple[int, ...], size: int) -> None:
     outputs = network(torch.zeros(3, 1, size, size))
     shapes = [tuple(part.shape) for part in outputs]
     assert shapes[:2] == [(3, stage.n_points, size // 2, size // 2), (3, stage.n_points)]
-    assert shapes[2:] == ([(3, 2)] if stage is Stage.KNEE else [])
+    assert shapes[2:] == ([(3, 3)] if stage is Stage.KNEE else [])
 
 
 def test_every_weight_is_used() -> None:
@@ -84,8 +84,8 @@ def test_descent_finds_the_point() -> None:
     losses = []
     for _ in range(40):
         optimiser.zero_grad()
-        there, kinds = torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 2)
-        loss = compute_landmark_loss((heatmaps, absent), points, there, kinds, 1.5)
+        there, kinds = torch.ones(1, 1, 1, dtype=torch.bool), torch.zeros(1, 3)
+        loss = compute_landmark_loss((heatmaps, absent), points[:, None], there, kinds, 1.5)
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
@@ -108,26 +108,55 @@ def test_the_points_of_an_implant_are_not_taught() -> None:
     points = torch.tensor([[[10.0, 20.0]], [[10.0, 20.0]]])
     wrong = torch.tensor([[[25.0, 3.0]]])
     heatmaps = torch.cat([peaks(points[:1]), peaks(wrong)])
-    there, absent = torch.ones(2, 1, dtype=torch.bool), torch.full((2, 1), NEVER)
-    kinds = torch.tensor([[0.0, 0.0], [0.0, 1.0]])
-    masked = float(compute_landmark_loss((heatmaps, absent), points, there, kinds, 1.5))
+    there, absent = torch.ones(2, 1, 1, dtype=torch.bool), torch.full((2, 1), NEVER)
+    kinds = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    outputs = (heatmaps, absent)
+    masked = float(compute_landmark_loss(outputs, points[:, None], there, kinds, 1.5))
     alone = loss_of(peaks(points[:1]), absent[:1], points=points[:1])
     assert masked == pytest.approx(alone, rel=1e-5)
-    assert loss_of(heatmaps[1:], absent[1:], points=points[1:], kinds=(0, 1)) == 0
+    assert loss_of(heatmaps[1:], absent[1:], points=points[1:], kinds=(0, 1, 0)) == 0
 
 
 def test_the_scores_are_taught() -> None:
     points = torch.tensor([[[10.0, 20.0]]])
     absent = torch.full((1, 1), NEVER)
 
-    def loss(scores: tuple[float, float], kinds: tuple[float, float]) -> float:
+    def loss(scores: tuple[float, ...], kinds: tuple[float, float, float]) -> float:
         told = torch.tensor([scores])
         return loss_of(peaks(points), absent, told, points=points, kinds=kinds)
 
-    plain = loss((-9, -9), (0, 0))
-    assert plain < loss((9, -9), (0, 0)) - 3
-    assert plain < loss((-9, 9), (0, 0)) - 3
-    assert loss((-9, 9), (0, 1)) < loss((-9, -9), (0, 1)) - 3
+    plain = loss((-9, -9, -9), (0, 0, 0))
+    for false_alarm in ((9, -9, -9), (-9, 9, -9), (-9, -9, 9)):
+        assert plain < loss(false_alarm, (0, 0, 0)) - 3
+    assert loss((-9, 9, -9), (0, 1, 0)) < loss((-9, -9, -9), (0, 1, 0)) - 3
+    assert loss((-9, -9, 9), (0, 0, 1)) < loss((-9, -9, -9), (0, 0, 1)) - 3
+
+
+def test_the_same_point_of_two_knees_shares_a_heat_map() -> None:
+    both = torch.tensor([[[[10.0, 20.0]], [[25.0, 5.0]]]])
+    absent, kinds = torch.full((1, 1), NEVER), torch.zeros(1, 3)
+    maps = torch.logsumexp(torch.stack([peaks(both[:, 0]), peaks(both[:, 1])]), dim=0)
+
+    def loss(heatmaps: Tensor, there: list[bool]) -> float:
+        is_there = torch.tensor(there)[None, :, None]
+        return float(compute_landmark_loss((heatmaps, absent), both, is_there, kinds, 1.5))
+
+    assert loss(maps, [True, True]) < loss(peaks(both[:, 0]), [True, True]) - 1
+    assert loss(peaks(both[:, 0]), [True, False]) < loss(maps, [True, False]) - 0.3
+
+
+def test_one_bright_place_reaches_the_scores() -> None:
+    """A screw is small: the mean alone would hardly see it."""
+    torch.manual_seed(0)
+    network = LandmarkNetwork(TINY, Stage.KNEE).eval()
+    with torch.no_grad():
+        for score in network.scores.parameters():
+            score.zero_()
+        network.scores.weight[:, network.scores.in_features // 2 :] = 1
+    picture = torch.zeros(1, 1, 64, 64)
+    before = network(picture)[2]
+    picture[..., 30:34, 30:34] = 20
+    assert (network(picture)[2] > before).all()
 
 
 def test_a_point_far_off_the_map_teaches_nothing() -> None:

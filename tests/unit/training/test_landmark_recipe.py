@@ -45,7 +45,7 @@ def test_values_are_read() -> None:
     assert recipe.input.clip_percentiles == (1.0, 99.0)
     assert recipe.augment.p_invert == 0.25
     assert (Stage.FILM.n_points, Stage.FILM.n_scores) == (4, 0)
-    assert (Stage.KNEE.n_points, Stage.KNEE.n_scores) == (16, 2)
+    assert (Stage.KNEE.n_points, Stage.KNEE.n_scores) == (16, 3)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,8 @@ def test_values_are_read() -> None:
         ("p_cover", "1.5"),
         ("p_not_knee", "2.0"),
         ("p_implant", "1.5"),
+        ("p_motion", "-1.0"),
+        ("stretch_share", "2.0"),
         ("channels", "[4, 0]"),
         ("field_of_view_plateau_widths", "-1.0"),
     ],

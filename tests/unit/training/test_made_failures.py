@@ -5,7 +5,8 @@ import pytest
 from made_rois import enhanced_pixels, plain_pixels
 
 from kneegrade.phantoms.shape import mean_landmarks
-from kneegrade.training.made_failures import draw_not_knee, paint_metal
+from kneegrade.training.made_failures import blur_by_motion, draw_not_knee, paint_metal
+from kneegrade.training.made_metal import METAL_KINDS
 
 N = 128
 PX_PER_MM = 0.75 * N / 79.1
@@ -22,7 +23,11 @@ def not_knee(picture: Gray8, seed: int) -> Gray8:
     return draw_not_knee(picture, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("make", [metal, not_knee])
+def moved(picture: Gray8, seed: int) -> Gray8:
+    return blur_by_motion(picture, 4.0, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("make", [metal, not_knee, moved])
 def test_it_gives_a_changed_picture_of_the_same_shape_and_leaves_the_first(
     make: Callable[[Gray8, int], Gray8],
 ) -> None:
@@ -37,7 +42,7 @@ def test_it_gives_a_changed_picture_of_the_same_shape_and_leaves_the_first(
     np.testing.assert_array_equal(picture, kept)
 
 
-@pytest.mark.parametrize("make", [metal, not_knee])
+@pytest.mark.parametrize("make", [metal, not_knee, moved])
 def test_the_same_generator_gives_the_same_bytes(make: Callable[[Gray8, int], Gray8]) -> None:
     picture = enhanced_pixels(N)
     for seed in range(30):
@@ -93,3 +98,62 @@ def test_what_is_no_knee_is_often_drawn_from_nothing() -> None:
         for seed in SEEDS
     ]
     assert 0.3 < np.mean(alike) < 0.8
+
+
+@pytest.mark.parametrize("length_px", [1.0, 4.0, 12.5])
+def test_motion_smears_along_its_way_only(length_px: float) -> None:
+    """A point becomes a line of the length, in a direction of its own for each seed."""
+    picture = np.zeros((61, 61), np.uint8)
+    picture[28:33, 28:33] = 250
+    angles = []
+    for seed in range(20):
+        made = blur_by_motion(picture, length_px, np.random.default_rng(seed)).astype(float)
+        made = np.where(made > 12, made, 0)
+        rows, cols = np.indices(made.shape)
+        weights = made / made.sum()
+        centre = [(weights * at).sum() for at in (rows, cols)]
+        assert centre == pytest.approx([30, 30], abs=0.35), seed
+        away = np.stack([rows - centre[0], cols - centre[1]]).reshape(2, -1)
+        values, vectors = np.linalg.eigh((away * weights.ravel()) @ away.T)
+        assert np.sqrt(12 * values[0]) == pytest.approx(5, abs=0.7), seed
+        assert np.sqrt(12 * (values[1] - values[0])) == pytest.approx(length_px, rel=0.2, abs=1.2)
+        angles.append(np.arctan2(vectors[0, 1], vectors[1, 1]) % np.pi)
+    if length_px > 4:
+        assert np.histogram(angles, 4, (0, np.pi))[0].all(), "from every direction"
+
+
+def test_motion_keeps_brightness_and_loses_detail() -> None:
+    picture = enhanced_pixels(N)
+    detail = [np.abs(np.diff(picture.astype(float), axis=axis)).mean() for axis in (0, 1)]
+    for seed in range(20):
+        made = blur_by_motion(picture, 10.0, np.random.default_rng(seed)).astype(float)
+        assert made.mean() == pytest.approx(picture.mean(), abs=2)
+        blurred = [np.abs(np.diff(made, axis=axis)).mean() for axis in (0, 1)]
+        assert min(b / d for b, d in zip(blurred, detail, strict=True)) < 0.9, seed
+
+
+@pytest.mark.parametrize("kind", METAL_KINDS)
+def test_metal_of_a_kind_is_drawn_when_asked_for(kind: str) -> None:
+    dark = np.full((N, N), 60, np.uint8)
+    dark[::2] = 70
+    for seed in range(20):
+        made = paint_metal(dark, POINTS, np.random.default_rng(seed), kind)
+        assert made.max() > 120, seed
+        again = paint_metal(dark, POINTS, np.random.default_rng(seed), kind)
+        np.testing.assert_array_equal(made, again)
+
+
+def test_kinds_of_metal_differ_in_what_they_cover() -> None:
+    dark = np.full((N, N), 60, np.uint8)
+    covered = {
+        kind: np.mean(
+            [
+                (paint_metal(dark, POINTS, np.random.default_rng(seed), kind) > 130).mean()
+                for seed in range(20)
+            ]
+        )
+        for kind in METAL_KINDS
+    }
+    assert covered["total knee"] > covered["half knee"] > covered["wires"]
+    with pytest.raises(ValueError, match="total knee, half knee"):
+        paint_metal(dark, POINTS, np.random.default_rng(0), "gold")

@@ -54,7 +54,7 @@ DEPTH, BASE_WIDTH, WIDTH = 4, 24, 192
 STAGES = {"stage one": (256, 1), "stage two": (450, 16)}
 """Side of the input in px and number of maps."""
 
-FILM, CUTS, COARSE, FINE = "shrinking the film", "cutting knees", "film network", "knee network"
+CUTS, COARSE, FINE = "shrinking and cutting", "film network", "knee network"
 
 
 def _convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
@@ -200,7 +200,6 @@ def split_time(locator: KneeLocator, film: Radiograph) -> tuple[Counter[str], Co
     spent: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     run_network = OnnxNetwork.run
-    shrink_film = locate_module._shrink_film
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
@@ -216,13 +215,9 @@ def split_time(locator: KneeLocator, film: Radiograph) -> tuple[Counter[str], Co
     def sample(*args: Any, **options: Any) -> Any:
         return timed(CUTS, lambda: resample(*args, **options))
 
-    def shrink(*args: Any, **options: Any) -> Any:
-        return timed(FILM, lambda: shrink_film(*args, **options))
-
     with (
         patch.object(OnnxNetwork, "run", run),
         patch.object(locate_module, "resample", sample),
-        patch.object(locate_module, "_shrink_film", shrink),
     ):
         whole = seconds(lambda: locator.locate(film))
     spent["the rest"] = whole - sum(spent.values())
@@ -292,7 +287,7 @@ def main() -> None:
         print(f"film {rows} x {cols} px, {args.threads} threads, {args.rounds} rounds")
         print(f"{'':44} {'median ms':>9} {'best ms':>9}")
         print_time("locator, both knees", times["locator"])
-        for part in (FILM, COARSE, CUTS, FINE):
+        for part in (CUTS, COARSE, FINE):
             print_time(f"  {part}, {calls[part]} calls", times[part])
         print_time("  the rest", times["the rest"])
         print_time(f"hourglass ensemble, {N_FOLDS} folds, networks only", times["ensemble"])

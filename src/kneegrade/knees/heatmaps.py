@@ -11,14 +11,10 @@ WINDOW_PX: Final = 4
 """The point is the mean within so many px of a heat map's highest value."""
 
 
-def decode_heatmaps(
+def compute_probabilities(
     heatmaps: NDArray[np.float32], absent: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where each point is, to a fraction of a pixel, and how sure that is.
-
-    A softmax over all pixels of a heat map and one more class, "not in the picture", gives a
-    probability per pixel. The point is the mean over the window around the most probable pixel;
-    its confidence is the probability in that window.
+) -> NDArray[np.float32]:
+    """How probable each pixel is: a softmax over all of them and one more class, "not there".
 
     Parameters
     ----------
@@ -29,12 +25,37 @@ def decode_heatmaps(
 
     Returns
     -------
+    (n, k, rows, cols) array, float32
+        What a heat map lacks to a sum of 1 is "not there".
+    """
+    n, k = absent.shape
+    flat = heatmaps.reshape(n, k, -1)
+    highest = np.maximum(flat.max(axis=2), absent)[..., None]
+    shares = np.exp(flat - highest)
+    shares /= shares.sum(axis=2, keepdims=True) + np.exp(absent[..., None] - highest)
+    return np.asarray(shares.reshape(heatmaps.shape), np.float32)
+
+
+def decode_heatmaps(
+    probabilities: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where each point is, to a fraction of a pixel, and how sure that is.
+
+    The point is the mean over the window around the most probable pixel; its confidence is the
+    probability in that window.
+
+    Parameters
+    ----------
+    probabilities : (n, k, rows, cols) array, float32
+        Of `compute_probabilities`.
+
+    Returns
+    -------
     points_px : (n, k, 2) array, float64
         ``(row, col)`` in px of the network's input.
     confidence : (n, k) array, float64 in [0, 1]
     """
-    probabilities = _softmax(heatmaps, absent)
-    n, k = absent.shape
+    n, k = probabilities.shape[:2]
     points = np.empty((n, k, 2))
     confidence = np.empty((n, k))
     for i in range(n):
@@ -43,17 +64,14 @@ def decode_heatmaps(
     return points * STRIDE + (STRIDE - 1) / 2, confidence
 
 
-def find_second_peak(
-    heatmaps: NDArray[np.float32], absent: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def find_second_peak(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     """Confidence of the best place that is not near the point itself; parameters as above.
 
     Returns
     -------
     (n, k) array, float64 in [0, 1]
     """
-    probabilities = _softmax(heatmaps, absent)
-    n, k = absent.shape
+    n, k = probabilities.shape[:2]
     second = np.empty((n, k))
     for i in range(n):
         for j in range(k):
@@ -63,15 +81,6 @@ def find_second_peak(
             rest[max(row - near, 0) : row + near + 1, max(col - near, 0) : col + near + 1] = 0
             second[i, j] = _mean_around_peak(rest)[1]
     return second
-
-
-def _softmax(heatmaps: NDArray[np.float32], absent: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probability of each pixel, ``(n, k, rows, cols)``; what lacks to 1 is "not there"."""
-    n, k = absent.shape
-    flat = np.concatenate([heatmaps.reshape(n, k, -1), absent[..., None]], axis=2)
-    flat = np.exp(flat - flat.max(axis=2, keepdims=True))
-    shares: NDArray[np.float32] = flat / flat.sum(axis=2, keepdims=True)
-    return shares[..., :-1].reshape(heatmaps.shape)
 
 
 def _mean_around_peak(probability: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:

@@ -2,13 +2,12 @@
 
 The first network sees the whole film and finds the two ends of each knee's tibial plateau, apart
 for right and left (the fibula is lateral). The second sees one knee at a time, level and with the
-lateral side first, finds its sixteen landmarks, and is run again in the pose they give.
+lateral side first, finds its sixteen landmarks, and is run again where they give another pose.
 """
 
 from dataclasses import dataclass, replace
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,9 +16,9 @@ from kneegrade.bundles.runner import OnnxNetwork, invalid_network
 from kneegrade.errors import KneeNotFoundError
 from kneegrade.images.geometry import apply_affine, resample
 from kneegrade.knees.contrast import standardise
-from kneegrade.knees.heatmaps import decode_heatmaps, find_second_peak
+from kneegrade.knees.heatmaps import compute_probabilities, decode_heatmaps, find_second_peak
 from kneegrade.knees.orientation import Orientation, judge_orientation
-from kneegrade.knees.pose import CENTRE_ABOVE_PLATEAU, knee_affine
+from kneegrade.knees.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
 from kneegrade.knees.quality import KneeScores
 from kneegrade.knees.shape_model import compute_shape_distance, smooth_landmarks
 from kneegrade.types import FloatImage, Landmarks, LandmarkScheme, Radiograph, Side
@@ -34,6 +33,9 @@ AVERAGE_KNEE_WEIGHT: Final = 15.0
 """Confidence that a correlation with the average knee of one side, over the other's, is worth."""
 SAME_KNEE_WIDTHS: Final = 0.5
 """Two knees nearer than so many plateau widths are one, seen as right and as left."""
+SAME_POSE_WIDTHS: Final = 0.05
+"""The ends of a plateau nearer to where they were expected than so many of its widths are seen in
+standard pose."""
 CROP_WIDTHS: Final = 1.25
 """Field of view of a picture that is cut to one knee, in plateau widths."""
 
@@ -141,7 +143,9 @@ class KneeLocator:
         return self._refine(radiograph, _Plateau(side, ends, np.ones(2)))
 
     def _find_plateaus(self, radiograph: Radiograph) -> list[_Plateau]:
-        affine, picture = _shrink_film(radiograph.pixels, self._spec.film_size_px)
+        size = self._spec.film_size_px
+        affine = film_affine(radiograph.pixels.shape, size)
+        picture = _sample(radiograph, affine, size)
         plateaus = self._see_plateaus(affine, picture)
         if not any(p.is_found for p in plateaus):
             negative = self._see_plateaus(affine, -picture)
@@ -151,7 +155,7 @@ class KneeLocator:
         if not whole and any((p.confidence > LEAST_CONFIDENCE).any() for p in plateaus):
             raise KneeNotFoundError(
                 "knee.cut-off",
-                "A knee is cut by the edge of the film: only one end of its plateau is seen.",
+                "Only one end of a tibial plateau is seen: the film cuts the knee, or shows none.",
                 "Give a film that shows the whole knee.",
             )
         return sorted(whole, key=lambda p: p.ends_px[:, 1].mean())
@@ -159,8 +163,9 @@ class KneeLocator:
     def _see_plateaus(self, affine: NDArray[np.float64], picture: FloatImage) -> list[_Plateau]:
         """Right and left plateau as the film's network sees them, however unsure."""
         outputs = self._film.run(self._standardise(picture))
-        points, confidence = decode_heatmaps(outputs["heatmaps"], outputs["absent"])
-        second = find_second_peak(outputs["heatmaps"], outputs["absent"])
+        probabilities = compute_probabilities(outputs["heatmaps"], outputs["absent"])
+        points, confidence = decode_heatmaps(probabilities)
+        second = find_second_peak(probabilities)
         points_px = apply_affine(affine, points[0])
         plateaus = []
         for side, pair in ((Side.RIGHT, slice(0, 2)), (Side.LEFT, slice(2, 4))):
@@ -187,26 +192,31 @@ class KneeLocator:
         return replace(judged, landmarks=landmarks)
 
     def _refine(self, radiograph: Radiograph, plateau: _Plateau) -> LocatedKnee:
-        """Look twice: as the film's network saw the plateau, then as the landmarks give it.
+        """Look as the film's network saw the plateau; if it lies otherwise, look again as it does.
 
-        The polarity is judged in both poses; the later one counts.
+        The polarity is judged anew each time.
         """
-        first = self._look(radiograph, plateau.ends_px, plateau.side)
-        second = self._look(radiograph, first.landmarks.points_px[[0, 8]], plateau.side)
-        return replace(second, side_confidence=plateau.side_confidence)
+        knee = self._look(radiograph, plateau.ends_px, plateau.side)
+        ends_px = knee.landmarks.points_px[[0, 8]]
+        if np.abs(ends_px - plateau.ends_px).max() > SAME_POSE_WIDTHS * plateau.width_px:
+            knee = self._look(radiograph, ends_px, plateau.side)
+        return replace(knee, side_confidence=plateau.side_confidence)
 
     def _look(self, radiograph: Radiograph, ends_px: Points, side: Side) -> LocatedKnee:
         affine, picture = self._picture_of(radiograph, ends_px)
         inverted = self._judge(picture).polarity < 0
         outputs = self._knee.run(self._standardise(-picture if inverted else picture))
-        points, confidence = decode_heatmaps(outputs["heatmaps"], outputs["absent"])
-        not_knee, implant = (1 / (1 + np.exp(-outputs["scores"][0].astype(np.float64)))).tolist()
+        points, confidence = decode_heatmaps(
+            compute_probabilities(outputs["heatmaps"], outputs["absent"])
+        )
+        odds = outputs["scores"][0].astype(np.float64)
+        not_knee, implant, moved = (1 / (1 + np.exp(-odds))).tolist()
         points_px = apply_affine(affine, smooth_landmarks(points[0]))
         return LocatedKnee(
             landmarks=Landmarks(side, LandmarkScheme.KNEEL_16, points_px, confidence[0]),
             side_confidence=1.0,
             inverted=inverted,
-            scores=KneeScores(not_knee, implant, compute_shape_distance(points[0])),
+            scores=KneeScores(not_knee, implant, moved, compute_shape_distance(points[0])),
         )
 
     def _judge(self, picture: FloatImage) -> Orientation:
@@ -225,10 +235,9 @@ class KneeLocator:
             ends_px[1],
             size_px=size,
             plateau_widths=self._spec.knee_field_of_view_plateau_widths,
+            spacing_mm=radiograph.spacing_mm,
         )
-        lowest = float(radiograph.pixels.min())
-        picture, _ = resample(radiograph.pixels, affine, (size, size), fill=lowest)
-        return affine, picture
+        return affine, _sample(radiograph, affine, size)
 
     def _standardise(self, picture: FloatImage) -> NDArray[np.float32]:
         return standardise(picture, self._spec.clip_percentiles)[np.newaxis, np.newaxis]
@@ -249,19 +258,10 @@ def _join_same_place(right: _Plateau, left: _Plateau) -> list[_Plateau]:
     return [replace(better, confidence=summed, side_confidence=margin)]
 
 
-def _shrink_film(pixels: FloatImage, size: int) -> tuple[NDArray[np.float64], FloatImage]:
-    """The whole film in the middle of a square picture, and the affine back to the film."""
-    step = max(pixels.shape) / size
-    rows, cols = (max(round(side / step), 1) for side in pixels.shape)
-    method = cv2.INTER_AREA if step > 1 else cv2.INTER_LINEAR
-    picture = np.full((size, size), pixels.min(), np.float32)
-    top, left = (size - rows) // 2, (size - cols) // 2
-    picture[top : top + rows, left : left + cols] = cv2.resize(
-        pixels, (cols, rows), interpolation=method
-    )
-    down, along = pixels.shape[0] / rows, pixels.shape[1] / cols
-    affine = [[down, 0, (0.5 - top) * down - 0.5], [0, along, (0.5 - left) * along - 0.5]]
-    return np.array(affine), picture
+def _sample(radiograph: Radiograph, affine: Points, size: int) -> FloatImage:
+    """A square picture of a radiograph; what lies beyond is as dark as its darkest rows."""
+    lowest = float(radiograph.pixels[::8].min())
+    return resample(radiograph.pixels, affine, (size, size), fill=lowest)[0]
 
 
 def _too_many(side: Side) -> KneeNotFoundError:

@@ -60,7 +60,7 @@ def test_the_embedded_locators_networks() -> None:
         shapes = {name: values.shape for name, values in found.items()}
         assert shapes["heatmaps"] == (2, n_points, size // 2, size // 2)
         assert shapes["absent"] == (2, n_points)
-        assert shapes.get("scores", (2, 2)) == (2, 2)
+        assert shapes.get("scores", (2, 3)) == (2, 3)
         assert {values.dtype for values in found.values()} == {np.dtype(np.float32)}
         with pytest.raises(BundleError) as caught:
             OnnxRunner(path)

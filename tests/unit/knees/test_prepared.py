@@ -61,7 +61,8 @@ def test_an_implant_is_refused_and_the_other_knee_is_not(locator: KneeLocator) -
 def test_a_hand_is_no_knee(locator: KneeLocator) -> None:
     rng = np.random.default_rng(1)
     film = draw_hand_film(scanner=SCANNERS["oai-cr-a"], spacing_mm=0.4, rng=rng)
-    assert refusal_of(locator, film.pixels) in {"knee.not-found", "knee.not-a-knee"}
+    codes = {"knee.not-found", "knee.not-a-knee", "knee.cut-off"}  # the last: or shows none
+    assert refusal_of(locator, film.pixels) in codes
 
 
 def test_a_knee_cut_in_half(locator: KneeLocator) -> None:
@@ -164,3 +165,12 @@ def test_inverted_knees_are_corrected(locator: KneeLocator, inverted_knees: list
         film = Radiograph(pixels.astype(np.float32), "id")
         (knee,) = prepare_knees(locator, film, RoiSpec(), side=side)
         assert Flag.POLARITY_CORRECTED in knee.roi.flags
+
+
+@pytest.mark.parametrize("side", Side)
+def test_two_knees_of_one_side(locator: KneeLocator, side: Side) -> None:
+    """Side by side they must not pass as a right and a left one; the fibula tells."""
+    film = draw_whole_film(side).pixels
+    with pytest.raises(KneeNotFoundError) as caught:
+        locator.locate(Radiograph(np.hstack([film, film]).astype(np.float32), "id"))
+    assert caught.value.code == "knee.too-many"

@@ -16,10 +16,13 @@ class Flag(StrEnum):
         flag.meaning = meaning
         return flag
 
-    SIDE_FROM_PICTURE = ("side-from-picture", "No side was given: it is judged by the picture.")
+    SIDE_FROM_PICTURE = (
+        "side-from-picture",
+        "No side was given: it is judged by the picture, a lead letter on it first.",
+    )
     SIDE_CONFLICT = (
         "side-conflict",
-        "The given side and the side that the picture shows differ; the given one is used.",
+        "The given side, a lead letter and the look of the knee disagree about the side: check it.",
     )
     POLARITY_CORRECTED = ("polarity-corrected", "The picture was inverted (bone dark): corrected.")
     POLARITY_CONFLICT = (

@@ -1,9 +1,11 @@
 """Which knees of a radiograph are meant, and which side each is.
 
-The side that the caller gives goes before the header's, which goes before what the picture shows:
-the fibula is lateral. A picture that clearly shows the other side raises a flag.
+The side that the caller gives goes before the header's, then come a lead letter on the film and
+the picture itself: the fibula is lateral. A letter or a picture that clearly contradicts the side
+raises a flag. A mirrored letter decides nothing: the film or the letter was turned round.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
@@ -12,6 +14,7 @@ import numpy as np
 
 from kneegrade.errors import KneeNotFoundError
 from kneegrade.knees.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.markers import SideMarker, read_markers
 from kneegrade.knees.orientation import judge_orientation
 from kneegrade.types import Flag, Radiograph, Side
 
@@ -21,6 +24,10 @@ SURE_SIDE: Final = 0.5
 """Confidence by which the picture must show the other side to contradict the given one."""
 LEAST_SIDE: Final = 0.2
 """Confidence by which it must exceed the other where no side was given."""
+MARKER_WIDTHS: Final = 2.0
+"""A marker whose column is farther from a knee's centre, in plateau widths, is not that knee's."""
+BETWEEN_KNEES: Final = 0.8
+"""From this ratio of its distances to both knees a marker lies between them and is neither's."""
 SQUARE_WITHIN: Final = 0.05
 """A picture whose sides differ by less than this share can be a crop."""
 CROP_MATCH: Final = 0.2
@@ -90,13 +97,98 @@ def _knees_of_film(
             "No knee was found on the picture.",
             "If the picture is cut to one knee, say --input crop.",
         )
+    markers = _share_out(_read_markers(radiograph, found), found)
+    _check_letters_differ(markers)
     if given is None:
-        return [_with_shown_side(knee) for knee in found]
-    meant = [knee for knee in found if knee.landmarks.side is given]
+        if len(found) == 1:
+            found = (_with_own_side(locator, radiograph, found[0], markers[0]),)
+        knees = [_flagged(knee, Flag.SIDE_FROM_PICTURE) for knee in found]
+        return _flag_conflicts(knees, markers)
+    flagged = _flag_conflicts(found, markers)
+    meant = [knee for knee in flagged if knee.landmarks.side is given]
     if not meant or (len(found) == 1 and _lies_in_other_half(found[0], radiograph, given)):
         raise not_found_on_film_of_both(given)
-    contradicted = meant[0].side_confidence < -SURE_SIDE
-    return [_flagged(meant[0], Flag.SIDE_CONFLICT) if contradicted else meant[0]]
+    return meant[:1]
+
+
+def _read_markers(radiograph: Radiograph, knees: Sequence[LocatedKnee]) -> tuple[SideMarker, ...]:
+    """The letters on a film; the upright ones alone where there are any."""
+    if any(knee.inverted for knee in knees):
+        radiograph = replace(radiograph, pixels=-radiograph.pixels)
+    markers = read_markers(radiograph, [knee.landmarks for knee in knees])
+    return tuple(marker for marker in markers if not marker.mirrored) or markers
+
+
+def _share_out(
+    markers: Sequence[SideMarker], knees: Sequence[LocatedKnee]
+) -> list[list[SideMarker]]:
+    """The markers of each knee: those whose column is nearest to it, as legs run along the rows."""
+    points = [knee.landmarks.kneel_points_px for knee in knees]
+    columns = np.array([at[:, 1].mean() for at in points])
+    widths = np.array([np.linalg.norm(at[8] - at[0]) for at in points])
+    shares: list[list[SideMarker]] = [[] for _ in knees]
+    for marker in markers:
+        away = np.abs(marker.centre_px[1] - columns)
+        nearest = int(away.argmin())
+        others = np.delete(away, nearest)
+        if away[nearest] > MARKER_WIDTHS * widths[nearest]:
+            continue
+        if (away[nearest] < BETWEEN_KNEES * others).all():
+            shares[nearest].append(marker)
+    return shares
+
+
+def _find_letter(markers: Sequence[SideMarker]) -> Side | None:
+    """What the markers of one knee say, mirrored or not; None where they disagree or are none."""
+    sides = {marker.side for marker in markers}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def _check_letters_differ(markers: Sequence[Sequence[SideMarker]]) -> None:
+    letters = [_find_letter(own) for own in markers]
+    if len(letters) == 2 and letters[0] is not None and letters[0] is letters[1]:
+        raise KneeNotFoundError(
+            "knee.too-many",
+            f"Both knees on the film carry the lead letter of the {letters[0].value} side.",
+            "Cut the film, or give its parts one by one.",
+        )
+
+
+def _with_own_side(
+    locator: KneeLocator, radiograph: Radiograph, knee: LocatedKnee, markers: Sequence[SideMarker]
+) -> LocatedKnee:
+    """The only knee on a film, with the side that its marker tells, else the picture."""
+    letter = _find_letter(markers)
+    if letter is None or markers[0].mirrored:
+        if knee.side_confidence < LEAST_SIDE:
+            raise _side_unknown()
+        return knee
+    if letter is knee.landmarks.side:
+        return knee
+    (knee,) = locator.locate(radiograph, hint=letter)
+    return knee
+
+
+def _flag_conflicts(
+    knees: Sequence[LocatedKnee], markers: Sequence[Sequence[SideMarker]]
+) -> list[LocatedKnee]:
+    """Flag each knee whose picture or marker clearly shows the other side.
+
+    Where the markers are mirrored, the film was turned round, or they lay face down; a picture that
+    surely shows the letter's side speaks for the latter. A turned film flags all its knees.
+    """
+    against, turned = [], False
+    for knee, own in zip(knees, markers, strict=True):
+        letter = _find_letter(own)
+        differs = letter is not None and letter is not knee.landmarks.side
+        against.append(differs or knee.side_confidence < -SURE_SIDE)
+        if letter is not None and own[0].mirrored:
+            told = Flag.SIDE_FROM_PICTURE not in knee.landmarks.flags
+            turned |= differs or (not told and knee.side_confidence < SURE_SIDE)
+    return [
+        _flagged(knee, Flag.SIDE_CONFLICT) if turned or conflict else knee
+        for knee, conflict in zip(knees, against, strict=True)
+    ]
 
 
 def _looks_like_crop(radiograph: Radiograph) -> bool:
@@ -127,12 +219,6 @@ def _knee_of_crop(locator: KneeLocator, radiograph: Radiograph, given: Side | No
     if shown.side_margin < LEAST_CROP_MARGIN:
         raise _side_unknown()
     return _flagged(locator.locate_in_crop(radiograph, shown.side), Flag.SIDE_FROM_PICTURE)
-
-
-def _with_shown_side(knee: LocatedKnee) -> LocatedKnee:
-    if knee.side_confidence < LEAST_SIDE:
-        raise _side_unknown()
-    return _flagged(knee, Flag.SIDE_FROM_PICTURE)
 
 
 def _lies_in_other_half(knee: LocatedKnee, radiograph: Radiograph, given: Side) -> bool:

@@ -9,9 +9,11 @@ from made_films import draw_whole_film, whole_radiograph
 
 from kneegrade.errors import KneeNotFoundError
 from kneegrade.knees.find import InputKind, find_knees, is_film_of_both
-from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.markers import SideMarker
+from kneegrade.knees.quality import KneeScores
 from kneegrade.phantoms.films import PhantomFilm
-from kneegrade.types import Flag, Radiograph, Side
+from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side
 
 BOTH = (Side.RIGHT, Side.LEFT)
 
@@ -160,3 +162,135 @@ def test_a_wide_film_is_for_both(mm: float | None, for_both: bool) -> None:
     pixels = np.zeros((400, 600), np.float32)
     film = Radiograph(pixels, "id") if mm is None else whole_radiograph(pixels, mm=mm)
     assert is_film_of_both(film) is for_both
+
+
+# markers
+
+
+class MadeLocator:
+    """Finds level knees, 200 px wide, at given columns; a lone one takes the hint for its side."""
+
+    def __init__(self, *knees: tuple[Side, float], sure: float = 1.0) -> None:
+        self._knees, self._sure = knees, sure
+
+    def locate(
+        self, radiograph: Radiograph, *, hint: Side | None = None
+    ) -> tuple[LocatedKnee, ...]:
+        found = []
+        for shown, middle in self._knees:
+            side = hint if hint and len(self._knees) == 1 else shown
+            outward = -1 if side is Side.RIGHT else 1
+            points = np.full((16, 2), (400.0, middle))
+            points[:9, 1] += outward * np.linspace(100, -100, 9)
+            landmarks = Landmarks(side, LandmarkScheme.KNEEL_16, points, np.ones(16))
+            sure = self._sure if side is shown else -self._sure
+            found.append(LocatedKnee(landmarks, sure, False, KneeScores(0, 0, 0)))
+        return tuple(found)
+
+
+def find_marked(
+    monkeypatch: pytest.MonkeyPatch,
+    locator: MadeLocator,
+    *markers: tuple[Side, float, bool],
+    side: Side | None = None,
+) -> list[tuple[Side, bool]]:
+    """Side of each knee, and whether it is in conflict; markers: side, column, mirrored."""
+    made = tuple(SideMarker(side, (50.0, col), 0.9, turned) for side, col, turned in markers)
+    monkeypatch.setattr("kneegrade.knees.find.read_markers", lambda *_: made)
+    film = Radiograph(np.zeros((800, 1400), np.float32), "id")
+    found = find_knees(locator, film, side=side, kind=InputKind.FILM)  # type: ignore[arg-type]
+    for knee in found:
+        assert (Flag.SIDE_FROM_PICTURE in knee.landmarks.flags) is (side is None)
+        lateral, medial = knee.landmarks.points_px[[0, 8], 1]
+        assert bool(lateral < medial) is (knee.landmarks.side is Side.RIGHT)
+    return [(k.landmarks.side, Flag.SIDE_CONFLICT in k.landmarks.flags) for k in found]
+
+
+R, L = Side.RIGHT, Side.LEFT
+
+
+@pytest.mark.parametrize("shown", BOTH)
+@pytest.mark.parametrize("letter", BOTH)
+@pytest.mark.parametrize("sure", [0.05, 0.4, 1.0])
+def test_a_letter_decides_the_side_of_the_only_knee(
+    monkeypatch: pytest.MonkeyPatch, shown: Side, letter: Side, sure: float
+) -> None:
+    found = find_marked(monkeypatch, MadeLocator((shown, 400), sure=sure), (letter, 600, False))
+    assert found == [(letter, sure == 1 and shown is not letter)]
+
+
+def test_a_given_side_goes_before_the_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = MadeLocator((R, 400))
+    for mirrored in (False, True):
+        assert find_marked(monkeypatch, one, (L, 300, mirrored), side=R) == [(R, True)]
+        assert find_marked(monkeypatch, one, (R, 300, mirrored), side=R) == [(R, False)]
+    assert find_marked(monkeypatch, one, side=R) == [(R, False)]
+    both = MadeLocator((R, 400), (L, 1000))
+    assert find_marked(monkeypatch, both, (R, 1100, False), side=R) == [(R, False)]
+    assert find_marked(monkeypatch, both, (R, 1100, False), side=L) == [(L, True)]
+
+
+def test_letters_that_disagree_or_lie_far_off_tell_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = MadeLocator((R, 400))
+    assert find_marked(monkeypatch, one, (L, 300, False), (R, 500, False)) == [(R, False)]
+    assert find_marked(monkeypatch, one, (L, 790, False)) == [(L, True)]
+    assert find_marked(monkeypatch, one, (L, 810, False)) == [(R, False)]
+    unsure = MadeLocator((R, 400), sure=0.1)
+    for markers in ((), [(L, 900, False)], [(L, 300, False), (R, 500, False)], [(L, 300, True)]):
+        with pytest.raises(KneeNotFoundError) as caught:
+            find_marked(monkeypatch, unsure, *markers)
+        assert caught.value.code == "knee.side-unknown"
+
+
+def test_each_of_two_knees_has_its_own_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = MadeLocator((R, 400), (L, 1000))
+    agree = (R, 300, False), (L, 1100, False)
+    assert find_marked(monkeypatch, both, *agree) == [(R, False), (L, False)]
+    assert find_marked(monkeypatch, both, (L, 300, False)) == [(R, True), (L, False)]
+    assert find_marked(monkeypatch, both, (R, 1100, False)) == [(R, False), (L, True)]
+    assert find_marked(monkeypatch, both, (R, 720, False)) == [(R, False), (L, False)]
+    swapped = (L, 300, False), (R, 1100, False)
+    assert find_marked(monkeypatch, both, *swapped) == [(R, True), (L, True)]
+
+
+@pytest.mark.parametrize("side", [None, *BOTH])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_two_knees_with_the_same_letter(
+    monkeypatch: pytest.MonkeyPatch, side: Side | None, mirrored: bool
+) -> None:
+    both = MadeLocator((R, 400), (L, 1000))
+    with pytest.raises(KneeNotFoundError) as caught:
+        find_marked(monkeypatch, both, (R, 300, mirrored), (R, 1100, mirrored), side=side)
+    assert caught.value.code == "knee.too-many"
+    assert "right" in caught.value.message
+
+
+def test_mirrored_letters_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = MadeLocator((R, 400))
+    assert find_marked(monkeypatch, one, (L, 300, True)) == [(R, True)], "the film was turned"
+    assert find_marked(monkeypatch, one, (R, 300, True)) == [(R, False)], "it lay face down"
+    unsure = MadeLocator((R, 400), sure=0.4)
+    assert find_marked(monkeypatch, unsure, (R, 300, True)) == [(R, True)], "one or the other"
+    assert find_marked(monkeypatch, unsure, (R, 300, True), side=R) == [(R, False)]
+    assert find_marked(monkeypatch, one, (L, 300, True), (R, 500, False)) == [(R, False)]
+    both = MadeLocator((R, 400), (L, 1000))
+    assert find_marked(monkeypatch, both, (L, 300, True)) == [(R, True), (L, True)]
+    face_down = (R, 300, True), (L, 1100, True)
+    assert find_marked(monkeypatch, both, *face_down) == [(R, False), (L, False)]
+
+
+def test_a_mirrored_film_is_flagged_by_its_letters(locator: KneeLocator) -> None:
+    for sides in ((Side.RIGHT,), BOTH):
+        film = draw_whole_film(*sides)
+        for pixels, conflict in ((film.pixels, False), (film.pixels[:, ::-1], True)):
+            for knee in find_knees(locator, whole_radiograph(pixels)):
+                assert (Flag.SIDE_CONFLICT in knee.landmarks.flags) is conflict
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_two_right_knees_side_by_side(locator: KneeLocator, inverted: bool) -> None:
+    pixels = draw_whole_film(Side.RIGHT).pixels.astype(np.float32)
+    two = np.hstack([pixels, pixels])
+    assert code_of(locator, -two if inverted else two) == "knee.too-many"

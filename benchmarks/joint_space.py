@@ -1,12 +1,14 @@
 """Measure how good the joint space measures are.
 
 Usage: python benchmarks/joint_space.py accuracy [--knees N] [--noise-mm MM]
+       python benchmarks/joint_space.py spurs [--knees N] [--noise-mm MM]
        python benchmarks/joint_space.py repeat [--knees N] [--repeats N] [--noise-mm MM]
        python benchmarks/joint_space.py real --rois STORE [--split NAME]
        python benchmarks/joint_space.py speed
 
 `accuracy`: minimum widths of phantoms against the truth that they were drawn with, by grade of
-narrowing, beside the widths that the landmarks alone give. `repeat`: repeatability under
+narrowing, beside the widths that the landmarks alone give. `spurs`: osteophyte areas of phantoms by
+grade of osteophyte, beside those that they were drawn with. `repeat`: repeatability under
 re-simulated exposure and repositioning noise: the same phantom knee, turned, shifted and tilted a
 little, exposed anew. `real`: rank correlation of every measure with the Kellgren-Lawrence grade on
 the real knees of an ROI store, with the landmarks that the store holds; intervals by bootstrap
@@ -24,12 +26,13 @@ from functools import cache
 from pathlib import Path
 from time import process_time
 
+import cv2
 import numpy as np
 
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.knees.joint_space import MEASURED, JointSpace, measure_joint_space
 from kneegrade.knees.locate import KneeLocator
-from kneegrade.knees.margins import PX_PER_WIDTH, Compartment, take_standard_pose
+from kneegrade.knees.margins import PX_PER_WIDTH, Bone, Compartment, take_standard_pose
 from kneegrade.knees.store import read_index, read_rois
 from kneegrade.phantoms.anatomy import KneeAnatomy, Positioning, draw_knee_anatomy
 from kneegrade.phantoms.attenuation import FilmGrid, compute_bone, compute_soft_tissue
@@ -46,6 +49,12 @@ SIZE_MM = (150.0, 130.0)
 TURN_SD_DEG, SHIFT_SD_MM, RIM_SD_MM = 1.0, 3.0, 0.5
 """Repositioning: turn of the leg in the film, shift on the film, distance of the plateau's rims."""
 NARROWING = {Compartment.LATERAL: Task.JSN_L, Compartment.MEDIAL: Task.JSN_M}
+OSTEOPHYTES = {
+    (Bone.FEMUR, Compartment.LATERAL): Task.FO_L,
+    (Bone.FEMUR, Compartment.MEDIAL): Task.FO_M,
+    (Bone.TIBIA, Compartment.LATERAL): Task.TO_L,
+    (Bone.TIBIA, Compartment.MEDIAL): Task.TO_M,
+}
 BAR_MM = {Compartment.LATERAL: 0.23, Compartment.MEDIAL: 0.14}
 """SD of films taken twice (Kothari 2004, pubmed 15150666)."""
 
@@ -198,6 +207,48 @@ def print_accuracy(knees: int, noise_mm: float | None) -> None:
                       f"{own.mean():10.2f}{own.std(ddof=1):6.2f}{np.abs(own).mean():8.2f}")  # fmt: skip  # noqa: E501
 
 
+def true_spur_mm2(anatomy: KneeAnatomy, bone: Bone, task: Task) -> float:
+    """Area of an osteophyte as drawn, outside the bone that it grows from."""
+    if task not in anatomy.spurs:
+        return 0.0
+    per_mm, spur = 10, anatomy.spurs[task]
+    first = spur.min(axis=0) - 1
+    masks = [np.zeros((400, 400), np.uint8) for _ in range(2)]
+    for mask, outline in zip(masks, (spur, anatomy.outlines[bone.value]), strict=True):
+        cv2.fillPoly(mask, [np.rint((outline - first) * per_mm).astype(np.int32)[:, ::-1]], 1)
+    return float(((masks[0] == 1) & (masks[1] == 0)).sum()) / per_mm**2
+
+
+def print_spurs(knees: int, noise_mm: float | None) -> None:
+    """Measured and true osteophyte areas by grade of osteophyte, and their rank correlation."""
+    from scipy.stats import spearmanr
+
+    found: dict[Task, list[tuple[int, float, float]]] = {task: [] for task in OSTEOPHYTES.values()}
+    for number in range(knees):
+        asked = {t: number // 4**i % 4 for i, t in enumerate((Task.FO_L, Task.FO_M))}
+        asked |= {Task.TO_L: asked[Task.FO_M], Task.TO_M: asked[Task.FO_L]}
+        knee = draw_phantom(number, asked)
+        rng = np.random.default_rng([SEED, number, 1])
+        radiograph, truth, anatomy = film(knee, knee.positioning, rng)
+        landmarks = place_landmarks(radiograph, truth, knee.side, noise_mm, rng)
+        space = measure_joint_space(radiograph, landmarks)
+        for (bone, half), task in OSTEOPHYTES.items():
+            area = getattr(space.compartments[half], f"{bone.value}_spur")
+            true = true_spur_mm2(anatomy, bone, task)
+            found[task].append((knee.severity.grades[task], area.mm2, true))
+    print(f"Osteophyte area in mm2, measured (drawn), mean by grade; {knees} phantoms")
+    print(f"{'':18}" + "".join(f"{f'grade {grade}':>15}" for grade in range(4)) + f"{'rho':>7}")
+    for (bone, half), task in OSTEOPHYTES.items():
+        grades, areas, true = np.array(found[task]).T
+        cells = [
+            f"{areas[grades == grade].mean():7.1f} ({true[grades == grade].mean():5.1f})"
+            for grade in range(4)
+        ]
+        rho = spearmanr(grades, areas)[0]
+        print(f"{f'{bone.value} {half.value}':18}" + "".join(f"{c:>15}" for c in cells)
+              + f"{rho:7.2f}")  # fmt: skip
+
+
 def print_repeatability(knees: int, repeats: int, noise_mm: float | None) -> None:
     """Root mean square SD of repeats within a knee."""
     kinds = [(half, kind) for half in Compartment for kind in ("minimum", "fixed", "landmarks")]
@@ -224,7 +275,7 @@ def print_repeatability(knees: int, repeats: int, noise_mm: float | None) -> Non
         print(f"{half.value + ' ' + kind:24} {sd:6.3f} {middle:7.3f} {BAR_MM[half]:5.2f}")
 
 
-MEASURES = ("minimum", "fixed", "area", "tibia_spur")
+MEASURES = ("minimum", "fixed", "area", "femur_spur", "tibia_spur")
 
 
 def shares_of(space: JointSpace) -> dict[str, float]:
@@ -236,7 +287,8 @@ def shares_of(space: JointSpace) -> dict[str, float]:
     }
     for name in MEASURES[:3]:
         shares[f"smaller {name}"] = min(shares[f"{half.value} {name}"] for half in Compartment)
-    shares["both tibia_spur"] = sum(shares[f"{half.value} tibia_spur"] for half in Compartment)
+    for name in MEASURES[3:]:
+        shares[f"both {name}"] = sum(shares[f"{half.value} {name}"] for half in Compartment)
     angle = space.femorotibial
     shares["femorotibial angle"] = np.nan if angle is None else angle.degrees
     return shares
@@ -320,18 +372,22 @@ def main() -> None:
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     accuracy, repeat = verbs.add_parser("accuracy"), verbs.add_parser("repeat")
+    spurs = verbs.add_parser("spurs")
     accuracy.add_argument("--knees", type=int, default=200)
+    spurs.add_argument("--knees", type=int, default=128)
     repeat.add_argument("--knees", type=int, default=40)
     repeat.add_argument("--repeats", type=int, default=5)
     real = verbs.add_parser("real")
     real.add_argument("--rois", type=Path, required=True)
     real.add_argument("--split")
     verbs.add_parser("speed")
-    for verb in (accuracy, repeat):
+    for verb in (accuracy, repeat, spurs):
         verb.add_argument("--noise-mm", type=float)
     args = parser.parse_args()
     if args.verb == "accuracy":
         print_accuracy(args.knees, args.noise_mm)
+    elif args.verb == "spurs":
+        print_spurs(args.knees, args.noise_mm)
     elif args.verb == "repeat":
         print_repeatability(args.knees, args.repeats, args.noise_mm)
     elif args.verb == "real":

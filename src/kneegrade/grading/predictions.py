@@ -36,15 +36,15 @@ SPACE_COLUMNS: Final = (
     *(f"jsw_fixed_{half}_{unit}" for half in "lm" for unit in ("mm", "share")),
     *(
         f"{name}_{half}_{unit}"
-        for name in ("jsa", "spur")
+        for name in ("jsa", "spur_f", "spur_t")
         for half in "lm"
         for unit in ("mm2", "share")
     ),
     *("fta_deg", "plateau_width_mm", "spacing_source"),
 )
-"""Smallest and fixed-location joint space width, its area, area of the tibia's osteophytes, lateral
-and medial, and the femorotibial angle; shares are of the plateau's width, or of its square. See
-`kneegrade.knees.joint_space`."""
+"""Smallest and fixed-location joint space width, its area, area of the osteophytes of femur and
+tibia, lateral and medial, and the femorotibial angle; shares are of the plateau's width, or of its
+square. See `kneegrade.knees.joint_space`."""
 
 Row = dict[str, Any]
 
@@ -106,7 +106,8 @@ def space_columns(space: JointSpace) -> Row:
     for half, part in (("l", space.lateral), ("m", space.medial)):
         for name, length in (("jsw", part.minimum), ("jsw_fixed", part.fixed)):
             row |= {f"{name}_{half}_mm": length.mm, f"{name}_{half}_share": length.share}
-        for name, area in (("jsa", part.area), ("spur", part.tibia_spur)):
+        spurs = (("spur_f", part.femur_spur), ("spur_t", part.tibia_spur))
+        for name, area in (("jsa", part.area), *spurs):
             row |= {f"{name}_{half}_mm2": area.mm2, f"{name}_{half}_share": area.share}
     return {
         name: round(value, DECIMALS) if isinstance(value, float) else value

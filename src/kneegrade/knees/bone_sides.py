@@ -1,4 +1,4 @@
-"""The sides of the bones: osteophytes of the tibia, axes of the shafts, femorotibial angle.
+"""The sides of the bones: osteophytes at the joint, axes of the shafts, femorotibial angle.
 
 Tables of where the sides of a mean knee lie are in mm of a knee whose plateau is 80 mm wide.
 """
@@ -10,7 +10,13 @@ from typing import Final
 import cv2
 import numpy as np
 
-from kneegrade.images.geometry import FloatArray, apply_affine, compose_affines, resample
+from kneegrade.images.geometry import (
+    FloatArray,
+    apply_affine,
+    compose_affines,
+    invert_affine,
+    resample,
+)
 from kneegrade.knees.margins import (
     PX_PER_MM,
     PX_PER_WIDTH,
@@ -19,16 +25,21 @@ from kneegrade.knees.margins import (
     StandardPose,
     follow_edges,
 )
-from kneegrade.types import FloatImage, Radiograph
+from kneegrade.types import N_TIBIAL, FloatImage, Radiograph
 
-_CORNER: Final = MappingProxyType(
+_CORNERS: Final = MappingProxyType(
     {
-        Compartment.LATERAL: (2.2, 2.8, 3.4, 3.5, 3.5, 3.5, 3.2, 2.8, 2.3, 1.7, 1.1, 0.1, -1.0),
-        Compartment.MEDIAL: (1.2, 2.1, 2.3, 2.0, 1.5, 1.0, 0.4, -0.3, -1.0, -1.6, -2.2, -3.0, -4.2),
+        (Bone.FEMUR, Compartment.LATERAL): (2.3, 3.7, 4.4, 3.4, 2.0, 1.3, 1.2, 1.6, 2.6, 3.7, 6.1),
+        (Bone.FEMUR, Compartment.MEDIAL): (2.5, 3.8, 4.8, 5.4, 5.6, 5.7, 5.8, 5.8, 6.0, 6.4, 6.5),
+        (Bone.TIBIA, Compartment.LATERAL): (2.2, 2.8, 3.4, 3.5, 3.5, 3.5, 3.2, 2.8, 2.3, 1.7, 1.1),
+        (Bone.TIBIA, Compartment.MEDIAL): (1.2, 2.1, 2.3, 2, 1.5, 1, 0.4, -0.3, -1, -1.6, -2.2),
     }
 )
-"""Side of a tibia without osteophytes: mm outwards of the plateau's edge, 0, 2, ... 24 mm below it.
-Median of 219 traced real knees of Kellgren-Lawrence grade 0 and 1 of the open set of crops."""
+"""Side of a bone without osteophytes: mm outwards of its joint line's end, 0, 2, ... 20 mm away
+from the joint. Median of traced real knees of Kellgren-Lawrence grade 0 and 1 of the open set of
+crops: 320 of its training split for the femur, 219 for the tibia."""
+_SIDE_REACH_MM: Final = MappingProxyType({Bone.FEMUR: (7.0, 2.5), Bone.TIBIA: (9.0, 5.0)})
+"""Reach and trust of `follow_edges`: beside the femur the skin is nearer than beside the tibia."""
 _SHAFTS: Final = MappingProxyType(
     {
         Bone.FEMUR: (
@@ -54,8 +65,10 @@ _SHAFT_PX_PER_MM: Final = _SHAFT_PX_PER_WIDTH / 80
 _SHAFT_SIZE: Final = (310, 200)
 """Rows and columns of the coarse picture in which shafts are traced."""
 _CLEAR_SIDE: Final = 0.8
-_SPUR_ROWS_MM: Final = (0.0, 10.0)
-_STEM_ROWS_MM: Final = (12.0, 18.0)
+_SPUR_MM: Final = (0.0, 8.0)
+_STEM_MM: Final = (10.0, 18.0)
+"""How far from the joint line's end an osteophyte is sought, and where the side is that of the bone
+itself."""
 
 
 @dataclass(frozen=True)
@@ -90,45 +103,61 @@ class FemorotibialAngle:
         return min(self.femur_mm, self.tibia_mm) >= SURE_SHAFT_MM
 
 
-def measure_spurs_px2(pose: StandardPose) -> dict[Compartment, float]:
-    """Area of the tibia's bone outside its expected contour, in square px of the pose.
+def measure_spurs_px2(pose: StandardPose, bone: Bone) -> dict[Compartment, float]:
+    """Area of a bone outside its expected contour at the outer ends of its joint line.
 
-    The expected contour is that of a tibia without osteophytes, moved sideways to where the bone's
-    side was traced below the reach of an osteophyte.
+    The expected contour is that of a bone without osteophytes (`_CORNERS`), moved sideways to where
+    the side was traced beyond the reach of an osteophyte.
+
+    Parameters
+    ----------
+    pose : StandardPose
+    bone : Bone
+        The femur's sides are followed upwards from f0 and f6, the tibia's downwards from t0 and t8.
+
+    Returns
+    -------
+    dict of Compartment to float
+        Square px of the pose, 0 or more.
     """
-    rows = np.arange(0.0, 24.0, 0.2) * PX_PER_MM
-    curves, expected = [], {}
-    for half in Compartment:
-        corner, outwards = _plateau_edge(pose, half)
-        table = np.interp(rows / PX_PER_MM, np.arange(0, 25, 2), _CORNER[half])
-        expected[half] = corner[1] + outwards * table * PX_PER_MM
-        curve = np.stack([corner[0] + rows, expected[half]], axis=1)
-        # Normals point away from the bone: down the lateral side, up the medial one.
-        curves.append(curve if half is Compartment.LATERAL else curve[::-1])
+    away = np.arange(0.0, 20.0, 0.2)
+    frames = [_corner_frame(pose, bone, half) for half in Compartment]
+    nodes = np.arange(0, 21, 2)
+    expected = [np.interp(away, nodes, _CORNERS[bone, half]) for half in Compartment]
+    curves = [
+        apply_affine(frame, np.stack([away, outwards], axis=1))
+        for frame, outwards in zip(frames, expected, strict=True)
+    ]
+    # Normals must point away from the bone: down its lateral side, up its medial one.
+    turned = int(bone is Bone.TIBIA)
+    curves[turned] = curves[turned][::-1]
+    reach_mm, trust_mm = _SIDE_REACH_MM[bone]
     moved, _ = follow_edges(
         pose.pixels,
         np.stack(curves),
         np.array([-1.0, -1.0]),
-        reach_mm=9.0,
-        trust_mm=5.0,
+        reach_mm=reach_mm,
+        trust_mm=trust_mm,
         px_per_mm=PX_PER_MM,
     )
-    stem, spur = (
-        (rows >= first * PX_PER_MM) & (rows <= last * PX_PER_MM)
-        for first, last in (_STEM_ROWS_MM, _SPUR_ROWS_MM)
-    )
+    spur, stem = ((first <= away) & (away <= last) for first, last in (_SPUR_MM, _STEM_MM))
     areas = {}
-    for half, side in zip(Compartment, moved, strict=True):
-        corner, outwards = _plateau_edge(pose, half)
-        excess = outwards * (_cols_at(side, corner[0] + rows) - expected[half])
+    for half, frame, outwards, side in zip(Compartment, frames, expected, moved, strict=True):
+        excess = _cols_at(apply_affine(invert_affine(frame), side), away) - outwards
         outside = np.maximum(excess[spur] - np.median(excess[stem]), 0)
-        areas[half] = float(outside.sum() * (rows[1] - rows[0]))
+        areas[half] = float(outside.sum() * (away[1] - away[0]) * PX_PER_MM**2)
     return areas
 
 
-def _plateau_edge(pose: StandardPose, half: Compartment) -> tuple[FloatArray, float]:
-    """The outer landmark of one plateau, and which way columns go outwards."""
-    return (pose.landmarks[0], -1.0) if half is Compartment.LATERAL else (pose.landmarks[8], 1.0)
+def _corner_frame(pose: StandardPose, bone: Bone, half: Compartment) -> FloatArray:
+    """Takes (mm away from the joint, mm outwards) of the end of a bone's joint line to the pose."""
+    part = slice(N_TIBIAL, None) if bone is Bone.FEMUR else slice(N_TIBIAL)
+    lateral, medial = pose.landmarks[part][[0, -1]]
+    tilt = np.arctan2(*(medial - lateral))
+    across = np.array([np.sin(tilt), np.cos(tilt)])
+    away = np.array([across[1], -across[0]]) * (1.0 if bone is Bone.TIBIA else -1.0)
+    corner, outwards = (lateral, -across) if half is Compartment.LATERAL else (medial, across)
+    return np.column_stack([away * PX_PER_MM, outwards * PX_PER_MM, corner])
 
 
 def _cols_at(side: FloatArray, rows: FloatArray) -> FloatArray:

@@ -2,8 +2,9 @@
 
 The parameters are those of KOACAD (Oka et al., "Fully automatic quantification of knee
 osteoarthritis severity on plain radiographs", Osteoarthritis Cartilage 16, 2008): minimum width and
-area of the joint space in each compartment, osteophyte area of the tibia, femorotibial angle; and
-the widths at fixed locations of the Osteoarthritis Initiative (OAI), after Duryea.
+area of the joint space in each compartment, osteophyte area (there of the tibia, here of the femur
+too), femorotibial angle; and the widths at fixed locations of the Osteoarthritis Initiative (OAI),
+after Duryea.
 """
 
 from collections.abc import Iterable, Mapping
@@ -115,8 +116,9 @@ class CompartmentSpace:
         As ``minimum_line_px``.
     area : Area
         Between the two margins over `MEASURED`.
-    tibia_spur : Area
-        Osteophyte area: bone of the tibia outside its expected contour (`measure_spurs_px2`).
+    femur_spur, tibia_spur : Area
+        Osteophyte area: bone outside its expected contour at the compartment's outer end
+        (`measure_spurs_px2`).
     rim_distance : Length or None
         From the plateau's margin to its second rim; None where no second rim is seen.
     femur_px, tibia_px : (n, 2) array
@@ -128,6 +130,7 @@ class CompartmentSpace:
     fixed: Length
     fixed_line_px: FloatArray
     area: Area
+    femur_spur: Area
     tibia_spur: Area
     rim_distance: Length | None
     femur_px: FloatArray
@@ -191,8 +194,8 @@ class JointSpace:
         ):
             raise ValueError("width_mm, spacing_mm and its source are all known or none is.")
         for space in self.compartments.values():
-            sizes = (space.minimum.mm, space.fixed.mm, space.area.mm2, space.tibia_spur.mm2)
-            if any((size is None) != unknown for size in sizes):
+            areas = (space.area.mm2, space.femur_spur.mm2, space.tibia_spur.mm2)
+            if any((mm is None) != unknown for mm in (space.minimum.mm, space.fixed.mm, *areas)):
                 raise ValueError("A knee is measured in mm exactly where the spacing is known.")
 
     @property
@@ -225,10 +228,13 @@ def measure_joint_space(radiograph: Radiograph, landmarks: Landmarks) -> JointSp
     """
     pose = take_standard_pose(radiograph, landmarks)
     margins = trace_margins(pose)
-    spurs = measure_spurs_px2(pose)
+    spurs = {bone: measure_spurs_px2(pose, bone) for bone in Bone}
     compartments = {
         half: _measure_compartment(
-            pose, half, margins[Bone.FEMUR, half], margins[Bone.TIBIA, half], spurs[half]
+            pose,
+            half,
+            {bone: margins[bone, half] for bone in Bone},
+            {bone: _area(pose, spurs[bone][half]) for bone in Bone},
         )
         for half in Compartment
     }
@@ -261,8 +267,12 @@ def _flags(
 
 
 def _measure_compartment(
-    pose: StandardPose, half: Compartment, femur: Margin, tibia: Margin, spur_px2: float
+    pose: StandardPose,
+    half: Compartment,
+    margins: Mapping[Bone, Margin],
+    spurs: Mapping[Bone, Area],
 ) -> CompartmentSpace:
+    femur, tibia = margins[Bone.FEMUR], margins[Bone.TIBIA]
     cols = _measured_cols(pose, half, femur, tibia)
     upper, lower = femur.rows_at(cols), tibia.rows_at(cols)
     gaps = np.maximum(lower - upper, 0)
@@ -285,7 +295,8 @@ def _measure_compartment(
         fixed=_length(pose, fixed_gap),
         fixed_line_px=line(fixed),
         area=_area(pose, area),
-        tibia_spur=_area(pose, spur_px2),
+        femur_spur=spurs[Bone.FEMUR],
+        tibia_spur=spurs[Bone.TIBIA],
         rim_distance=None if rim is None else _length(pose, rim),
         femur_px=apply_affine(pose.to_radiograph, femur.points),
         tibia_px=apply_affine(pose.to_radiograph, tibia.points),

@@ -25,7 +25,7 @@ PX_PER_WIDTH: Final = 400.0
 """Pixels of the standard pose to a plateau width: 0.2 mm where the plateau is 80 mm wide."""
 PX_PER_MM: Final = PX_PER_WIDTH / 80
 """Pixels of the standard pose to a millimetre of a knee whose plateau is 80 mm wide."""
-_ABOVE, _BELOW, _ASIDE = 0.32, 0.42, 0.22
+_ABOVE, _BELOW, _ASIDE = 0.40, 0.42, 0.22
 """Reach of the pose's picture from the middle of the plateau, in plateau widths (cols: + 0.5)."""
 _N_ALONG: Final = 110
 """Places along a margin."""
@@ -151,15 +151,29 @@ def take_standard_pose(radiograph: Radiograph, landmarks: Landmarks) -> Standard
     middle = np.array([_ABOVE * PX_PER_WIDTH, (0.5 + _ASIDE) * PX_PER_WIDTH])
     shift = (points[0] + points[8]) / 2 - linear @ middle
     to_radiograph = np.column_stack([linear, shift])
-    pixels, _ = resample(
-        radiograph.pixels, to_radiograph, size, fill=float(radiograph.pixels.min())
-    )
     return StandardPose(
-        pixels=pixels,
+        pixels=_take_pixels(radiograph.pixels, to_radiograph, size),
         to_radiograph=to_radiograph,
         landmarks=apply_affine(invert_affine(to_radiograph), points),
         width_mm=None if radiograph.spacing_mm is None else width,
     )
+
+
+def _take_pixels(
+    pixels: FloatImage, to_radiograph: FloatArray, size: tuple[int, int]
+) -> FloatImage:
+    """`resample`, with the picture's outermost pixels continued: its end is no edge to follow."""
+    corners = apply_affine(to_radiograph, [(0, 0), (0, size[1]), (size[0], 0), size])
+    shape = np.array(pixels.shape)
+    before = np.clip(np.ceil(1 - corners.min(axis=0)).astype(int), 0, shape)
+    after = np.clip(np.ceil(corners.max(axis=0) + 2 - shape).astype(int), 0, shape)
+    if before.any() or after.any():
+        (top, left), (bottom, right) = before.tolist(), after.tolist()
+        wider = cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_REPLICATE)
+        pixels = np.asarray(wider, np.float32)
+    shifted = np.column_stack([to_radiograph[:, :2], to_radiograph[:, 2] + before])
+    taken, _ = resample(pixels, shifted, size, fill=float(pixels.min()))
+    return taken
 
 
 def trace_margins(pose: StandardPose) -> dict[tuple[Bone, Compartment], Margin]:

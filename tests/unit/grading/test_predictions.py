@@ -145,6 +145,10 @@ def test_a_measured_knee() -> None:
     for name in ("jsw_m", "jsw_l", "jsw_fixed_m", "jsw_fixed_l"):
         expected = row[f"{name}_mm"] / row["plateau_width_mm"]
         assert row[f"{name}_share"] == pytest.approx(expected, abs=1e-5)
+    for half, part in (("l", space.lateral), ("m", space.medial)):
+        for bone, spur in (("f", part.femur_spur), ("t", part.tibia_spur)):
+            assert row[f"spur_{bone}_{half}_mm2"] == pytest.approx(spur.mm2, abs=1e-6)
+            assert row[f"spur_{bone}_{half}_share"] == pytest.approx(spur.share, abs=1e-6)
     assert row["spacing_source"] == space.spacing_source.value
     assert set(row["flags"].split(";")) == {"spacing-unknown", "view-unknown", *space.flags}
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from kneegrade.knees.joint_space import (
     MEASURED,
     Area,
+    Bone,
     Compartment,
     Length,
     measure_joint_space,
@@ -199,11 +200,52 @@ def test_pixels_that_are_not_square_are_measured_in_mm(healthy):
     assert other.medial.minimum.mm == pytest.approx(one.medial.minimum.mm, abs=0.1)
 
 
-def test_an_osteophyte_adds_area_where_it_grows():
-    bare = measure_joint_space(*filmed()[:2])
-    lipped = measure_joint_space(*filmed({Task.TO_M: 2.9})[:2])
-    assert lipped.medial.tibia_spur.mm2 > bare.medial.tibia_spur.mm2 + 8
-    assert lipped.lateral.tibia_spur.mm2 == pytest.approx(bare.lateral.tibia_spur.mm2, abs=4)
+def spurs_mm2(space):
+    return {
+        (bone, half): getattr(space.compartments[half], f"{bone.value}_spur").mm2
+        for bone in Bone
+        for half in Compartment
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "site", "least_mm2"),
+    [
+        (Task.FO_L, (Bone.FEMUR, Compartment.LATERAL), 12),
+        (Task.FO_M, (Bone.FEMUR, Compartment.MEDIAL), 12),
+        (Task.TO_L, (Bone.TIBIA, Compartment.LATERAL), 8),
+        (Task.TO_M, (Bone.TIBIA, Compartment.MEDIAL), 8),
+    ],
+)
+def test_an_osteophyte_adds_area_where_it_grows(healthy, task, site, least_mm2):
+    bare = spurs_mm2(measure_joint_space(*healthy[:2]))
+    lipped = spurs_mm2(measure_joint_space(*filmed({task: 3.5})[:2]))
+    assert lipped.pop(site) > bare.pop(site) + least_mm2
+    assert lipped == pytest.approx(bare, abs=4)
+
+
+def test_a_femur_without_osteophytes_has_no_area(healthy):
+    spurs = spurs_mm2(measure_joint_space(*healthy[:2]))
+    assert max(spurs[Bone.FEMUR, half] for half in Compartment) < 4
+
+
+def test_a_larger_osteophyte_of_the_femur_has_more_area():
+    films = [filmed({Task.FO_L: severity})[:2] for severity in (1.5, 2.5, 3.5)]
+    areas = [measure_joint_space(*film).lateral.femur_spur.mm2 for film in films]
+    assert areas == sorted(areas)
+    assert areas[2] > areas[0] + 6
+
+
+def test_the_end_of_the_picture_is_no_side_of_a_bone(healthy):
+    radiograph, landmarks, _ = healthy
+    pixels = radiograph.pixels + radiograph.pixels.max()
+    pixels[0, 0] = 0  # darker than the film beside the bone, as a corner without exposure
+    last = int(landmarks.points_px[15, 1] + 9 / SPACING)  # medial bone, little beside it
+    whole, cut = (
+        spurs_mm2(measure_joint_space(radiograph_of(part), landmarks))
+        for part in (pixels, pixels[:, :last])
+    )
+    assert cut == pytest.approx(whole, abs=1)
 
 
 def test_the_angle_needs_shafts_and_says_where_they_are_short():

@@ -4,13 +4,14 @@ Usage: python benchmarks/quality.py TABLE [--bundle PATH] [--split val] [--knees
                                     [--metal FILE] [--not-knees DIR] [--measures]
 
 TABLE is a knee table of the open set (crops of one knee). Every knee of the split is checked as it
-is; of each, one failure per kind is made and checked: metal painted on it, pictures of no knee,
-motion, wrong exposure, a part cut off, inverted grey values. Phantom films with a prosthesis and of
-a hand are drawn. `--not-knees` names a folder of real pictures that must not be graded: each goes
-through KneeGrader. `--metal` names a file with the image paths (one a line) of knees of the table
-that do hold metal: they count as detected, not as false alarms. `--measures` prints how each
-measure is distributed over the knees instead: the bars in kneegrade/knees/quality.py are set by
-those of the train split.
+is; of each, one failure per kind is made and checked: metal painted on it, by kind, pictures of no
+knee, motion, wrong exposure, a part cut off, inverted grey values. Phantom films with a prosthesis,
+of a hand and of a knee from the side are drawn. `--not-knees` names a folder of real pictures that
+must not be graded: each goes through KneeGrader. `--metal` names a file with the ends of the image
+paths (one a line) of knees that do hold metal, of any split: they are no false alarms, and whether
+they are detected is printed apart.
+`--measures` prints how each measure is distributed over the knees instead, and which knees the
+network suspects most: the bars in kneegrade/knees/quality.py are set by those of the train split.
 """
 
 import argparse
@@ -21,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fit_motion_blur import LENGTHS_MM, move
 
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.cohorts.table import read_knee_table, resolve_image
@@ -30,14 +30,18 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees.crop import RoiSpec, crop_knee
 from kneegrade.knees.locate import KneeLocator, LocatedKnee
 from kneegrade.knees.quality import QualityMeasures, check_quality, measure_quality
-from kneegrade.phantoms.films import draw_film, draw_hand_film
+from kneegrade.phantoms.films import PhantomFilm, draw_film, draw_hand_film, draw_lateral_film
 from kneegrade.phantoms.scanners import SCANNERS
 from kneegrade.phantoms.shape import draw_body
 from kneegrade.pipeline import GradedKnee, KneeGrader, RefusedKnee
-from kneegrade.training.made_failures import draw_not_knee, paint_metal
+from kneegrade.training.made_failures import blur_by_motion, draw_not_knee, paint_metal
+from kneegrade.training.made_metal import METAL_KINDS, PLATEAU_MM
 from kneegrade.types import Flag, Radiograph, Side
 
-N_PHANTOMS = 60
+SEED = 74_915
+"""Of the made failures: not a recipe's, whose pictures a network may have learned."""
+N_PHANTOMS = {"prosthesis": 30, "hand": 30, "lateral": 60}
+LENGTHS_MM = (2, 3, 4, 6, 8)
 QUALITY_FLAGS = (
     *(Flag.NOT_A_KNEE, Flag.IMPLANT, Flag.KNEE_CUT_OFF),
     *(Flag.BLURRED, Flag.BADLY_EXPOSED, Flag.POLARITY_CORRECTED),
@@ -68,13 +72,25 @@ def check_film(locator: KneeLocator, radiograph: Radiograph) -> set[str]:
     return set.union(*(check_one(radiograph, knee) for knee in knees))
 
 
-def paint(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
-    """Metal; the picture is turned so that lateral is at column 0, and back."""
-    points = knee.landmarks.kneel_points_px.copy()
-    if knee.landmarks.side is Side.RIGHT:
-        return paint_metal(picture, points, rng)
-    points[:, 1] = picture.shape[1] - 1 - points[:, 1]
-    return paint_metal(np.ascontiguousarray(picture[:, ::-1]), points, rng)[:, ::-1]
+def paint(kind: str) -> Maker:
+    def make(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
+        """The picture is turned so that lateral is at column 0, and back."""
+        points = knee.landmarks.kneel_points_px.copy()
+        if knee.landmarks.side is Side.RIGHT:
+            return paint_metal(picture, points, rng, kind)
+        points[:, 1] = picture.shape[1] - 1 - points[:, 1]
+        return paint_metal(np.ascontiguousarray(picture[:, ::-1]), points, rng, kind)[:, ::-1]
+
+    return make
+
+
+def move(length_mm: float) -> Maker:
+    def make(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
+        points = knee.landmarks.kneel_points_px
+        px_per_mm = float(np.linalg.norm(points[8] - points[0])) / PLATEAU_MM
+        return blur_by_motion(picture, length_mm * px_per_mm, rng)
+
+    return make
 
 
 def expose(kind: str) -> Maker:
@@ -111,15 +127,9 @@ def cut(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
 
 
 KINDS: dict[str, tuple[Maker, set[str]]] = {
-    "metal, painted": (paint, {Flag.IMPLANT, Flag.NOT_A_KNEE}),
+    **{f"metal: {kind}": (paint(kind), {Flag.IMPLANT, Flag.NOT_A_KNEE}) for kind in METAL_KINDS},
     "no knee, made": (lambda picture, _, rng: draw_not_knee(picture, rng), NO_KNEE),
-    **{
-        f"motion of {mm} mm": (
-            lambda picture, _, rng, mm=mm: move(picture, mm, rng),
-            {Flag.BLURRED},
-        )
-        for mm in LENGTHS_MM
-    },
+    **{f"motion of {mm} mm": (move(mm), {Flag.BLURRED}) for mm in LENGTHS_MM},
     **{
         f"exposure: {kind}": (expose(kind), {Flag.BADLY_EXPOSED})
         for kind in ("white", "black", "flat", "noise")
@@ -132,45 +142,77 @@ FILM_KINDS = {"cut off"}
 """Kinds that are looked at as films: they have lost their place in the middle."""
 
 
-def read_knees(args: argparse.Namespace) -> Iterator[tuple[str, Radiograph, Side]]:
+def read_knees(
+    args: argparse.Namespace, *, metal: bool = False
+) -> Iterator[tuple[str, Radiograph, Side]]:
+    """The knees of the split without metal, or those with metal of all splits."""
     table = read_knee_table(args.table)
-    table = table[table["split"] == args.split]
-    if args.knees:
+    names = args.metal.read_text(encoding="utf-8").split() if args.metal else []
+    holds = table["image_path"].map(lambda path: any(path.endswith(name) for name in names))
+    table = table[holds == metal]
+    if not metal:
+        table = table[table["split"] == args.split]
+    if args.knees and not metal:
         table = table.sample(min(args.knees, len(table)), random_state=2019)
     for row in table.to_dict("records"):
         path = resolve_image(args.table, row["image_path"])
         yield row["image_path"], read_radiograph(path), Side(row["side"])
 
 
-def draw_phantoms() -> Iterator[tuple[str, Radiograph]]:
-    """Films of a replaced knee, and of hands."""
-    for i in range(N_PHANTOMS):
-        rng = np.random.default_rng([2019, i])
-        scanner = list(SCANNERS.values())[i % len(SCANNERS)]
-        if i % 2:
-            film = draw_hand_film(scanner=scanner, spacing_mm=0.3, rng=rng)
-        else:
-            body = draw_body(sex="female", bmi=28, rng=rng)
-            side = Side.RIGHT if i % 4 else Side.LEFT
-            film = draw_film(
-                body=body, knees={side: None}, scanner=scanner, spacing_mm=0.3, rng=rng
-            )
-        pixels = film.pixels.astype(np.float32)
-        name = "hand, phantom" if i % 2 else "prosthesis, phantom"
-        yield name, Radiograph(pixels=pixels, source_id=f"phantom-{i}")
+def draw_phantom(kind: str, i: int) -> PhantomFilm:
+    """Both sides and every scanner in turn."""
+    rng = np.random.default_rng([SEED, i])
+    scanner = list(SCANNERS.values())[i % len(SCANNERS)]
+    if kind == "hand":
+        return draw_hand_film(scanner=scanner, spacing_mm=0.3, rng=rng)
+    body = draw_body(sex=("female", "male")[i // 2 % 2], bmi=rng.uniform(20, 38), rng=rng)
+    side = (Side.RIGHT, Side.LEFT)[i // len(SCANNERS) % 2]
+    if kind == "lateral":
+        return draw_lateral_film(body=body, side=side, scanner=scanner, spacing_mm=0.3, rng=rng)
+    return draw_film(body=body, knees={side: None}, scanner=scanner, spacing_mm=0.3, rng=rng)
+
+
+def check_phantoms(locator: KneeLocator) -> dict[str, list[bool]]:
+    """Whether each phantom film is refused; those from the side also when cut to their middle."""
+    signs = NO_KNEE | {Flag.IMPLANT.value}
+    hits: dict[str, list[bool]] = {}
+    for kind, n in N_PHANTOMS.items():
+        for i in range(n):
+            film = draw_phantom(kind, i)
+            radiograph = Radiograph(pixels=film.pixels.astype(np.float32), source_id=f"{kind}-{i}")
+            found = check_film(locator, radiograph)
+            hits.setdefault(f"{kind}, phantom", []).append(bool(found & signs))
+            if kind == "lateral":
+                cut = replace(radiograph, pixels=_cut_middle(radiograph.pixels))
+                found = check_crop(locator, cut, (Side.RIGHT, Side.LEFT)[i % 2])
+                hits.setdefault(f"{kind}, phantom, cut", []).append(bool(found & signs))
+    return hits
+
+
+def _cut_middle(pixels: np.ndarray, share: float = 0.65) -> np.ndarray:
+    """A square about the middle, so wide a share of the film's width."""
+    rows, cols = pixels.shape
+    side = round(share * cols)
+    top, left = (rows - side) // 2, (cols - side) // 2
+    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
 
 
 def print_measures(locator: KneeLocator, args: argparse.Namespace) -> None:
-    rows = []
-    for _, radiograph, side in read_knees(args):
+    rows, paths = [], []
+    for path, radiograph, side in read_knees(args):
         knee = locator.locate_in_crop(radiograph, side)
         roi = crop_knee(radiograph, knee.landmarks, RoiSpec(), inverted=knee.inverted)
         found = measure_quality(radiograph, knee.landmarks, roi)
-        rows.append((*astuple(found), knee.scores.not_knee, knee.scores.implant))
-    names = [*(f.name for f in fields(QualityMeasures)), "score: not a knee", "score: implant"]
-    table = pd.DataFrame(rows, columns=names)
-    shares = [0, 0.001, 0.005, 0.01, 0.5, 0.99, 0.995, 0.999, 1]
+        scores = (knee.scores.not_knee, knee.scores.implant, knee.scores.moved)
+        rows.append((*astuple(found), *scores))
+        paths.append(path)
+    scored = ["score: not a knee", "score: implant", "score: moved"]
+    names = [*(f.name for f in fields(QualityMeasures)), *scored]
+    table = pd.DataFrame(rows, columns=names, index=paths)
+    shares = [0, 0.001, 0.005, 0.01, 0.5, 0.99, 0.995, 0.998, 0.999, 1]
     print(table.quantile(shares).T.to_string(float_format="{:.3f}".format))
+    for name in scored:
+        print(f"highest {name}\n{table[name].nlargest(8).to_string()}")
 
 
 def print_grader(folder: Path, bundle: str) -> None:
@@ -212,23 +254,19 @@ def main() -> None:
     if args.measures:
         print_measures(locator, args)
         return
-    metal = set(args.metal.read_text(encoding="utf-8").split()) if args.metal else set()
     real: Counter[str] = Counter()
     made: dict[str, list[bool]] = {name: [] for name in KINDS}
-    n_real, seen_metal = 0, []
-    for i, (name, radiograph, side) in enumerate(read_knees(args)):
+    n_real = 0
+    for i, (_, radiograph, side) in enumerate(read_knees(args)):
         knee = locator.locate_in_crop(radiograph, side)
         flags = check_one(radiograph, knee)
-        if name in metal:
-            seen_metal.append(Flag.IMPLANT in flags)
-            continue
         n_real += 1
         real.update(flags & set(QUALITY_FLAGS))
         real["any but inverted"] += bool(flags & set(QUALITY_FLAGS) - {Flag.POLARITY_CORRECTED})
         picture = np.clip(radiograph.pixels, 0, 255).astype(np.uint8)
         picture = 255 - picture if knee.inverted else picture
         for number, (kind, (make, signs)) in enumerate(KINDS.items()):
-            rng = np.random.default_rng([2019, i, number])
+            rng = np.random.default_rng([SEED, i, number])
             failure = replace(radiograph, pixels=make(picture, knee, rng).astype(np.float32))
             if min(failure.pixels.shape) < 64:
                 continue
@@ -241,13 +279,12 @@ def main() -> None:
     for flag in (*QUALITY_FLAGS, "any but inverted"):
         print(f"  {flag!s:28} {real[flag]:4d}  {real[flag] / max(n_real, 1):7.2%}")
     print("detected")
-    if seen_metal:
-        print(f"  {'metal, real':28} {len(seen_metal):4d}  {np.mean(seen_metal):7.1%}")
-    phantoms: dict[str, list[bool]] = {}
-    for kind, radiograph in draw_phantoms():
-        signs = NO_KNEE | {Flag.IMPLANT.value}
-        phantoms.setdefault(kind, []).append(bool(check_film(locator, radiograph) & signs))
-    for kind, hits in {**made, **phantoms}.items():
+    for name, radiograph, side in read_knees(args, metal=True):
+        found = check_crop(locator, radiograph, side)
+        made.setdefault("metal, real", []).append(bool(found & {Flag.IMPLANT, Flag.NOT_A_KNEE}))
+        if not made["metal, real"][-1]:
+            print(f"  not detected: {name}")
+    for kind, hits in {**made, **check_phantoms(locator)}.items():
         print(f"  {kind:28} {len(hits):4d}  {np.mean(hits):7.1%}")
     if args.not_knees:
         print_grader(args.not_knees, args.bundle)

@@ -94,12 +94,6 @@ def _refuse(flags: frozenset[Flag]) -> KneeNotFoundError | None:
     """The error of a knee that must not be graded; the first that applies."""
     if not flags & REFUSED_FLAGS:
         return None
-    if Flag.IMPLANT in flags:
-        return KneeNotFoundError(
-            "knee.implant",
-            "The knee holds metal: a prosthesis or an osteosynthesis.",
-            "The grades are made for natural knees; leave this one out.",
-        )
     if Flag.NOT_A_KNEE in flags:
         return KneeNotFoundError(
             "knee.not-a-knee",
@@ -111,6 +105,12 @@ def _refuse(flags: frozenset[Flag]) -> KneeNotFoundError | None:
             "knee.cut-off",
             "Too much of the knee lies outside the picture.",
             "Give a film that shows the whole knee.",
+        )
+    if Flag.IMPLANT in flags:
+        return KneeNotFoundError(
+            "knee.implant",
+            "The knee holds metal: a prosthesis or an osteosynthesis.",
+            "The grades are made for natural knees; leave this one out.",
         )
     return KneeNotFoundError(
         "knee.badly-exposed",

@@ -1,9 +1,9 @@
 """Whether this is a knee in PA or AP view, without metal, whole, sharp and rightly exposed.
 
-A network tells what it takes for no knee or for metal (`KneeScores`, of the landmark network); the
-rules here add what can be measured: the shape of the landmarks, how sure they are, likeness to the
-average knee, missing parts, motion blur, exposure. benchmarks/quality.py prints how each measure is
-distributed over real knees, the false alarms and what is detected.
+A network tells what it takes for no knee, for metal or for motion (`KneeScores`, of the landmark
+network); the rules here add what can be measured: the shape of the landmarks, how sure they are,
+likeness to the average knee, missing parts, exposure. benchmarks/quality.py prints how each measure
+is distributed over real knees, the false alarms and what is detected.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.orientation import read_average_knee
 from kneegrade.knees.pose import knee_affine
 from kneegrade.knees.shape_model import compute_shape_distance
-from kneegrade.knees.sharpness import measure_motion_blur
 from kneegrade.types import Flag, FloatImage, KneeROI, Landmarks, Radiograph, View
 
 Points = NDArray[np.float64]
@@ -27,12 +26,19 @@ REFUSED_FLAGS: Final = frozenset(
 )
 """A picture with one of these is not graded; a blurred one is, and says so."""
 
-NOT_KNEE_FROM: Final = 0.5
-"""Score of the network from which a picture is no knee."""
-NOT_KNEE_FROM_IF_OTHER_VIEW: Final = 0.1
+NOT_KNEE_FROM: Final = 0.1
+"""Score of the network from which a picture is no knee: 700 training knees have at most 0.003."""
+NOT_KNEE_FROM_IF_OTHER_VIEW: Final = 0.03
 """The same where the header names a view that is neither PA nor AP."""
-IMPLANT_FROM: Final = 0.5
-"""Score of the network from which a knee holds metal."""
+IMPLANT_FROM: Final = 0.25
+"""Score of the network from which a knee holds metal: 1 of 690 training knees with bright bone and
+without metal."""
+IMPLANT_FROM_IF_INVERTED: Final = 0.6
+"""The same where bone was dark: 70 such training knees have up to 0.56."""
+IMPLANT_ALONE_FROM: Final = 0.5
+"""The same from which what metal does to the other measures is no further finding."""
+MOVED_FROM: Final = 0.28
+"""Score of the network from which a knee moved while it was exposed: 1 of 700 training knees."""
 
 LEAST_CONFIDENCE: Final = 0.6
 """Mean confidence of the landmarks below which nothing is taken for a knee: 0.88 or more in 250
@@ -50,10 +56,6 @@ LEAST_MARGIN: Final = 0.0
 """How far inside the film each landmark must lie, in plateau widths."""
 BLANK_LINE: Final = 0.02
 """Range of grey, 0 to 1, within which a whole row or column of the region shows nothing."""
-
-BLURRED_FROM: Final = 0.9
-"""`measure_motion_blur` from which a knee is blurred: 0.1 % of 2,000 training knees that it
-was not fitted to."""
 
 MOST_WHITE: Final = 0.15
 """Share of the joint's pixels that may be at the white end of the scale: at most 0.05 in 3,000
@@ -77,7 +79,7 @@ _LOCAL_PX: Final = 4.0
 """Standard deviation of the Gaussian window of local contrast, px of `_LIKENESS_PX`."""
 
 _PX_PER_WIDTH: Final = 175.0
-"""Scale at which blur and grain are measured: that of 224 px over 1.28 plateau widths."""
+"""Scale at which grain is measured: that of 224 px over 1.28 plateau widths."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,21 @@ class KneeScores:
         Probability that it shows no knee in a PA or AP view, 0 to 1.
     implant : float
         Probability that it shows metal, 0 to 1.
+    moved : float
+        Probability that the knee moved while it was exposed, 0 to 1.
     shape_distance : float
         `compute_shape_distance` of the landmarks before they were smoothed.
     """
 
     not_knee: float
     implant: float
+    moved: float
     shape_distance: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, score in (("not_knee", self.not_knee), ("implant", self.implant)):
-            if not 0 <= score <= 1:
-                raise ValueError(f"{name} must be in [0, 1]. Got {score}.")
+        for name in ("not_knee", "implant", "moved"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1]. Got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,6 @@ class QualityMeasures:
         How far the outermost landmark lies inside the film, in plateau widths; negative: off it.
     inside : float
         Share of the region of interest that shows something.
-    blur : float
-        Of `measure_motion_blur`.
     white, black : float
         Shares of the joint's pixels at the ends of the scale.
     n_levels : float
@@ -135,7 +138,6 @@ class QualityMeasures:
     likeness: float
     margin: float
     inside: float
-    blur: float
     white: float
     black: float
     n_levels: float
@@ -164,22 +166,25 @@ def check_quality(
     """
     found = measure_quality(radiograph, landmarks, roi)
     other_view = radiograph.view is View.OTHER
-    bar = NOT_KNEE_FROM_IF_OTHER_VIEW if other_view else NOT_KNEE_FROM
+    not_knee_from = NOT_KNEE_FROM_IF_OTHER_VIEW if other_view else NOT_KNEE_FROM
+    was_inverted = Flag.POLARITY_CORRECTED in roi.flags
+    implant_from = IMPLANT_FROM_IF_INVERTED if was_inverted else IMPLANT_FROM
     alarms = {
-        Flag.NOT_A_KNEE: scores.not_knee >= bar
+        Flag.NOT_A_KNEE: scores.not_knee >= not_knee_from
         or found.confidence < LEAST_CONFIDENCE
         or max(found.shape_distance, scores.shape_distance) > LARGEST_SHAPE_DISTANCE
         or found.likeness < LEAST_LIKENESS,
-        Flag.IMPLANT: scores.implant >= IMPLANT_FROM,
+        Flag.IMPLANT: scores.implant >= implant_from,
         Flag.KNEE_CUT_OFF: found.margin < LEAST_MARGIN or found.inside < LEAST_INSIDE,
-        Flag.BLURRED: found.blur >= BLURRED_FROM,
+        Flag.BLURRED: scores.moved >= MOVED_FROM,
         Flag.BADLY_EXPOSED: found.white > MOST_WHITE
         or found.black > MOST_BLACK
         or found.n_levels < FEWEST_LEVELS
         or found.grain_likeness < LEAST_GRAIN_LIKENESS,
     }
-    if alarms[Flag.IMPLANT]:  # metal blurs, whitens and hides the knee: that is no further finding
-        return frozenset({Flag.IMPLANT})
+    if alarms[Flag.IMPLANT] and scores.implant >= IMPLANT_ALONE_FROM:
+        alarms |= {Flag.BLURRED: False, Flag.BADLY_EXPOSED: False}
+        alarms[Flag.NOT_A_KNEE] = scores.not_knee >= not_knee_from
     return frozenset(flag for flag, alarm in alarms.items() if alarm)
 
 
@@ -195,7 +200,6 @@ def measure_quality(radiograph: Radiograph, landmarks: Landmarks, roi: KneeROI) 
         likeness=measure_likeness(roi.pixels, points),
         margin=_measure_margin(radiograph, landmarks.kneel_points_px, roi, points) / width,
         inside=roi.inside_fraction * _shown_share(roi.pixels),
-        blur=measure_motion_blur(_to_scale(roi.pixels, width)),
         white=white,
         black=black,
         n_levels=_count_levels(radiograph, landmarks.kneel_points_px),

@@ -22,6 +22,7 @@ from kneegrade.phantoms.attenuation import (
 )
 from kneegrade.phantoms.exposure import expose_film
 from kneegrade.phantoms.implant import draw_replaced_knee
+from kneegrade.phantoms.lateral_film import compute_lateral_knee
 from kneegrade.phantoms.scanners import Scanner
 from kneegrade.phantoms.severity import Severity
 from kneegrade.phantoms.shape import Body, film_geometry
@@ -191,6 +192,56 @@ def draw_hand_film(
     shape = (round(ONE_KNEE_MM[0] / spacing), round(ONE_KNEE_MM[1] / spacing))
     attenuation = compute_rods(shape, spacing, rng)
     pixels = expose_film(attenuation, spacing_mm=spacing, scanner=scanner, rng=rng)
+    return PhantomFilm(_stamp(pixels, scanner.white), spacing, scanner, {})
+
+
+def draw_lateral_film(
+    *,
+    body: Body,
+    side: Side,
+    scanner: Scanner,
+    spacing_mm: float | None = None,
+    rng: np.random.Generator,
+) -> PhantomFilm:
+    """Draw a film of one knee seen from the side: nothing to grade.
+
+    Parameters
+    ----------
+    body : Body
+        The person's legs.
+    side : Side
+        A right knee looks to the film's left edge, a left one to its right edge.
+    scanner : Scanner
+    spacing_mm : float or None
+        Size of a pixel, 0.05 to 2 mm; None: the scanner's.
+    rng : numpy.random.Generator
+        Draws how the knee is bent, and what `draw_film` draws.
+
+    Returns
+    -------
+    PhantomFilm
+        240 x 180 mm; its ``knees`` are empty, since none is seen from behind.
+
+    Raises
+    ------
+    ValueError
+        If the spacing is out of range.
+    """
+    spacing = scanner.spacing_mm if spacing_mm is None else spacing_mm
+    check_film_size(ONE_KNEE_MM, spacing, n_knees=1)
+    shape = (round(ONE_KNEE_MM[0] / spacing), round(ONE_KNEE_MM[1] / spacing))
+    row, col = (mm / spacing - 0.5 for mm in _place_knees((side,), ONE_KNEE_MM, rng)[side])
+    attenuation = compute_lateral_knee(
+        body.legs[side], side, FilmGrid(shape, spacing, (row, col)), rng
+    )
+    _add_markers(attenuation, (side,), spacing, rng)
+    pixels = expose_film(
+        attenuation,
+        spacing_mm=spacing,
+        scanner=scanner,
+        field=_collimate(shape, spacing, rng),
+        rng=rng,
+    )
     return PhantomFilm(_stamp(pixels, scanner.white), spacing, scanner, {})
 
 

@@ -19,7 +19,7 @@ from kneegrade.knees.contrast import standardise
 from kneegrade.knees.heatmaps import compute_probabilities, decode_heatmaps, find_second_peak
 from kneegrade.knees.orientation import Orientation, judge_orientation
 from kneegrade.knees.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
-from kneegrade.knees.quality import KneeScores
+from kneegrade.knees.quality import KneeScores, measure_likeness
 from kneegrade.knees.shape_model import compute_shape_distance, smooth_landmarks
 from kneegrade.types import FloatImage, Landmarks, LandmarkScheme, Radiograph, Side
 
@@ -202,20 +202,31 @@ class KneeLocator:
             knee = self._look(radiograph, ends_px, plateau.side)
         return replace(knee, side_confidence=plateau.side_confidence)
 
-    def _look(self, radiograph: Radiograph, ends_px: Points, side: Side) -> LocatedKnee:
+    def _look(
+        self,
+        radiograph: Radiograph,
+        ends_px: Points,
+        side: Side,
+        *,
+        inverted: bool | None = None,
+    ) -> LocatedKnee:
+        """Find the landmarks; if bone then turns out to be dark, look again at the negative."""
         affine, picture = self._picture_of(radiograph, ends_px)
-        inverted = self._judge(picture).polarity < 0
-        outputs = self._knee.run(self._standardise(-picture if inverted else picture))
+        guess = self._judge(picture).polarity < 0 if inverted is None else inverted
+        shown = -picture if guess else picture
+        outputs = self._knee.run(self._standardise(shown))
         points, confidence = decode_heatmaps(
             compute_probabilities(outputs["heatmaps"], outputs["absent"])
         )
+        if inverted is None and measure_likeness(shown, points[0]) < 0:
+            return self._look(radiograph, ends_px, side, inverted=not guess)
         odds = outputs["scores"][0].astype(np.float64)
         not_knee, implant, moved = (1 / (1 + np.exp(-odds))).tolist()
         points_px = apply_affine(affine, smooth_landmarks(points[0]))
         return LocatedKnee(
             landmarks=Landmarks(side, LandmarkScheme.KNEEL_16, points_px, confidence[0]),
             side_confidence=1.0,
-            inverted=inverted,
+            inverted=guess,
             scores=KneeScores(not_knee, implant, moved, compute_shape_distance(points[0])),
         )
 

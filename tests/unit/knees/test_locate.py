@@ -143,6 +143,43 @@ def test_judging_keeps_the_landmarks(locator: KneeLocator, inverted: bool) -> No
     assert judged.scores.not_knee < 0.5
 
 
+@pytest.mark.parametrize("inverted", [False, True])
+def test_polarity_is_judged_again_by_the_landmarks(
+    locator: KneeLocator, monkeypatch: pytest.MonkeyPatch, inverted: bool
+) -> None:
+    """However the whole picture was taken at first."""
+    pixels = draw_whole_film(Side.LEFT).pixels.astype(np.float32)
+    right = locate.judge_orientation
+    monkeypatch.setattr(
+        locate, "judge_orientation", lambda p: replace(right(p), polarity=-right(p).polarity)
+    )
+    (knee,) = locator.locate(whole_radiograph(-pixels if inverted else pixels), hint=Side.LEFT)
+    assert knee.inverted is inverted
+
+
+@pytest.mark.parametrize(("off_px", "looks"), [(0, 1), (30, 2)])
+def test_it_looks_again_where_the_knee_lies_otherwise(
+    locator: KneeLocator, monkeypatch: pytest.MonkeyPatch, off_px: float, looks: int
+) -> None:
+    film = draw_whole_film(Side.RIGHT)
+    points = film.knees[Side.RIGHT].landmarks_px
+    seen = locate._Plateau(Side.RIGHT, points[[0, 8]] + [(off_px, 0), (-off_px, 0)], np.ones(2))
+    n_looks = 0
+    network = locator._knee
+
+    class Counted:
+        def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+            nonlocal n_looks
+            n_looks += 1
+            return network.run(images)
+
+    monkeypatch.setattr(locator, "_knee", Counted())
+    found = locator._refine(whole_radiograph(film.pixels), seen)
+    assert n_looks == looks
+    miss = np.linalg.norm(found.landmarks.points_px - points, axis=1)
+    assert miss.mean() < 0.02 * np.linalg.norm(points[8] - points[0])
+
+
 def test_a_mirrored_film_gives_the_mirrored_landmarks(locator: KneeLocator) -> None:
     film = draw_whole_film(*BOTH)
     here = locator.locate(whole_radiograph(film.pixels))

@@ -221,7 +221,7 @@ def _shown_rows(to_radiograph: FloatArray, shape: tuple[int, ...], bone: Bone) -
 
 
 def _take_wide_picture(radiograph: Radiograph, to_radiograph: FloatArray) -> FloatImage:
-    """The coarse picture, the film shrunk by whole pixels first (quicker than `resample`)."""
+    """The coarse picture; the film is shrunk by whole pixels first."""
     size = _SHAFT_SIZE
     corners = apply_affine(to_radiograph, [(0, 0), (0, size[1]), (size[0], 0), size])
     low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, None)

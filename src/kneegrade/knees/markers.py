@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.images.geometry import resample
 from kneegrade.types import FloatImage, Landmarks, Radiograph, Side
 
 Grey = NDArray[np.uint8]
@@ -163,16 +164,10 @@ def read_markers(radiograph: Radiograph, landmarks: Sequence[Landmarks]) -> tupl
 
 def _shrink(pixels: FloatImage, factor: float) -> tuple[Grey, NDArray[np.float64]]:
     """The film in 256 steps at another size, and film px per row and column of it."""
-    rows, cols = (max(round(side * factor), 1) for side in pixels.shape)
-    block = int(np.clip(1 / factor, 1, min(pixels.shape)))
-    small: NDArray[Any] = pixels[
-        : pixels.shape[0] // block * block, : pixels.shape[1] // block * block
-    ]
-    if block > 1:  # whole blocks first: fast
-        blocks = (small.shape[1] // block, small.shape[0] // block)
-        small = cv2.resize(small, blocks, interpolation=cv2.INTER_AREA)
-    steps = np.array(small.shape) * block / (rows, cols)
-    small = cv2.resize(small, (cols, rows), interpolation=cv2.INTER_LINEAR)
+    size = (max(round(pixels.shape[0] * factor), 1), max(round(pixels.shape[1] * factor), 1))
+    steps = np.array(pixels.shape) / size
+    to_film = np.column_stack([np.diag(steps), (steps - 1) / 2])
+    small, _ = resample(pixels, to_film, size, fill=0.0)
     low, high = np.percentile(small[::3, ::3], (0.5, 99.9))
     scale = 255 / max(float(high - low), 1e-6)
     grey = np.clip((small - low) * scale, 0, 255)

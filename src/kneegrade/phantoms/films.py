@@ -132,10 +132,8 @@ def draw_film(
     ValueError
         If there is no knee, the spacing is out of range, or the knees don't fit on the film.
     """
-    spacing = scanner.spacing_mm if spacing_mm is None else spacing_mm
     size = size_mm or (BOTH_KNEES_MM if len(knees) == 2 else ONE_KNEE_MM)
-    check_film_size(size, spacing, n_knees=len(knees))
-    shape = (round(size[0] / spacing), round(size[1] / spacing))
+    spacing, shape = _measure_film(scanner, spacing_mm, size, n_knees=len(knees))
     places = _place_knees(tuple(knees), size, rng)
     anatomies, grids = [], []
     for side, severity in knees.items():
@@ -187,9 +185,7 @@ def draw_hand_film(
     PhantomFilm
         240 x 180 mm, without knees.
     """
-    spacing = scanner.spacing_mm if spacing_mm is None else spacing_mm
-    check_film_size(ONE_KNEE_MM, spacing, n_knees=1)
-    shape = (round(ONE_KNEE_MM[0] / spacing), round(ONE_KNEE_MM[1] / spacing))
+    spacing, shape = _measure_film(scanner, spacing_mm, ONE_KNEE_MM, n_knees=1)
     attenuation = compute_rods(shape, spacing, rng)
     pixels = expose_film(attenuation, spacing_mm=spacing, scanner=scanner, rng=rng)
     return PhantomFilm(_stamp(pixels, scanner.white), spacing, scanner, {})
@@ -227,9 +223,7 @@ def draw_lateral_film(
     ValueError
         If the spacing is out of range.
     """
-    spacing = scanner.spacing_mm if spacing_mm is None else spacing_mm
-    check_film_size(ONE_KNEE_MM, spacing, n_knees=1)
-    shape = (round(ONE_KNEE_MM[0] / spacing), round(ONE_KNEE_MM[1] / spacing))
+    spacing, shape = _measure_film(scanner, spacing_mm, ONE_KNEE_MM, n_knees=1)
     row, col = (mm / spacing - 0.5 for mm in _place_knees((side,), ONE_KNEE_MM, rng)[side])
     attenuation = compute_lateral_knee(
         body.legs[side], side, FilmGrid(shape, spacing, (row, col)), rng
@@ -264,6 +258,15 @@ def check_film_size(size_mm: tuple[float, float], spacing_mm: float, *, n_knees:
             f"A film of {n_knees} must be {least[0]:g} x {least[1]:g} to 600 x 600 mm. "
             f"Got {size_mm[0]:g} x {size_mm[1]:g}."
         )
+
+
+def _measure_film(
+    scanner: Scanner, spacing_mm: float | None, size_mm: tuple[float, float], *, n_knees: int
+) -> tuple[float, tuple[int, int]]:
+    """Size of a pixel in mm, and rows and columns."""
+    spacing = scanner.spacing_mm if spacing_mm is None else spacing_mm
+    check_film_size(size_mm, spacing, n_knees=n_knees)
+    return spacing, (round(size_mm[0] / spacing), round(size_mm[1] / spacing))
 
 
 def _draw_one(

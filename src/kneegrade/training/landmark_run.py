@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
+from kneegrade.bundles.manifest import hash_file
 from kneegrade.errors import RecipeError, TableError
 from kneegrade.knees.heatmaps import STRIDE, compute_probabilities, decode_heatmaps
 from kneegrade.phantoms.study import PHANTOM_COHORT
@@ -37,8 +38,12 @@ from kneegrade.training.landmark_data import LandmarkData, LandmarkDataset
 from kneegrade.training.landmark_network import LandmarkNetwork, compute_landmark_loss
 from kneegrade.training.landmark_pictures import LandmarkPicture, fold_of, read_pictures
 from kneegrade.training.landmark_recipe import LandmarkRecipe
+from kneegrade.training.landmark_start import find_locator_file, load_onnx_weights
 
 log = logging.getLogger(__name__)
+
+N_MEASURED: Final = 64
+"""Pictures over which batch normalisation is measured where a bundle is the start."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,8 @@ def fit_landmark_run(
     fold : int or None
         The fold of subjects to hold out; None holds out fold 0.
     start : Path or None
-        A finished run of the same network whose weights this one starts from.
+        A finished run of the same network, or a bundle (``default``: the embedded one), whose
+        weights this one starts from.
     n_workers : int
         Processes that vary pictures.
     show_progress : bool
@@ -118,14 +124,16 @@ def fit_landmark_run(
     Raises
     ------
     RecipeError
-        ``run.other-recipe`` if the folder holds another run, or ``start`` one of another network;
+        ``run.other-recipe`` if the folder holds another run, or ``start`` another network;
         ``run.not-found`` for ``start``.
+    BundleError
+        As `read_bundle`, for ``start``.
     TableError
         As `read_pictures`.
     """
     recipe = LandmarkRecipe.from_toml(recipe_text)
     held = 0 if fold is None else fold
-    begun_from = None if start is None else _read_start(start, recipe)
+    begun_from = None if start is None else _find_start(start, recipe)
     begin_run(folder, recipe_text, _about(tables, held, begun_from))
     if (folder / "run.json").is_file():
         log.info("The run is finished already.")
@@ -133,10 +141,15 @@ def fit_landmark_run(
     keep_freed_memory()
     lightning.seed_everything(recipe.seed, verbose=False)
     module = LandmarkModule(recipe)
-    if begun_from is not None:
-        module.network.load_state_dict(begun_from.read_network().state_dict())
     pictures = read_pictures(tables, recipe)
     train, heldout = _split(pictures, recipe, held)
+    if isinstance(begun_from, Path):
+        shown = LandmarkDataset([p for table in train for p in table], recipe, epoch=0)
+        order = np.random.default_rng(recipe.seed).permutation(len(shown))[:N_MEASURED]
+        images = torch.stack([shown[i][0] for i in order])
+        load_onnx_weights(module.network, begun_from, images)
+    elif begun_from is not None:
+        module.network.load_state_dict(begun_from.read_network().state_dict())
     started = time.monotonic()
     data = LandmarkData(recipe, train, heldout, n_workers=n_workers)
     fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
@@ -225,7 +238,10 @@ def _write_heldout(
                 writer.writerow((*about, k, f"{error[k]:.3f}", f"{confidence[k]:.3f}"))
 
 
-def _read_start(folder: Path, recipe: LandmarkRecipe) -> FinishedLandmarkRun:
+def _find_start(folder: Path, recipe: LandmarkRecipe) -> FinishedLandmarkRun | Path:
+    """A finished run, or the ONNX file of a bundle."""
+    if str(folder) == "default" or (folder / "bundle.json").is_file():
+        return find_locator_file(folder, recipe.stage)
     run = read_landmark_run(folder)
     if (run.recipe.stage, run.recipe.network) != (recipe.stage, recipe.network):
         raise RecipeError(
@@ -236,12 +252,17 @@ def _read_start(folder: Path, recipe: LandmarkRecipe) -> FinishedLandmarkRun:
     return run
 
 
-def _about(tables: Sequence[Path], fold: int, start: FinishedLandmarkRun | None) -> dict[str, Any]:
+def _about(
+    tables: Sequence[Path], fold: int, start: FinishedLandmarkRun | Path | None
+) -> dict[str, Any]:
     for path in tables:
         if not path.is_file():
             raise TableError("table.not-found", f"There is no table at {path}.", "Check the path.")
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in tables]
-    begun_from = "" if start is None else start.facts["weights_sha256"]
+    if isinstance(start, Path):
+        begun_from = hash_file(start)
+    else:
+        begun_from = "" if start is None else start.facts["weights_sha256"]
     return {"hold_out": f"fold-{fold}", "tables_sha256": hashes, "start_sha256": begun_from}
 
 

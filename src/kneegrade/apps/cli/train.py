@@ -27,7 +27,11 @@ def train(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--start", metavar="RUN", help="Landmark run whose weights are the start."),
+        typer.Option(
+            "--start",
+            metavar="RUN",
+            help="Landmark run or bundle (default: the embedded) whose weights are the start.",
+        ),
     ] = None,
     fold: Annotated[
         int | None, typer.Option(min=0, help="Hold out this fold instead of the published split.")

@@ -18,6 +18,7 @@ from kneegrade.training.landmark_pictures import PICTURE_PX, STORED_WIDTHS, Land
 from kneegrade.training.landmark_recipe import LandmarkAugmentSpec, LandmarkRecipe, Stage
 from kneegrade.training.made_failures import blur_by_motion, draw_not_knee, paint_metal
 from kneegrade.training.made_films import MOST_KNEES, join_knees
+from kneegrade.training.made_markers import add_markers
 from kneegrade.training.made_metal import PLATEAU_MM
 
 Gray8 = NDArray[np.uint8]
@@ -27,7 +28,7 @@ PLATEAU_SHARES: Final = (0.13, 0.85)
 ZOOMS: Final = (0.4, 2.0)
 MOTIONS_MM: Final = (2.0, 9.0)
 """How far a knee moved that is taught as one that did."""
-JOINED: Final = 0.2
+JOINED: Final = 0.3
 """Share of films that are put together from knees of several, so that there may be too many."""
 MARGIN_PX: Final = 1.0
 """A point so far outside the picture still counts as in it."""
@@ -160,6 +161,8 @@ def vary_picture(
             length_mm = np.exp(rng.uniform(*np.log(MOTIONS_MM)))
             length_px = float(length_mm) * PICTURE_PX / STORED_WIDTHS / PLATEAU_MM
             source, is_moved = blur_by_motion(source, length_px, rng), True
+        if rng.random() < spec.p_marker:
+            source = add_markers(source, points[0], rng)
     affine = _middle_pose(recipe, size)
     if rng is not None:
         affine = (

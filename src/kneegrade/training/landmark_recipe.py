@@ -94,6 +94,8 @@ class LandmarkAugmentSpec(AugmentSpec):
         Probability of a patch, as of burnt-in text, over part of the picture.
     stretch_share : float
         By how much a pixel may be higher than wide, or wider than high.
+    p_marker : float
+        Probability of a lead letter or of steel beads beside the knee.
     p_not_knee, p_implant, p_motion : float
         Shares of pictures of one knee that are made into a picture of something else, a knee with
         metal, or a knee that moved.
@@ -102,17 +104,18 @@ class LandmarkAugmentSpec(AugmentSpec):
     p_invert: float
     p_cover: float
     stretch_share: float
+    p_marker: float
     p_not_knee: float
     p_implant: float
     p_motion: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        shares = ("p_invert", "p_cover", "stretch_share", "p_not_knee", "p_implant", "p_motion")
-        for name in shares:
+        made_kinds = ("p_not_knee", "p_implant", "p_motion")
+        for name in ("p_invert", "p_cover", "stretch_share", "p_marker", *made_kinds):
             require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
         made = self.p_not_knee + self.p_implant + self.p_motion
-        require(made <= 1, "p_not_knee, p_implant and p_motion", "at most 1 together", made)
+        require(made <= 1, ", ".join(made_kinds), "at most 1 together", made)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ PLATEAU_MM: Final = 79.1
 """Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
 METAL_KINDS: Final = ("total knee", "half knee", "screws", "plate", "nail", "staples", "wires")
 """What `paint_metal` paints."""
-_CHANCES: Final = (0.16, 0.11, 0.18, 0.14, 0.16, 0.09, 0.16)
+_CHANCES: Final = (0.12, 0.10, 0.18, 0.12, 0.16, 0.10, 0.22)
 """Thin metal oftener than it is met: it is what a network misses."""
 _LATERAL, _MEDIAL = -1, 1
 _SUBPIXELS: Final = 4
@@ -181,7 +181,7 @@ def _screws(rng: np.random.Generator) -> _Metal:
         return _Metal(_bolt(rng), rng.uniform(0.75, 1))
     side = rng.choice([_LATERAL, _MEDIAL])
     in_tibia = rng.random() < 0.65
-    row = rng.uniform(13, 36) if in_tibia else rng.uniform(-42, -10)
+    row = rng.uniform(13, 34) if in_tibia else rng.uniform(-38, -10)
     slope, step = rng.normal(0, 14), rng.choice([-1, 1]) * rng.uniform(7, 13)
     diameter, thread = rng.uniform(3.2, 7), rng.choice([0.0, 0.35, 1.0])
     for i in range(int(rng.integers(1, 4))):
@@ -265,28 +265,68 @@ def _staples(rng: np.random.Generator) -> _Metal:
 
 
 def _wires(rng: np.random.Generator) -> _Metal:
-    """Wires through the patella with a loop around them, or around a shaft."""
-    outlines: list[Points] = []
-    radius = rng.uniform(0.5, 1.1)
-    if rng.random() < 0.6:
-        row, col, spread = rng.uniform(-36, -18), rng.normal(0, 5), rng.uniform(4, 9)
-        for side in (-1, 1):
-            top = (row - rng.uniform(18, 26), col + side * spread + rng.normal(0, 2))
-            stop = (row + rng.uniform(16, 26), col + side * spread + rng.normal(0, 2))
-            outlines.append(_rod(top, stop, radius * 1.5))
-        turn = np.linspace(0, 2 * np.pi, 60)
-        figure = rng.choice([1, 2])
-        loop = np.stack([row - 20 * np.cos(turn), col + 11 * np.sin(figure * turn)], 1)
-        outlines += _thread(loop + rng.normal(0, 0.4, loop.shape), radius)
-        return _Metal(outlines, rng.uniform(0.75, 1))
-    row, width = rng.choice([-1, 1]) * rng.uniform(28, 48), rng.uniform(14, 20)
-    for i in range(int(rng.integers(1, 4))):
-        turn = np.linspace(0, 2 * np.pi, 40)
-        height = rng.uniform(1, 4)
-        middle = row + i * rng.uniform(5, 12)
-        ring = np.stack([middle + height * np.sin(turn), width * np.cos(turn)], 1)
-        outlines += _thread(ring, radius)
+    """Pins through the patella with a loop around them, rings around a shaft, or a lone wire."""
+    radius, kind = rng.uniform(0.4, 1), rng.random()
+    if kind < 0.6:
+        outlines = _tension_band(radius, rng)
+    elif kind < 0.8:
+        outlines = _rings(radius, rng)
+    else:
+        outlines = _lone_wire(radius, rng)
     return _Metal(outlines, rng.uniform(0.75, 1))
+
+
+def _tension_band(radius: float, rng: np.random.Generator) -> list[Points]:
+    """One or two pins, and a wire around their ends: an O or an 8, bent by hand, with a twist."""
+    centre = np.array([rng.uniform(-34, -14), rng.normal(0, 8)])
+    tilt, spread = rng.normal(0, 12), rng.uniform(4, 9)
+    outlines = []
+    for side in (-1, 1) if rng.random() < 0.7 else (0,):
+        angle = np.deg2rad(90 + tilt + rng.normal(0, 5))
+        way = np.array([np.sin(angle), np.cos(angle)])
+        middle = centre + np.array([rng.normal(0, 2), side * spread])
+        half = way * rng.uniform(10, 25)
+        outlines += [_rod(middle - half, middle + half, radius * rng.uniform(1, 1.8))]
+        if rng.random() < 0.4:  # the end is bent over
+            outlines += [_rod(middle - half, middle - half + rng.normal(0, 4, 2), radius * 1.5)]
+    turn = np.linspace(0, 2 * np.pi, 60)
+    figure = rng.choice([1, 2])
+    size = np.array([rng.uniform(7, 22), rng.uniform(7, 18)])
+    waves = [rng.normal(0, 0.25 / k) * np.sin(k * turn + rng.uniform(0, 6)) for k in (2, 3, 4)]
+    bends = np.sum(waves, axis=0)
+    loop = np.stack([np.cos(turn), np.sin(figure * turn)], 1) * (1 + bends[:, None])
+    if rng.random() < 0.3:  # corners where it was pulled over the pins
+        loop = loop[:: int(rng.integers(8, 16))]
+    loop = centre + loop * size
+    twist = loop[int(rng.integers(len(loop)))]
+    outlines += _thread(np.vstack([loop, loop[:1]]) + rng.normal(0, 0.3, 2), radius)
+    return [*outlines, _rod(twist, twist + rng.normal(0, 4, 2), radius * 1.8)]
+
+
+def _rings(radius: float, rng: np.random.Generator) -> list[Points]:
+    """Wire around the shaft, seen from the side."""
+    outlines: list[Points] = []
+    bone, width = rng.choice([-1, 1]), rng.uniform(14, 24)
+    row, turn = rng.uniform(26, 40), np.linspace(0, 2 * np.pi, 40)
+    for _ in range(int(rng.integers(1, 4))):
+        height = rng.uniform(1, 4)
+        ring = np.stack([bone * row + height * np.sin(turn), width * np.cos(turn)], 1)
+        outlines += _thread(ring, radius)
+        row -= rng.uniform(5, 10)
+    return outlines
+
+
+def _lone_wire(radius: float, rng: np.random.Generator) -> list[Points]:
+    """A bent wire somewhere, twisted at an end or cut off."""
+    n = int(rng.integers(20, 60))
+    heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.03) + rng.normal(0, 0.12, n))
+    line = np.cumsum(2 * np.stack([np.sin(heading), np.cos(heading)], 1), axis=0)
+    line += np.array([rng.choice([-1, 1]) * rng.uniform(4, 36), rng.normal(0, 18)]) - line[n // 2]
+    outlines = _thread(line, radius)
+    for end in (line[0], line[-1]):
+        if rng.random() < 0.5:
+            outlines.append(_rod(end, end + rng.normal(0, 4, 2), radius * 1.8))
+    return outlines
 
 
 def _screw(

@@ -281,6 +281,20 @@ def test_pictures_made_into_something_else(
     assert not still[0][3].any(), "held-out knees are left alone"
 
 
+def test_markers_are_no_failure(landmark_table: Path) -> None:
+    (picture, *_) = read(landmark_table, Stage.KNEE)
+    plain = without_chance(landmark_recipe(Stage.KNEE))
+    marked = replace(plain, augment=replace(plain.augment, p_marker=1.0))
+    whiter = 0
+    for seed in SEEDS:
+        one, other = (
+            vary_picture(picture, r, np.random.default_rng(seed)) for r in (plain, marked)
+        )
+        assert other[2:] == (False, False, False)
+        whiter += int((other.pixels == 255).sum() > (one.pixels == 255).sum())
+    assert whiter > 0
+
+
 def test_a_film_of_too_many_knees(landmark_table: Path) -> None:
     """A strip for each: its points lie in it, lateral and medial as its side has them."""
     pictures = read(landmark_table, Stage.FILM, p_implant="0.0")

@@ -74,6 +74,7 @@ def test_values_are_read() -> None:
         ("p_not_knee", "2.0"),
         ("p_implant", "1.5"),
         ("p_motion", "-1.0"),
+        ("p_marker", "1.1"),
         ("stretch_share", "2.0"),
         ("channels", "[4, 0]"),
         ("field_of_view_plateau_widths", "-1.0"),

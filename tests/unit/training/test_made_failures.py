@@ -6,6 +6,7 @@ from made_rois import enhanced_pixels, plain_pixels
 
 from kneegrade.phantoms.shape import mean_landmarks
 from kneegrade.training.made_failures import blur_by_motion, draw_not_knee, paint_metal
+from kneegrade.training.made_markers import add_markers
 from kneegrade.training.made_metal import METAL_KINDS
 
 N = 128
@@ -25,6 +26,10 @@ def not_knee(picture: Gray8, seed: int) -> Gray8:
 
 def moved(picture: Gray8, seed: int) -> Gray8:
     return blur_by_motion(picture, 4.0, np.random.default_rng(seed))
+
+
+def marked(picture: Gray8, seed: int) -> Gray8:
+    return add_markers(picture, POINTS, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("make", [metal, not_knee, moved])
@@ -136,7 +141,7 @@ def test_motion_keeps_brightness_and_loses_detail() -> None:
 def test_metal_of_a_kind_is_drawn_when_asked_for(kind: str) -> None:
     dark = np.full((N, N), 60, np.uint8)
     dark[::2] = 70
-    for seed in range(20):
+    for seed in SEEDS:
         made = paint_metal(dark, POINTS, np.random.default_rng(seed), kind)
         assert made.max() > 120, seed
         again = paint_metal(dark, POINTS, np.random.default_rng(seed), kind)
@@ -157,3 +162,18 @@ def test_kinds_of_metal_differ_in_what_they_cover() -> None:
     assert covered["total knee"] > covered["half knee"] > covered["wires"]
     with pytest.raises(ValueError, match="total knee, half knee"):
         paint_metal(dark, POINTS, np.random.default_rng(0), "gold")
+
+
+def test_markers_are_white_and_lie_beside_the_bones() -> None:
+    dark = np.full((N, N), 60, np.uint8)
+    ends = np.sort(POINTS[[0, 8], 1])
+    width = ends[1] - ends[0]
+    middle = slice(int(ends[0] + 0.15 * width), int(ends[1] - 0.15 * width))
+    seen = 0
+    for seed in SEEDS:
+        made = marked(dark, seed)
+        np.testing.assert_array_equal(made[:, middle], 60)
+        np.testing.assert_array_equal(made, marked(dark, seed))
+        if (made > 140).sum() >= 4:
+            seen += 1
+    assert seen > 0.6 * len(SEEDS), "the rest are just outside a picture so narrow"

@@ -31,6 +31,7 @@ from kneegrade.knees.crop import RoiSpec, crop_knee
 from kneegrade.knees.locate import KneeLocator, LocatedKnee
 from kneegrade.knees.quality import QualityMeasures, check_quality, measure_quality
 from kneegrade.phantoms.films import PhantomFilm, draw_film, draw_hand_film, draw_lateral_film
+from kneegrade.phantoms.likely_knee import draw_likely_knee
 from kneegrade.phantoms.scanners import SCANNERS
 from kneegrade.phantoms.shape import draw_body
 from kneegrade.pipeline import GradedKnee, KneeGrader, RefusedKnee
@@ -41,6 +42,9 @@ from kneegrade.types import Flag, Radiograph, Side
 SEED = 74_915
 """Of the made failures: not a recipe's, whose pictures a network may have learned."""
 N_PHANTOMS = {"prosthesis": 30, "hand": 30, "lateral": 60}
+TOO_MANY = ("RLR", "LRL", "RRL", "LLR", "RR", "LL")
+"""Knees side by side that are no pair, left to right on the film."""
+N_TOO_MANY = 10
 LENGTHS_MM = (2, 3, 4, 6, 8)
 QUALITY_FLAGS = (
     *(Flag.NOT_A_KNEE, Flag.IMPLANT, Flag.KNEE_CUT_OFF),
@@ -172,6 +176,36 @@ def draw_phantom(kind: str, i: int) -> PhantomFilm:
     return draw_film(body=body, knees={side: None}, scanner=scanner, spacing_mm=0.3, rng=rng)
 
 
+def draw_too_many(sides: str, i: int) -> np.ndarray:
+    """Films of one knee side by side, as high as the lowest, all of one scanner."""
+    rng = np.random.default_rng([SEED, i, *sides.encode()])
+    scanner = list(SCANNERS.values())[i % len(SCANNERS)]
+    body = draw_body(sex=("female", "male")[i % 2], bmi=rng.uniform(20, 38), rng=rng)
+    films = []
+    for place, letter in enumerate(sides):
+        side = Side.RIGHT if letter == "R" else Side.LEFT
+        knees = {side: draw_likely_knee({}, seed=SEED + 3 * i + place)}
+        film = draw_film(body=body, knees=knees, scanner=scanner, spacing_mm=0.3, rng=rng)
+        films.append(film.pixels)
+    rows = min(len(film) for film in films)
+    return np.hstack([film[:rows] for film in films])
+
+
+def check_too_many(locator: KneeLocator) -> dict[str, list[bool]]:
+    """Whether films of too many knees are refused as such; prints what else they end as."""
+    hits = {}
+    for sides in TOO_MANY:
+        ends: Counter[str] = Counter()
+        for i in range(N_TOO_MANY):
+            pixels = draw_too_many(sides, i).astype(np.float32)
+            ends[" ".join(sorted(check_film(locator, Radiograph(pixels, f"{sides}-{i}"))))] += 1
+        n_told = ends.pop("knee.too-many", 0)
+        hits[f"too many knees, {sides}"] = [True] * n_told + [False] * (N_TOO_MANY - n_told)
+        if ends:
+            print(f"  {sides}, not told as too many: {dict(ends)}")
+    return hits
+
+
 def check_phantoms(locator: KneeLocator) -> dict[str, list[bool]]:
     """Whether each phantom film is refused; those from the side also when cut to their middle."""
     signs = NO_KNEE | {Flag.IMPLANT.value}
@@ -284,7 +318,7 @@ def main() -> None:
         made.setdefault("metal, real", []).append(bool(found & {Flag.IMPLANT, Flag.NOT_A_KNEE}))
         if not made["metal, real"][-1]:
             print(f"  not detected: {name}")
-    for kind, hits in {**made, **check_phantoms(locator)}.items():
+    for kind, hits in {**made, **check_phantoms(locator), **check_too_many(locator)}.items():
         print(f"  {kind:28} {len(hits):4d}  {np.mean(hits):7.1%}")
     if args.not_knees:
         print_grader(args.not_knees, args.bundle)

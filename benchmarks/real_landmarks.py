@@ -17,8 +17,10 @@ The folder gets ``landmarks.csv`` (a landmark table of the knees whose frame is 
 the knee table's split "train" alone in ``landmarks-train.csv``, for the shipped locator),
 ``spacing.csv`` (their pixel size and its source), ``errors.csv`` (every point of every held-out
 knee, as found by a network that never saw the person), ``sheet-NN.png`` (worst first), and one run
-per round and fold; it continues where it stopped. It prints the tables of errors, and by how much
-the grain of the pictures bears out that they were stretched.
+per round and fold; it continues where it stopped. With ``--further N``, ``landmarks-further.csv``
+gets N other knees of the split "train" with the points that a network of the last round finds: to
+teach the scores of what spoils a picture on more bones than KNEEL's. It prints the tables of
+errors, and by how much the grain of the pictures bears out that they were stretched.
 """
 
 import argparse
@@ -54,6 +56,8 @@ from kneegrade.types import (
 
 CERTAIN_MM = 1.6
 """A frame is certain where half of the points miss it by less: four numbers hang on 32."""
+SURE, CLEAN = 0.95, 0.1
+"""Least mean confidence and largest score of a further knee."""
 AT_MM = (1.0, 1.5, 2.0, 2.5)
 
 
@@ -147,6 +151,29 @@ def write_tables(
             key = ("oai", k.kneel.subject_id, k.kneel.side.value)
             writer.writerow((*key, *(f"{mm:.4f}" for mm in 1 / f.px_per_mm), "landmark-frame"))
     return path
+
+
+def write_further(
+    path: Path, locator: KneeLocator, table_path: Path, n: int, left_out: tuple[str, ...]
+) -> None:
+    """Landmark table of knees of the split "train" as a locator sees them, where it is sure."""
+    table = read_knee_table(table_path)
+    table = table[table["split"] == "train"].sample(frac=1, random_state=2019)
+    knees: list[TabledKnee] = []
+    for row in table.itertuples():
+        image_path = resolve_image(table_path, row.image_path)
+        if len(knees) == n:
+            break
+        if image_path.endswith(left_out):
+            continue
+        found = locator.locate_in_crop(read_radiograph(image_path), Side(row.side))
+        scores = found.scores
+        if (
+            found.landmarks.confidence.mean() >= SURE
+            and max(scores.not_knee, scores.implant, scores.moved) < CLEAN
+        ):
+            knees.append(TabledKnee("oai", row.subject_id, image_path, found.landmarks))
+    write_landmark_table(knees, path)
 
 
 def run_round(
@@ -249,6 +276,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--metal", type=Path, help="file with ends of paths of knees with metal")
+    parser.add_argument("--further", type=int, default=0, metavar="N")
     args = parser.parse_args()
     args.metal = tuple(args.metal.read_text("utf-8").split()) if args.metal else ()
     knees = read_knees(args.kneel, args.knees)
@@ -287,6 +315,12 @@ def main() -> None:
     table = write_tables(args.out, knees, frames, args.metal)
     print(f"{certain} of {len(knees)} frames are certain: {table}")
     draw_sheet(args.out / "sheet.png", knees, frames, found)
+    if args.further:
+        run = args.out / f"round-{args.rounds - 1}" / "fold-0"
+        left_out = (*args.metal, *(Path(k.path).name for k in knees))
+        locator = KneeLocator(export_locator(args.film, run, run))
+        further = args.out / "landmarks-further.csv"
+        write_further(further, locator, args.knees, args.further, left_out)
 
 
 if __name__ == "__main__":

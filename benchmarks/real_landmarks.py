@@ -56,7 +56,7 @@ from kneegrade.types import (
 
 CERTAIN_MM = 1.6
 """A frame is certain where half of the points miss it by less: four numbers hang on 32."""
-SURE, CLEAN = 0.95, 0.1
+SURE, CLEAN = 0.95, 0.9
 """Least mean confidence and largest score of a further knee."""
 AT_MM = (1.0, 1.5, 2.0, 2.5)
 

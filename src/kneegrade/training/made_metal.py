@@ -267,9 +267,9 @@ def _staples(rng: np.random.Generator) -> _Metal:
 def _wires(rng: np.random.Generator) -> _Metal:
     """Pins through the patella with a loop around them, rings around a shaft, or a lone wire."""
     radius, kind = rng.uniform(0.4, 1), rng.random()
-    if kind < 0.6:
+    if kind < 0.4:
         outlines = _tension_band(radius, rng)
-    elif kind < 0.8:
+    elif kind < 0.55:
         outlines = _rings(radius, rng)
     else:
         outlines = _lone_wire(radius, rng)
@@ -317,9 +317,12 @@ def _rings(radius: float, rng: np.random.Generator) -> list[Points]:
 
 
 def _lone_wire(radius: float, rng: np.random.Generator) -> list[Points]:
-    """A bent wire somewhere, twisted at an end or cut off."""
+    """A wire somewhere, curved, with a bend or two, twisted at an end or cut off."""
     n = int(rng.integers(20, 60))
-    heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.03) + rng.normal(0, 0.12, n))
+    turns = rng.normal(0, 0.03) + rng.normal(0, 0.12, n)
+    for at in rng.integers(2, n - 2, int(rng.integers(0, 3))):
+        turns[at : at + 3] += rng.normal(0, 0.5)
+    heading = rng.uniform(0, 2 * np.pi) + np.cumsum(turns)
     line = np.cumsum(2 * np.stack([np.sin(heading), np.cos(heading)], 1), axis=0)
     line += np.array([rng.choice([-1, 1]) * rng.uniform(4, 36), rng.normal(0, 18)]) - line[n // 2]
     outlines = _thread(line, radius)

@@ -25,7 +25,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "cv2": (
         *("images", "knees", "phantoms"),
         *("training/augment.py", "training/made_failures.py"),
-        *("training/made_metal.py", "training/other_pictures.py"),
+        *("training/made_markers.py", "training/made_metal.py", "training/other_pictures.py"),
     ),
     "onnxruntime": ("bundles/runner.py",),
     "typer": ("apps/cli",),

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from kneegrade.bundles.manifest import hash_file
+from kneegrade.bundles.manifest import hash_file, read_bundle
 from kneegrade.errors import RecipeError, TableError
 from kneegrade.knees.heatmaps import STRIDE, compute_probabilities, decode_heatmaps
 from kneegrade.phantoms.study import PHANTOM_COHORT
@@ -143,20 +144,15 @@ def fit_landmark_run(
     module = LandmarkModule(recipe)
     pictures = read_pictures(tables, recipe)
     train, heldout = _split(pictures, recipe, held)
-    if isinstance(begun_from, Path):
-        shown = LandmarkDataset([p for table in train for p in table], recipe, epoch=0)
-        order = np.random.default_rng(recipe.seed).permutation(len(shown))[:N_MEASURED]
-        images = torch.stack([shown[i][0] for i in order])
-        load_onnx_weights(module.network, begun_from, images)
-    elif begun_from is not None:
-        module.network.load_state_dict(begun_from.read_network().state_dict())
+    if begun_from is not None:
+        _load_start(module.network, begun_from, LandmarkDataset([*chain(*train)], recipe, epoch=0))
     started = time.monotonic()
     data = LandmarkData(recipe, train, heldout, n_workers=n_workers)
     fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
     network = module.network.cpu().eval()
     save_weights(network, folder)
     _write_heldout(network, heldout, recipe, folder / "heldout.csv")
-    _write_subjects(train, heldout, folder)
+    _write_subjects(train, heldout, folder, start)
     facts = {
         "recipe": recipe.name,
         "hold_out": f"fold-{held}",
@@ -240,7 +236,7 @@ def _write_heldout(
 
 def _find_start(folder: Path, recipe: LandmarkRecipe) -> FinishedLandmarkRun | Path:
     """A finished run, or the ONNX file of a bundle."""
-    if str(folder) == "default" or (folder / "bundle.json").is_file():
+    if _is_bundle(folder):
         return find_locator_file(folder, recipe.stage)
     run = read_landmark_run(folder)
     if (run.recipe.stage, run.recipe.network) != (recipe.stage, recipe.network):
@@ -250,6 +246,27 @@ def _find_start(folder: Path, recipe: LandmarkRecipe) -> FinishedLandmarkRun | P
             "Start from a run whose recipe has the same stage and [network].",
         )
     return run
+
+
+def _load_start(
+    network: LandmarkNetwork, start: FinishedLandmarkRun | Path, pictures: LandmarkDataset
+) -> None:
+    if isinstance(start, FinishedLandmarkRun):
+        network.load_state_dict(start.read_network().state_dict())
+        return
+    order = np.random.default_rng(0).permutation(len(pictures))[:N_MEASURED]
+    load_onnx_weights(network, start, torch.stack([pictures[i][0] for i in order]))
+
+
+def _is_bundle(folder: Path) -> bool:
+    return str(folder) == "default" or (folder / "bundle.json").is_file()
+
+
+def _read_subjects(start: Path) -> dict[str, list[str]]:
+    """Hashed ids of the people that a run, or a bundle's locator, was taught or tried on."""
+    if _is_bundle(start):
+        return dict(read_bundle(start).locator.facts.get("subjects", {}))
+    return dict(json.loads((start / "subjects.json").read_bytes()))
 
 
 def _about(
@@ -267,12 +284,17 @@ def _about(
 
 
 def _write_subjects(
-    train: list[list[LandmarkPicture]], heldout: list[LandmarkPicture], folder: Path
+    train: list[list[LandmarkPicture]],
+    heldout: list[LandmarkPicture],
+    folder: Path,
+    start: Path | None,
 ) -> None:
-    """Write the hashed ids of people; a phantom is none."""
-    people = [p for p in heldout if p.knee.cohort != PHANTOM_COHORT]
+    """Write the hashed ids of people, those of the start among them; a phantom is none."""
+    earlier = {} if start is None else _read_subjects(start)
     trained = {p.subject for t in train for p in t if p.knee.cohort != PHANTOM_COHORT}
-    selected = {p.subject for p in people} - trained
+    trained |= set(earlier.get("trained", ()))
+    selected = {p.subject for p in heldout if p.knee.cohort != PHANTOM_COHORT}
+    selected = (selected | set(earlier.get("selected", ()))) - trained
     subjects = {"trained": sorted(trained), "selected": sorted(selected)}
     text = json.dumps(subjects, indent=0)
     (folder / "subjects.json").write_text(text + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ so that who has a bundle, but not the run that it came from, can teach its locat
 
 from pathlib import Path
 
-import onnx
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from kneegrade.bundles.manifest import read_bundle
 from kneegrade.errors import RecipeError
 from kneegrade.training.landmark_network import LandmarkNetwork
 from kneegrade.training.landmark_recipe import Stage
+from kneegrade.training.onnx_file import read_onnx_weights
 
 
 def find_locator_file(bundle: str | Path, stage: Stage) -> Path:
@@ -45,10 +45,7 @@ def load_onnx_weights(network: LandmarkNetwork, path: Path, images: Tensor) -> N
     RecipeError
         ``run.other-recipe`` if the file is of another network.
     """
-    weights = {
-        part.name: torch.from_numpy(onnx.numpy_helper.to_array(part).copy())
-        for part in onnx.load(path).graph.initializer
-    }
+    weights = read_onnx_weights(path)
     for convolution, norm in _pair_norms(network).items():
         bias = weights.get(f"{convolution}.weight_bias", torch.empty(0))
         weights |= {

@@ -1,12 +1,13 @@
-"""A torch network -> an ONNX file."""
+"""A torch network -> an ONNX file, and the weights of such a file."""
 
 import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def write_onnx(network: nn.Module, size_px: int, output_names: Sequence[str], path: Path) -> None:
@@ -33,3 +34,15 @@ def write_onnx(network: nn.Module, size_px: int, output_names: Sequence[str], pa
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def read_onnx_weights(path: Path) -> dict[str, Tensor]:
+    """Read the weights of an ONNX file by name.
+
+    A convolution has its batch normalisation in its weight; what that adds to the output is named
+    after the weight, with ``_bias``.
+    """
+    return {
+        part.name: torch.from_numpy(onnx.numpy_helper.to_array(part).copy())
+        for part in onnx.load(path).graph.initializer
+    }

@@ -183,8 +183,11 @@ def test_a_run_starts_from_the_weights_of_another(
     for name in learned:
         torch.testing.assert_close(after[name], start[name], atol=1e-6, rtol=1e-5)
     assert any((new[name] - start[name]).abs().max() > 1e-3 for name in learned)
-    subjects = json.loads((tmp_path / "from" / "subjects.json").read_text(encoding="utf-8"))
+    subjects = json.loads((tmp_path / "new" / "subjects.json").read_text(encoding="utf-8"))
     assert subjects["selected"] == sorted(hash_subject("own", p) for p in HELD[1])
+    subjects = json.loads((tmp_path / "from" / "subjects.json").read_text(encoding="utf-8"))
+    assert subjects["selected"] == [], "whom the start was trained on is held out no more"
+    assert subjects["trained"] == sorted(hash_subject("own", p) for p in PEOPLE)
 
 
 def test_a_start_that_is_no_run(landmark_table: Path, tmp_path: Path) -> None:

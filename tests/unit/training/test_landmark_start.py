@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from made_landmarks import landmark_recipe, landmark_recipe_text
 from safetensors.torch import load_file
 
-from kneegrade.bundles.manifest import DEFAULT_FOLDER
+from kneegrade.bundles.manifest import DEFAULT_FOLDER, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
 from kneegrade.errors import BundleError, RecipeError
 from kneegrade.training.landmark_network import LandmarkNetwork
@@ -71,6 +72,10 @@ def test_a_run_starts_from_a_bundle(start: Path, landmark_table: Path, tmp_path:
     for name, values in expected.named_parameters():
         if values.ndim > 1:
             torch.testing.assert_close(left[name], values.detach(), atol=1e-6, rtol=1e-5)
+    subjects = json.loads((tmp_path / "subjects.json").read_text(encoding="utf-8"))
+    earlier = read_bundle("default").locator.facts["subjects"]
+    assert set(earlier["trained"]) < set(subjects["trained"])
+    assert set(earlier["selected"]) < set(subjects["selected"])
 
 
 def test_a_start_that_is_no_bundle(tmp_path: Path) -> None:

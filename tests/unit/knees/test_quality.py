@@ -9,7 +9,6 @@ from kneegrade.knees.crop import RoiSpec, crop_knee
 from kneegrade.knees.quality import (
     IMPLANT_ALONE_FROM,
     IMPLANT_FROM,
-    IMPLANT_FROM_IF_INVERTED,
     MOVED_FROM,
     NOT_KNEE_FROM,
     NOT_KNEE_FROM_IF_OTHER_VIEW,
@@ -99,17 +98,6 @@ def test_a_header_that_names_another_view_lowers_the_bar() -> None:
     assert check(radiograph, landmarks, doubtful) == set()
     assert check(replace(radiograph, view=View.OTHER), landmarks, doubtful) == {Flag.NOT_A_KNEE}
     assert check(replace(radiograph, view=View.OTHER), landmarks, FINE) == set()
-
-
-def test_a_knee_whose_bone_was_dark_has_a_higher_bar_for_metal() -> None:
-    radiograph, landmarks = make_film()
-    negative = changed(radiograph, -radiograph.pixels)
-    roi = crop_knee(negative, landmarks, RoiSpec(), inverted=True)
-    doubtful = replace(FINE, implant=(IMPLANT_FROM + IMPLANT_FROM_IF_INVERTED) / 2)
-    assert check(radiograph, landmarks, doubtful) == {Flag.IMPLANT}
-    assert check_quality(negative, landmarks, roi, doubtful) == set()
-    sure = replace(FINE, implant=IMPLANT_FROM_IF_INVERTED)
-    assert check_quality(negative, landmarks, roi, sure) == {Flag.IMPLANT}
 
 
 @pytest.mark.parametrize("name", ["not_knee", "implant", "moved"])

@@ -101,10 +101,16 @@ def test_a_hint_decides_where_the_picture_does_not(
 ) -> None:
     low, high = (300, 400), (300, 550)
     locator = locator_of(monkeypatch, [low], [high], [high], [low])
+    looked_at = []
+    monkeypatch.setattr(
+        locator,
+        "_picture_of",
+        lambda film, ends: looked_at.append(ends) or KneeLocator._picture_of(locator, film, ends),
+    )
     (knee,) = locator.locate(FLAT, hint=hint)
     assert knee.landmarks.side is hint
-    lateral, medial = knee.landmarks.points_px[[0, 8], 1]
-    assert bool(lateral < medial) is (hint is Side.RIGHT)
+    lateral, medial = looked_at[1][:, 1]
+    assert bool(lateral < medial) is (hint is Side.RIGHT), "it is looked at, lateral first"
 
 
 def test_a_hint_is_taken_and_what_speaks_against_it_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,9 @@ def test_sure_metal_is_told_of_and_nothing_that_it_does_to_the_other_measures() 
     assert found >= {Flag.IMPLANT, Flag.BADLY_EXPOSED, Flag.BLURRED}
     other = replace(metal, not_knee=1.0)
     assert check(white, landmarks, other) == {Flag.IMPLANT, Flag.NOT_A_KNEE}
+    flat = changed(radiograph, exposed(radiograph.pixels, "flat"))
+    found = check(flat, landmarks, metal)
+    assert found == {Flag.IMPLANT, Flag.BADLY_EXPOSED}, "metal makes no picture flat"
 
 
 def test_a_header_that_names_another_view_lowers_the_bar() -> None:

@@ -129,9 +129,8 @@ def resample(
     )
     inside_fraction = 1.0
     if not _is_inside(_find_corners(to_source, size), pixels.shape).all():
-        grid = np.moveaxis(np.indices((fine_rows, fine_columns)), 0, -1)
         fine_to_source = compose_affines(to_source, to_output)
-        inside = _is_inside(apply_affine(fine_to_source, grid), pixels.shape)
+        inside = _find_inside(fine_to_source, (fine_rows, fine_columns), pixels.shape)
         inside_fraction = float(inside.mean())
         fine[~inside] = fill
     if (per_row, per_column) != (1, 1):
@@ -160,21 +159,49 @@ def _shrink_by_blocks(
     first = start + (np.floor((low - start) / block).astype(int) - 1) * block
     last = start + (np.ceil((high - start) / block).astype(int) + 1) * block
     (top, left), (bottom, right) = np.maximum(first, 0), np.minimum(last, shape)
-    part: FloatImage = np.asarray(pixels[top:bottom, left:right], dtype=np.float32)
+    part = np.asarray(pixels[top:bottom, left:right], dtype=np.float32)
     before, after = np.maximum(-first, 0), np.maximum(last - shape, 0)
-    if before.any() or after.any():
-        part = np.pad(part, np.stack([before, after], axis=1), mode="edge")
-    rows, columns = (side // block for side in part.shape)
-    shrunk = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+    shrunk = _mean_of_rows(part, block, int(before[0]), int(after[0]))
+    shrunk = _mean_of_rows(shrunk.T, block, int(before[1]), int(after[1])).T
     middle = first + (block - 1) / 2  # of the first block
     to_shrunk = np.column_stack([np.eye(2) / block, -middle / block])
-    return np.asarray(shrunk, np.float32), compose_affines(to_shrunk, to_source)
+    return np.ascontiguousarray(shrunk), compose_affines(to_shrunk, to_source)
+
+
+def _mean_of_rows(pixels: FloatImage, block: int, before: int, after: int) -> FloatImage:
+    """Mean of every ``block`` rows; the first and last row stand for ``before`` and ``after`` more.
+
+    Only blocks at the ends are padded: a whole film is not copied.
+    """
+    head, tail = -before % block, -after % block
+    inner = pixels[head : len(pixels) - tail]
+    parts = [inner.reshape(-1, block, pixels.shape[1])]
+    if before:
+        start = np.concatenate([np.repeat(pixels[:1], before, axis=0), pixels[:head]])
+        parts.insert(0, start.reshape(-1, block, pixels.shape[1]))
+    if after:
+        end = np.concatenate([pixels[len(pixels) - tail :], np.repeat(pixels[-1:], after, axis=0)])
+        parts.append(end.reshape(-1, block, pixels.shape[1]))
+    sums: FloatImage = np.concatenate([np.einsum("ijk->ik", part) for part in parts])
+    return sums / np.float32(block)
 
 
 def _find_corners(to_source: FloatArray, size: tuple[int, int]) -> FloatArray:
     """Corners of the output on the source; pixels have extent."""
     ends = [(-0.5, side - 0.5) for side in size]
     return apply_affine(to_source, [(row, column) for row in ends[0] for column in ends[1]])
+
+
+def _find_inside(
+    to_source: FloatArray, size: tuple[int, int], shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Whether each pixel of the output lies on the source."""
+    rows, columns = np.arange(size[0])[:, np.newaxis], np.arange(size[1])
+    inside = np.ones(size, bool)
+    for (by_row, by_column, start), side in zip(to_source, shape, strict=True):
+        along = by_row * rows + (by_column * columns + start)
+        inside &= (along >= -0.5) & (along <= side - 0.5)
+    return inside
 
 
 def _is_inside(points: FloatArray, shape: tuple[int, ...]) -> NDArray[np.bool_]:

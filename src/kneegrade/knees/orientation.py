@@ -8,6 +8,7 @@ training knees: Pingjun Chen, "Knee Osteoarthritis Severity Grading Dataset", Me
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -43,12 +44,18 @@ class Orientation:
     match: float
 
 
+@cache
 def read_average_knee(size_px: int = AVERAGE_KNEE_PX) -> FloatImage:
-    """The average knee, ``(size_px, size_px)``, mean 0 and standard deviation 1, lateral first."""
+    """The average knee, ``(size_px, size_px)``, mean 0 and standard deviation 1, lateral first.
+
+    Read-only: it is read once.
+    """
     stored = cv2.imread(str(AVERAGE_KNEE_FILE), cv2.IMREAD_GRAYSCALE)
     if stored is None:
         raise FileNotFoundError(AVERAGE_KNEE_FILE.name)
-    return _standardise(_shrink(np.asarray(stored, dtype=np.float32), size_px))
+    average = _standardise(_shrink(np.asarray(stored, dtype=np.float32), size_px))
+    average.setflags(write=False)
+    return average
 
 
 def compute_average_knee(rois: Iterable[FloatImage]) -> NDArray[np.uint8]:

@@ -74,6 +74,12 @@ class Knee:
     split: str
 
 
+def make_absolute(path: str) -> str:
+    """A picture's path, inside an archive or not, that holds from any folder."""
+    file, mark, member = path.partition("::")
+    return f"{Path(file).resolve()}{mark}{member}"
+
+
 def read_knees(kneel: Path, table_path: Path) -> list[Knee]:
     """The knees of KNEEL's table that have a picture."""
     table = read_knee_table(table_path)
@@ -89,7 +95,7 @@ def read_knees(kneel: Path, table_path: Path) -> list[Knee]:
             knees.append(
                 Knee(
                     kneel=knee,
-                    path=str(Path(path.partition("::")[0]).resolve()) + path[path.find("::") :],
+                    path=make_absolute(path),
                     radiograph=read_radiograph(path, contrast=Contrast.ENHANCED),
                     shape_mm=knee.shape_mm * turn,
                     subject=hash_subject("oai", knee.subject_id),
@@ -161,7 +167,7 @@ def write_further(
     table = table[table["split"] == "train"].sample(frac=1, random_state=2019)
     knees: list[TabledKnee] = []
     for row in table.itertuples():
-        image_path = resolve_image(table_path, row.image_path)
+        image_path = make_absolute(resolve_image(table_path, row.image_path))
         if len(knees) == n:
             break
         if image_path.endswith(left_out):

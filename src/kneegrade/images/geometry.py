@@ -182,8 +182,9 @@ def _mean_of_rows(pixels: FloatImage, block: int, before: int, after: int) -> Fl
     if after:
         end = np.concatenate([pixels[len(pixels) - tail :], np.repeat(pixels[-1:], after, axis=0)])
         parts.append(end.reshape(-1, block, pixels.shape[1]))
-    sums: FloatImage = np.concatenate([np.einsum("ijk->ik", part) for part in parts])
-    return sums / np.float32(block)
+    shares = np.full((1, block), 1 / block, np.float32)
+    means: FloatImage = np.concatenate([np.matmul(shares, part)[:, 0] for part in parts])
+    return means
 
 
 def _find_corners(to_source: FloatArray, size: tuple[int, int]) -> FloatArray:

@@ -22,7 +22,7 @@ PLATEAU_MM: Final = 79.1
 """Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
 METAL_KINDS: Final = ("total knee", "half knee", "screws", "plate", "nail", "staples", "wires")
 """What `paint_metal` paints."""
-_CHANCES: Final = (0.12, 0.10, 0.18, 0.12, 0.16, 0.10, 0.22)
+_CHANCES: Final = (0.09, 0.09, 0.20, 0.12, 0.15, 0.10, 0.25)
 """Thin metal oftener than it is met: it is what a network misses."""
 _LATERAL, _MEDIAL = -1, 1
 _SUBPIXELS: Final = 4
@@ -171,11 +171,12 @@ def _half_knee(rng: np.random.Generator) -> _Metal:
 
 def _screws(rng: np.random.Generator) -> _Metal:
     outlines: list[Points] = []
-    if rng.random() < 0.4:  # of a cruciate ligament's graft: short, thick, in the tunnels
-        outlines += _screw((rng.uniform(14, 22), rng.uniform(-4, 6)), rng.uniform(40, 80), 25, 9, 0)
+    if rng.random() < 0.4:  # in the tunnels of a cruciate ligament's graft
+        start = (rng.uniform(12, 28), rng.uniform(-6, 14))
+        outlines += _graft_screw(start, rng.uniform(40, 100), rng)
         if rng.random() < 0.6:
             start = (rng.uniform(-24, -14), rng.uniform(-12, -3))
-            outlines += _screw(start, rng.uniform(215, 250), 25, 8, 0)
+            outlines += _graft_screw(start, rng.uniform(215, 250), rng)
         return _Metal(outlines, rng.uniform(0.6, 1))
     if rng.random() < 0.15:
         return _Metal(_bolt(rng), rng.uniform(0.75, 1))
@@ -317,19 +318,49 @@ def _rings(radius: float, rng: np.random.Generator) -> list[Points]:
 
 
 def _lone_wire(radius: float, rng: np.random.Generator) -> list[Points]:
-    """A wire somewhere, curved, with a bend or two, twisted at an end or cut off."""
-    n = int(rng.integers(20, 60))
-    turns = rng.normal(0, 0.03) + rng.normal(0, 0.12, n)
-    for at in rng.integers(2, n - 2, int(rng.integers(0, 3))):
-        turns[at : at + 3] += rng.normal(0, 0.5)
-    heading = rng.uniform(0, 2 * np.pi) + np.cumsum(turns)
-    line = np.cumsum(2 * np.stack([np.sin(heading), np.cos(heading)], 1), axis=0)
-    line += np.array([rng.choice([-1, 1]) * rng.uniform(4, 36), rng.normal(0, 18)]) - line[n // 2]
-    outlines = _thread(line, radius)
-    for end in (line[0], line[-1]):
-        if rng.random() < 0.5:
-            outlines.append(_rod(end, end + rng.normal(0, 4, 2), radius * 1.8))
+    """A wire somewhere: straight stretches, wide and sharp bends, a knot or two."""
+    turns: list[float] = []  # rad per mm
+    for _ in range(int(rng.integers(1, 5))):
+        turns += [0.0] * int(rng.integers(3, 40))
+        bend = rng.normal(0, 1)
+        length_mm = int(np.ceil(abs(bend) * rng.uniform(1, 14)))
+        turns += [bend / length_mm] * length_mm
+    turns += [0.0] * int(rng.integers(8, 30))
+    uneven = rng.normal(0, rng.choice([0.01, 0.06]), len(turns))
+    heading = rng.uniform(0, 2 * np.pi) + np.cumsum(turns + uneven + rng.normal(0, 0.01))
+    line = np.cumsum(np.stack([np.sin(heading), np.cos(heading)], 1), axis=0)
+    seen = line[int(rng.integers(len(line) // 4, 3 * len(line) // 4))]
+    line += np.array([rng.choice([-1, 1]) * rng.uniform(4, 36), rng.normal(0, 18)]) - seen
+    outlines = _thread(line[::2], radius)
+    for _ in range(int(rng.integers(0, 3))):
+        knot = line[int(rng.choice([0, -1, rng.integers(len(line))]))]
+        for end in knot + rng.normal(0, 2.2, (int(rng.integers(1, 4)), 2)):
+            outlines.append(_rod(knot, end, radius * 1.7))
     return outlines
+
+
+def _graft_screw(
+    start: tuple[float, float], angle_deg: float, rng: np.random.Generator
+) -> list[Points]:
+    """A short thick screw without a head, threaded all along; through a hollow one bone shows."""
+    way = np.array([np.sin(np.deg2rad(angle_deg)), np.cos(np.deg2rad(angle_deg))])
+    beside = np.array([-way[1], way[0]])
+    first, length = np.array(start), rng.uniform(14, 32)
+    radius, pitch = rng.uniform(3, 5.5), rng.uniform(1.8, 3.6)
+    core = radius * rng.uniform(0.6, 0.95)
+    if rng.random() < 0.5:
+        outlines = [_rod(first, first + length * way, core)]
+    else:
+        wall = core * rng.uniform(0.15, 0.3)
+        to_wall = (core - wall) * beside
+        outlines = [
+            _rod(first + side * to_wall, first + length * way + side * to_wall, wall)
+            for side in (-1, 1)
+        ]
+    half = radius * beside + rng.uniform(-0.25, 0.25) * pitch * way
+    thick = pitch * rng.uniform(0.18, 0.32)
+    middles = first + np.arange(pitch / 2, length, pitch)[:, None] * way
+    return outlines + [_rod(middle - half, middle + half, thick) for middle in middles]
 
 
 def _screw(

@@ -3,6 +3,7 @@
 Usage: python benchmarks/joint_space.py accuracy [--knees N] [--noise-mm MM]
        python benchmarks/joint_space.py spurs [--knees N] [--noise-mm MM]
        python benchmarks/joint_space.py repeat [--knees N] [--repeats N] [--noise-mm MM]
+       python benchmarks/joint_space.py angle [--knees N] [--repeats N] [--noise-mm MM]
        python benchmarks/joint_space.py real --rois STORE [--split NAME]
        python benchmarks/joint_space.py speed
 
@@ -10,9 +11,10 @@ Usage: python benchmarks/joint_space.py accuracy [--knees N] [--noise-mm MM]
 narrowing, beside the widths that the landmarks alone give. `spurs`: osteophyte areas of phantoms by
 grade of osteophyte, beside those that they were drawn with. `repeat`: repeatability under
 re-simulated exposure and repositioning noise: the same phantom knee, turned, shifted and tilted a
-little, exposed anew. `real`: rank correlation of every measure with the Kellgren-Lawrence grade on
-the real knees of an ROI store, with the landmarks that the store holds; intervals by bootstrap
-over subjects. `speed`: ms per knee.
+little, exposed anew. `angle`: the same for the femorotibial angle, and its error against the axes
+of the shafts as drawn, by the length of shaft that the film shows. `real`: rank correlation of
+every measure with the Kellgren-Lawrence grade on the real knees of an ROI store, with the landmarks
+that the store holds; intervals by bootstrap over subjects. `speed`: ms per knee.
 
 The phantoms' landmarks are those of the embedded locator, or, with --noise-mm, the true ones with
 Gaussian noise of that mean radial size, drawn anew for every film.
@@ -55,6 +57,10 @@ OSTEOPHYTES = {
     (Bone.TIBIA, Compartment.LATERAL): Task.TO_L,
     (Bone.TIBIA, Compartment.MEDIAL): Task.TO_M,
 }
+FILM_HEIGHTS_MM = (300.0, 200.0, 150.0)
+"""Both shafts whole, in good part, or as stumps only."""
+AXIS_MM = {Bone.FEMUR: (-115, -67), Bone.TIBIA: (67, 110)}
+"""Where a shaft doesn't flare: mm below the plateau of a knee whose plateau is 80 mm wide."""
 BAR_MM = {Compartment.LATERAL: 0.23, Compartment.MEDIAL: 0.14}
 """SD of films taken twice (Kothari 2004, pubmed 15150666)."""
 
@@ -275,6 +281,57 @@ def print_repeatability(knees: int, repeats: int, noise_mm: float | None) -> Non
         print(f"{half.value + ' ' + kind:24} {sd:6.3f} {middle:7.3f} {BAR_MM[half]:5.2f}")
 
 
+def true_angle_deg(anatomy: KneeAnatomy) -> float:
+    """Lateral angle of the midlines of the shafts as drawn."""
+    level = anatomy if anatomy.side is Side.RIGHT else anatomy.mirrored()
+    down, along = level.landmarks_mm[8] - level.landmarks_mm[0]
+    level = level.turned(-float(np.rad2deg(np.arctan2(down, along))))
+    scale = float(level.landmarks_mm[8, 1] - level.landmarks_mm[0, 1]) / 80
+    turns = {}
+    for bone, span in AXIS_MM.items():
+        rows = level.landmarks_mm[0, 0] + scale * np.linspace(*span, 30)
+        start = level.outlines[bone.value]
+        stop = np.roll(start, -1, axis=0)
+        middles = []
+        for row in rows:
+            across = (start[:, 0] <= row) != (stop[:, 0] <= row)
+            first, last = start[across], stop[across]
+            share = (row - first[:, 0]) / (last[:, 0] - first[:, 0])
+            cols = first[:, 1] + share * (last[:, 1] - first[:, 1])
+            middles.append((cols.min() + cols.max()) / 2)
+        turns[bone] = np.rad2deg(np.arctan(np.polyfit(rows, middles, 1)[0]))
+    return 180 - float(turns[Bone.FEMUR] - turns[Bone.TIBIA])
+
+
+def print_angles(knees: int, repeats: int, noise_mm: float | None) -> None:
+    """Error and repeatability of the femorotibial angle, by height of the film."""
+    print("Femorotibial angle, degrees, under re-simulated exposure and repositioning noise")
+    print(f"{'film':>8}{'n':>5}{'none':>6}{'shaft':>9}{'error':>8}{'SD':>6}{'worst':>7}"
+          f"{'repeats SD':>12}{'r':>7}")  # fmt: skip
+    for height in FILM_HEIGHTS_MM:
+        angles, shafts = np.full((2, knees, repeats), np.nan)
+        true = np.empty((knees, repeats))
+        for number in range(knees):
+            knee = draw_phantom(number, {(Task.JSN_M, Task.JSN_L)[number % 2]: number // 2 % 4})
+            for repeat in range(repeats):
+                rng = np.random.default_rng([SEED, number, 4, repeat])
+                radiograph, truth, anatomy = film(
+                    knee, reposition(knee.positioning, rng), rng, size_mm=(height, SIZE_MM[1])
+                )
+                landmarks = place_landmarks(radiograph, truth, knee.side, noise_mm, rng)
+                angle = measure_joint_space(radiograph, landmarks).femorotibial
+                true[number, repeat] = true_angle_deg(anatomy)
+                if angle is not None:
+                    angles[number, repeat] = angle.degrees
+                    shafts[number, repeat] = min(angle.femur_mm, angle.tibia_mm)
+        error = angles - true
+        within = np.sqrt(np.nanmean(np.nanvar(angles, axis=1, ddof=1)))
+        known = np.isfinite(angles)
+        print(f"{height:5.0f} mm{knees * repeats:5}{(~known).sum():6}{np.nanmean(shafts):6.0f} mm"
+              f"{np.nanmean(error):8.2f}{np.nanstd(error):6.2f}{np.nanmax(np.abs(error)):7.2f}"
+              f"{within:12.2f}{np.corrcoef(angles[known], true[known])[0, 1]:7.2f}")  # fmt: skip
+
+
 MEASURES = ("minimum", "fixed", "area", "femur_spur", "tibia_spur")
 
 
@@ -372,16 +429,17 @@ def main() -> None:
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     accuracy, repeat = verbs.add_parser("accuracy"), verbs.add_parser("repeat")
-    spurs = verbs.add_parser("spurs")
+    spurs, angle = verbs.add_parser("spurs"), verbs.add_parser("angle")
     accuracy.add_argument("--knees", type=int, default=200)
     spurs.add_argument("--knees", type=int, default=128)
-    repeat.add_argument("--knees", type=int, default=40)
-    repeat.add_argument("--repeats", type=int, default=5)
+    for verb in (repeat, angle):
+        verb.add_argument("--knees", type=int, default=40)
+        verb.add_argument("--repeats", type=int, default=5)
     real = verbs.add_parser("real")
     real.add_argument("--rois", type=Path, required=True)
     real.add_argument("--split")
     verbs.add_parser("speed")
-    for verb in (accuracy, repeat, spurs):
+    for verb in (accuracy, repeat, spurs, angle):
         verb.add_argument("--noise-mm", type=float)
     args = parser.parse_args()
     if args.verb == "accuracy":
@@ -390,6 +448,8 @@ def main() -> None:
         print_spurs(args.knees, args.noise_mm)
     elif args.verb == "repeat":
         print_repeatability(args.knees, args.repeats, args.noise_mm)
+    elif args.verb == "angle":
+        print_angles(args.knees, args.repeats, args.noise_mm)
     elif args.verb == "real":
         correlate(args.rois, args.split)
     else:

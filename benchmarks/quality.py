@@ -7,9 +7,10 @@ TABLE is a knee table of the open set (crops of one knee). Every knee of the spl
 is; of each, one failure per kind is made and checked: metal painted on it, by kind, pictures of no
 knee, motion, wrong exposure, a part cut off, inverted grey values. Phantom films with a prosthesis,
 of a hand and of a knee from the side are drawn. `--not-knees` names a folder of real pictures that
-must not be graded: each goes through KneeGrader. `--metal` names a file with the ends of the image
-paths (one a line) of knees that do hold metal, of any split: they are no false alarms, and whether
-they are detected is printed apart.
+must not be graded: each goes through KneeGrader. `--metal` names a CSV of the knees that do hold
+metal in the bone, of any split (`knee_kl_metal.csv` unless told: all of the open set, found by eye
+without a network's help): they are no false alarms, and whether they are detected is printed by
+kind.
 `--measures` prints how each measure is distributed over the knees instead, and which knees the
 network suspects most: the bars in kneegrade/knees/quality.py are set by those of the train split.
 """
@@ -39,6 +40,7 @@ from kneegrade.training.made_failures import blur_by_motion, draw_not_knee, pain
 from kneegrade.training.made_metal import METAL_KINDS, PLATEAU_MM
 from kneegrade.types import Flag, Radiograph, Side
 
+KNEE_KL_METAL = Path(__file__).with_name("knee_kl_metal.csv")
 SEED = 74_915
 """Of the made failures: not a recipe's, whose pictures a network may have learned."""
 N_PHANTOMS = {"prosthesis": 30, "hand": 30, "lateral": 60}
@@ -149,18 +151,18 @@ FILM_KINDS = {"cut off"}
 def read_knees(
     args: argparse.Namespace, *, metal: bool = False
 ) -> Iterator[tuple[str, Radiograph, Side]]:
-    """The knees of the split without metal, or those with metal of all splits."""
+    """The knees of the split without metal; or, by kind, those with metal of all splits."""
     table = read_knee_table(args.table)
-    names = args.metal.read_text(encoding="utf-8").split() if args.metal else []
-    holds = table["image_path"].map(lambda path: any(path.endswith(name) for name in names))
-    table = table[holds == metal]
+    kinds = pd.read_csv(args.metal).set_index("image")["kind"].to_dict()
+    table = table[table["image_path"].map(lambda path: Path(path).stem in kinds) == metal]
     if not metal:
         table = table[table["split"] == args.split]
     if args.knees and not metal:
         table = table.sample(min(args.knees, len(table)), random_state=2019)
     for row in table.to_dict("records"):
         path = resolve_image(args.table, row["image_path"])
-        yield row["image_path"], read_radiograph(path), Side(row["side"])
+        name = Path(row["image_path"]).stem
+        yield kinds.get(name, name), read_radiograph(path), Side(row["side"])
 
 
 def draw_phantom(kind: str, i: int) -> PhantomFilm:
@@ -280,7 +282,7 @@ def main() -> None:
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--split", default="val")
     parser.add_argument("--knees", type=int)
-    parser.add_argument("--metal", type=Path)
+    parser.add_argument("--metal", type=Path, default=KNEE_KL_METAL)
     parser.add_argument("--not-knees", type=Path)
     parser.add_argument("--measures", action="store_true")
     args = parser.parse_args()
@@ -313,11 +315,10 @@ def main() -> None:
     for flag in (*QUALITY_FLAGS, "any but inverted"):
         print(f"  {flag!s:28} {real[flag]:4d}  {real[flag] / max(n_real, 1):7.2%}")
     print("detected")
-    for name, radiograph, side in read_knees(args, metal=True):
+    for kind, radiograph, side in read_knees(args, metal=True):
         found = check_crop(locator, radiograph, side)
-        made.setdefault("metal, real", []).append(bool(found & {Flag.IMPLANT, Flag.NOT_A_KNEE}))
-        if not made["metal, real"][-1]:
-            print(f"  not detected: {name}")
+        for name in ("real metal, all", f"real metal: {kind}"):
+            made.setdefault(name, []).append(bool(found & {Flag.IMPLANT, Flag.NOT_A_KNEE}))
     for kind, hits in {**made, **check_phantoms(locator), **check_too_many(locator)}.items():
         print(f"  {kind:28} {len(hits):4d}  {np.mean(hits):7.1%}")
     if args.not_knees:

@@ -25,12 +25,13 @@ errors, and by how much the grain of the pictures bears out that they were stret
 
 import argparse
 import csv
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from kneegrade.bundles.manifest import hash_subject
@@ -54,6 +55,7 @@ from kneegrade.types import (
     Side,
 )
 
+KNEE_KL_METAL = Path(__file__).with_name("knee_kl_metal.csv")
 CERTAIN_MM = 1.6
 """A frame is certain where half of the points miss it by less: four numbers hang on 32."""
 SURE, CLEAN = 0.95, 0.9
@@ -125,14 +127,14 @@ def find_points(locator: KneeLocator, knees: Sequence[Knee], *, whole: bool) -> 
 
 
 def write_tables(
-    folder: Path, knees: Sequence[Knee], frames: Sequence[Frame], metal: tuple[str, ...]
+    folder: Path, knees: Sequence[Knee], frames: Sequence[Frame], metal: Set[str]
 ) -> Path:
     """Landmark table and pixel sizes of the knees whose frame is certain and that hold no metal."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = [
         (k, f)
         for k, f in zip(knees, frames, strict=True)
-        if np.median(f.residuals_mm) < CERTAIN_MM and not k.path.endswith(metal)
+        if np.median(f.residuals_mm) < CERTAIN_MM and Path(k.path).stem not in metal
     ]
     rows = [
         TabledKnee(
@@ -160,7 +162,7 @@ def write_tables(
 
 
 def write_further(
-    path: Path, locator: KneeLocator, table_path: Path, n: int, left_out: tuple[str, ...]
+    path: Path, locator: KneeLocator, table_path: Path, n: int, left_out: Set[str]
 ) -> None:
     """Landmark table of knees of the split "train" as a locator sees them, where it is sure."""
     table = read_knee_table(table_path)
@@ -170,7 +172,7 @@ def write_further(
         image_path = make_absolute(resolve_image(table_path, row.image_path))
         if len(knees) == n:
             break
-        if image_path.endswith(left_out):
+        if Path(image_path).stem in left_out:
             continue
         found = locator.locate_in_crop(read_radiograph(image_path), Side(row.side))
         scores = found.scores
@@ -281,10 +283,10 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", default=["locator-knee-round", "locator-knee"])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--metal", type=Path, help="file with ends of paths of knees with metal")
+    parser.add_argument("--metal", type=Path, default=KNEE_KL_METAL, help="CSV, as for quality.py")
     parser.add_argument("--further", type=int, default=0, metavar="N")
     args = parser.parse_args()
-    args.metal = tuple(args.metal.read_text("utf-8").split()) if args.metal else ()
+    args.metal = set(pd.read_csv(args.metal)["image"])
     knees = read_knees(args.kneel, args.knees)
     first = args.out / "round-start"
     first.mkdir(parents=True, exist_ok=True)
@@ -323,7 +325,7 @@ def main() -> None:
     draw_sheet(args.out / "sheet.png", knees, frames, found)
     if args.further:
         run = args.out / f"round-{args.rounds - 1}" / "fold-0"
-        left_out = (*args.metal, *(Path(k.path).name for k in knees))
+        left_out = args.metal | {Path(k.path).stem for k in knees}
         locator = KneeLocator(export_locator(args.film, run, run))
         further = args.out / "landmarks-further.csv"
         write_further(further, locator, args.knees, args.further, left_out)

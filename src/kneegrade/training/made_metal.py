@@ -5,7 +5,6 @@ distally from the valley between the tubercles (landmark t4), columns from later
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 import cv2
@@ -13,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.knees.contrast import enhance
+from kneegrade.training.metal_outlines import Points, box, graft_screw, rod, screw, wire
 
 Gray8 = NDArray[np.uint8]
-Points = NDArray[np.float64]
 Float = NDArray[np.float32]
 
 PLATEAU_MM: Final = 79.1
 """Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
 METAL_KINDS: Final = ("total knee", "half knee", "screws", "plate", "nail", "staples", "wires")
 """What `paint_metal` paints."""
-_CHANCES: Final = (0.09, 0.09, 0.20, 0.12, 0.15, 0.10, 0.25)
+_CHANCES: Final = (0.08, 0.08, 0.28, 0.11, 0.15, 0.08, 0.22)
 """Thin metal oftener than it is met: it is what a network misses."""
 _LATERAL, _MEDIAL = -1, 1
 _SUBPIXELS: Final = 4
@@ -116,7 +115,7 @@ def _total_knee(rng: np.random.Generator) -> _Metal:
     """Femoral shield, tibial tray with stem or keel, the insert between them, screws at times."""
     half = rng.uniform(33, 40)
     tray_row, insert, thick = rng.uniform(6, 12), rng.uniform(7, 13), rng.uniform(2.5, 5)
-    tray = _box((tray_row, -half), (tray_row + thick, half * rng.uniform(0.9, 1)))
+    tray = box((tray_row, -half), (tray_row + thick, half * rng.uniform(0.9, 1)))
     reach, radius = rng.choice([rng.uniform(22, 42), rng.uniform(45, 80)]), rng.uniform(4.5, 9)
     centre = rng.normal(0, 1.5)
     stem = [(0, -1.3), (0.15, -1), (0.9, -0.65), (1, 0), (0.9, 0.65), (0.15, 1), (0, 1.3)]
@@ -139,8 +138,8 @@ def _total_knee(rng: np.random.Generator) -> _Metal:
     shield = np.vstack([np.stack([lower, cols], 1), np.stack([upper, cols], 1)[::-1]])
     outlines.append(shield)
     if rng.random() < 0.3:  # a revision's long stem in the femur
-        outlines.append(_rod((bottom - 20, centre), (bottom - 75, centre - 3), radius))
-    insert_box = _box((bottom - 3, -half), (tray_row + 1, half))
+        outlines.append(rod((bottom - 20, centre), (bottom - 75, centre - 3), radius))
+    insert_box = box((bottom - 3, -half), (tray_row + 1, half))
     return _Metal(outlines, rng.uniform(0.85, 1), insert_box)
 
 
@@ -150,10 +149,10 @@ def _half_knee(rng: np.random.Generator) -> _Metal:
     inner, outer = rng.uniform(6, 11), rng.uniform(33, 40)
     row, thick, insert = rng.uniform(7, 13), rng.uniform(2, 4), rng.uniform(4, 9)
     keel_at, keel = rng.uniform(16, 28), rng.uniform(4, 14)
-    tray = _box((row, inner), (row + thick, outer))
-    outlines = [tray, _rod((row, keel_at), (row + thick + keel, keel_at), rng.uniform(1, 2.5))]
+    tray = box((row, inner), (row + thick, outer))
+    outlines = [tray, rod((row, keel_at), (row + thick + keel, keel_at), rng.uniform(1, 2.5))]
     if rng.random() < 0.5:  # the tray's upright rim at the spines
-        outlines.append(_box((row - 4, inner), (row + thick, inner + 2)))
+        outlines.append(box((row - 4, inner), (row + thick, inner + 2)))
     middle, radius = rng.uniform(20, 26), rng.uniform(13, 18)
     depth = radius * rng.uniform(1, 1.5)
     arc = np.linspace(-1, 1, 25) * rng.uniform(1.1, 1.55)
@@ -164,20 +163,22 @@ def _half_knee(rng: np.random.Generator) -> _Metal:
     outlines.append(cap)
     if rng.random() < 0.7:
         peg = row - insert - depth * 0.5
-        outlines.append(_rod((peg, middle), (peg - rng.uniform(6, 16), middle), 2.5))
+        outlines.append(rod((peg, middle), (peg - rng.uniform(6, 16), middle), 2.5))
     mirror = np.array([1, side])
     return _Metal([outline * mirror for outline in outlines], rng.uniform(0.85, 1))
 
 
 def _screws(rng: np.random.Generator) -> _Metal:
     outlines: list[Points] = []
-    if rng.random() < 0.4:  # in the tunnels of a cruciate ligament's graft
-        start = (rng.uniform(12, 28), rng.uniform(-6, 14))
-        outlines += _graft_screw(start, rng.uniform(40, 100), rng)
-        if rng.random() < 0.6:
-            start = (rng.uniform(-24, -14), rng.uniform(-12, -3))
-            outlines += _graft_screw(start, rng.uniform(215, 250), rng)
-        return _Metal(outlines, rng.uniform(0.6, 1))
+    if rng.random() < 0.5:  # in the tunnels of a cruciate ligament's graft
+        where = rng.random()
+        if where < 0.75:
+            start = (rng.uniform(12, 38), rng.uniform(-6, 14))
+            outlines += graft_screw(start, rng.uniform(40, 100), rng)
+        if where > 0.3:
+            start = (rng.uniform(-36, -12), rng.uniform(-16, 6))
+            outlines += graft_screw(start, rng.uniform(215, 285), rng)
+        return _Metal(outlines, rng.uniform(0.5, 1))
     if rng.random() < 0.15:
         return _Metal(_bolt(rng), rng.uniform(0.75, 1))
     side = rng.choice([_LATERAL, _MEDIAL])
@@ -189,7 +190,7 @@ def _screws(rng: np.random.Generator) -> _Metal:
         start = (row + i * step, side * rng.uniform(32, 39))
         turn = slope + rng.normal(0, 4)
         angle = 180 - turn if side > 0 else turn
-        outlines += _screw(start, angle, rng.uniform(25, 75), diameter, thread)
+        outlines += screw(start, angle, rng.uniform(25, 75), diameter, thread)
     return _Metal(outlines, rng.uniform(0.75, 1))
 
 
@@ -198,11 +199,11 @@ def _bolt(rng: np.random.Generator) -> list[Points]:
     row = rng.uniform(10, 30) if rng.random() < 0.7 else rng.uniform(-40, -14)
     slope, radius = rng.uniform(-4, 4), rng.uniform(1.2, 2.5)
     ends = [(row - slope, -rng.uniform(36, 42)), (row + slope, rng.uniform(36, 42))]
-    outlines = [_rod(ends[0], ends[1], radius)]
+    outlines = [rod(ends[0], ends[1], radius)]
     for at, col in ends:
         inner = col - np.sign(col) * rng.uniform(4, 9)
-        outlines.append(_box((at - 2 * radius, col), (at + 2 * radius, inner)))
-        outlines.append(_box((at - 4 * radius, inner), (at + 4 * radius, inner - np.sign(col))))
+        outlines.append(box((at - 2 * radius, col), (at + 2 * radius, inner)))
+        outlines.append(box((at - 4 * radius, inner), (at + 4 * radius, inner - np.sign(col))))
     return outlines
 
 
@@ -230,21 +231,28 @@ def _plate(rng: np.random.Generator) -> _Metal:
         length = rng.uniform(35, 68) if row in near else rng.uniform(20, 36)
         turn = tilt + rng.normal(0, 2)
         angle = 180 - turn if side > 0 else turn
-        outlines += _screw((down * row, side * col), angle, length, diameter, thread)
+        outlines += screw((down * row, side * col), angle, length, diameter, thread)
     return _Metal(outlines, rng.uniform(0.85, 1))
 
 
 def _nail(rng: np.random.Generator) -> _Metal:
-    """A nail in the shaft of the tibia or femur, with locking screws."""
+    """A nail in the shaft of the tibia or femur, open at its end or not, with locking screws."""
     down = 1 if rng.random() < 0.5 else -1
-    end, col = rng.uniform(8, 24), rng.normal(0, 4)
+    end, col = rng.uniform(8, 40), rng.normal(0, 4)
     radius, lean = rng.uniform(4, 6.5), rng.normal(0, 4)
-    outlines = [_rod((down * end, col), (down * 95, col + lean), radius)]
+    body = end + (rng.uniform(4, 12) if rng.random() < 0.4 else 0)
+    outlines = [rod((down * 95, col + lean), (down * body, col), radius)]
+    if body > end:
+        wall = radius * rng.uniform(0.15, 0.35)
+        outlines += [
+            rod((down * body, at), (down * end, at), wall)
+            for at in (col - radius + wall, col + radius - wall)
+        ]
     row = end + rng.uniform(5, 12)
     for _ in range(int(rng.integers(0, 4))):
         half, slope = rng.uniform(18, 36), rng.normal(0, 6)
         start, angle = (down * row, col - half), slope
-        outlines += _screw(start, angle, half * rng.uniform(1.5, 2), rng.uniform(4, 6), 0)
+        outlines += screw(start, angle, half * rng.uniform(1.5, 2), rng.uniform(4, 6), 0)
         row += rng.uniform(8, 16)
     return _Metal(outlines, rng.uniform(0.65, 0.95))
 
@@ -261,7 +269,7 @@ def _staples(rng: np.random.Generator) -> _Metal:
             ((top, col), (top + tilt, col - length)),
             ((top + gap, col + 1), (top + gap + tilt, col - length)),
         ):
-            outlines.append(_rod(start, stop, radius) * np.array([1, side]))
+            outlines.append(rod(start, stop, radius) * np.array([1, side]))
     return _Metal(outlines, rng.uniform(0.8, 1))
 
 
@@ -287,9 +295,9 @@ def _tension_band(radius: float, rng: np.random.Generator) -> list[Points]:
         way = np.array([np.sin(angle), np.cos(angle)])
         middle = centre + np.array([rng.normal(0, 2), side * spread])
         half = way * rng.uniform(10, 25)
-        outlines += [_rod(middle - half, middle + half, radius * rng.uniform(1, 1.8))]
+        outlines += [rod(middle - half, middle + half, radius * rng.uniform(1, 1.8))]
         if rng.random() < 0.4:  # the end is bent over
-            outlines += [_rod(middle - half, middle - half + rng.normal(0, 4, 2), radius * 1.5)]
+            outlines += [rod(middle - half, middle - half + rng.normal(0, 4, 2), radius * 1.5)]
     turn = np.linspace(0, 2 * np.pi, 60)
     figure = rng.choice([1, 2])
     size = np.array([rng.uniform(7, 22), rng.uniform(7, 18)])
@@ -300,8 +308,8 @@ def _tension_band(radius: float, rng: np.random.Generator) -> list[Points]:
         loop = loop[:: int(rng.integers(8, 16))]
     loop = centre + loop * size
     twist = loop[int(rng.integers(len(loop)))]
-    outlines += _thread(np.vstack([loop, loop[:1]]) + rng.normal(0, 0.3, 2), radius)
-    return [*outlines, _rod(twist, twist + rng.normal(0, 4, 2), radius * 1.8)]
+    outlines += wire(np.vstack([loop, loop[:1]]) + rng.normal(0, 0.3, 2), radius)
+    return [*outlines, rod(twist, twist + rng.normal(0, 4, 2), radius * 1.8)]
 
 
 def _rings(radius: float, rng: np.random.Generator) -> list[Points]:
@@ -312,7 +320,7 @@ def _rings(radius: float, rng: np.random.Generator) -> list[Points]:
     for _ in range(int(rng.integers(1, 4))):
         height = rng.uniform(1, 4)
         ring = np.stack([bone * row + height * np.sin(turn), width * np.cos(turn)], 1)
-        outlines += _thread(ring, radius)
+        outlines += wire(ring, radius)
         row -= rng.uniform(5, 10)
     return outlines
 
@@ -331,74 +339,12 @@ def _lone_wire(radius: float, rng: np.random.Generator) -> list[Points]:
     line = np.cumsum(np.stack([np.sin(heading), np.cos(heading)], 1), axis=0)
     seen = line[int(rng.integers(len(line) // 4, 3 * len(line) // 4))]
     line += np.array([rng.choice([-1, 1]) * rng.uniform(4, 36), rng.normal(0, 18)]) - seen
-    outlines = _thread(line[::2], radius)
+    outlines = wire(line[::2], radius)
     for _ in range(int(rng.integers(0, 3))):
-        knot = line[int(rng.choice([0, -1, rng.integers(len(line))]))]
+        knot = line[int(rng.choice(np.array([0, -1, rng.integers(len(line))])))]
         for end in knot + rng.normal(0, 2.2, (int(rng.integers(1, 4)), 2)):
-            outlines.append(_rod(knot, end, radius * 1.7))
+            outlines.append(rod(knot, end, radius * 1.7))
     return outlines
-
-
-def _graft_screw(
-    start: tuple[float, float], angle_deg: float, rng: np.random.Generator
-) -> list[Points]:
-    """A short thick screw without a head, threaded all along; through a hollow one bone shows."""
-    way = np.array([np.sin(np.deg2rad(angle_deg)), np.cos(np.deg2rad(angle_deg))])
-    beside = np.array([-way[1], way[0]])
-    first, length = np.array(start), rng.uniform(14, 32)
-    radius, pitch = rng.uniform(3, 5.5), rng.uniform(1.8, 3.6)
-    core = radius * rng.uniform(0.6, 0.95)
-    if rng.random() < 0.5:
-        outlines = [_rod(first, first + length * way, core)]
-    else:
-        wall = core * rng.uniform(0.15, 0.3)
-        to_wall = (core - wall) * beside
-        outlines = [
-            _rod(first + side * to_wall, first + length * way + side * to_wall, wall)
-            for side in (-1, 1)
-        ]
-    half = radius * beside + rng.uniform(-0.25, 0.25) * pitch * way
-    thick = pitch * rng.uniform(0.18, 0.32)
-    middles = first + np.arange(pitch / 2, length, pitch)[:, None] * way
-    return outlines + [_rod(middle - half, middle + half, thick) for middle in middles]
-
-
-def _screw(
-    start: tuple[float, float], angle_deg: float, length: float, diameter: float, thread: float
-) -> list[Points]:
-    """A screw from its head on; the last ``thread`` share of it is threaded (0: plain or fine)."""
-    way = np.array([np.sin(np.deg2rad(angle_deg)), np.cos(np.deg2rad(angle_deg))])
-    beside = np.array([-way[1], way[0]])
-    along = np.arange(0, length, 0.6)
-    radius = np.full(len(along), diameter / 2 * (1 if thread == 0 else 0.72))
-    threaded = along > length * (1 - thread)
-    radius[threaded] = diameter / 2 * np.where(np.arange(len(along)) % 4 < 2, 1, 0.62)[threaded]
-    radius = np.minimum(radius, (length - along) * 0.8)
-    centre = np.array(start) + along[:, None] * way
-    offset = radius[:, None] * beside
-    shaft = np.vstack([centre + offset, (centre - offset)[::-1]])
-    head = _rod(np.array(start) - 1.5 * way, np.array(start) + 1.8 * way, diameter * 0.8)
-    return [shaft, head]
-
-
-def _rod(
-    start: Points | tuple[float, float], stop: Points | tuple[float, float], radius: float
-) -> Points:
-    """A rod with a rounded end."""
-    first, last = np.asarray(start, np.float64), np.asarray(stop, np.float64)
-    way = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
-    beside = np.array([-way[1], way[0]])
-    turn = np.linspace(-np.pi / 2, np.pi / 2, 9)[:, None]
-    tip = last + radius * (np.cos(turn) * way + np.sin(turn) * beside)
-    return np.vstack([first - radius * beside, tip, first + radius * beside])
-
-
-def _thread(line: Points, radius: float) -> list[Points]:
-    return [_rod(a, b, radius) for a, b in pairwise(line)]
-
-
-def _box(first: tuple[float, float], last: tuple[float, float]) -> Points:
-    return np.array([first, (first[0], last[1]), last, (last[0], first[1])])
 
 
 def _fill(outlines_px: list[Points], n: int) -> Float:

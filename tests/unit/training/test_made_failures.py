@@ -62,7 +62,7 @@ def test_metal_is_the_brightest_thing_and_covers_little_or_much() -> None:
     for seed in SEEDS:
         made = metal(dark, seed)
         shares.append((made > 130).mean())
-        assert made.max() > 160, seed
+        assert made.max() > 140, seed  # half of the beam goes through a thin screw
     assert min(shares) > 0.001
     assert max(shares) > 0.08
     assert max(shares) < 0.5

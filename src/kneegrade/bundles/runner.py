@@ -49,7 +49,8 @@ class OnnxNetwork:
             )
         except Exception as error:
             raise invalid_network(path) from error
-        self.outputs = tuple(output.name for output in self._session.get_outputs())
+        self.outputs = {output.name: output.shape[1] for output in self._session.get_outputs()}
+        """Channels of each output."""
         self._input = self._session.get_inputs()[0].name
 
     def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -100,10 +100,10 @@ class KneeLocator:
         self._film = OnnxNetwork(spec.film, n_threads=n_threads)
         self._knee = OnnxNetwork(spec.knee, n_threads=n_threads)
         for path, network, needed in (
-            (spec.film, self._film, {"heatmaps", "absent"}),
-            (spec.knee, self._knee, {"heatmaps", "absent", "scores"}),
+            (spec.film, self._film, {"heatmaps": 4, "absent": 4}),
+            (spec.knee, self._knee, {"heatmaps": 16, "absent": 16, "scores": 3}),
         ):
-            if set(network.outputs) != needed:
+            if network.outputs != needed:
                 raise invalid_network(path)
 
     def locate(

@@ -1,6 +1,8 @@
 """The locator: what it makes of its networks' heat maps, and how far to trust the embedded ones."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ class DrawnHeatmaps:
     """
 
     ends: list[Places]
-    outputs: tuple[str, ...] = ("heatmaps", "absent")
+    outputs: ClassVar = {"heatmaps": 4, "absent": 4}
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         size = images.shape[-1]
@@ -70,6 +72,19 @@ def test_the_networks_must_be_the_locators() -> None:
         with pytest.raises(BundleError) as caught:
             KneeLocator(spec, n_threads=1)
         assert caught.value.code == "bundle.invalid"
+
+
+def test_the_knees_network_must_give_three_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TwoScores(locate.OnnxNetwork):
+        def __init__(self, path: Path, *, n_threads: int | None) -> None:
+            super().__init__(path, n_threads=n_threads)
+            if "scores" in self.outputs:
+                self.outputs["scores"] = 2
+
+    monkeypatch.setattr(locate, "OnnxNetwork", TwoScores)
+    with pytest.raises(BundleError) as caught:
+        KneeLocator(SPEC, n_threads=1)
+    assert caught.value.code == "bundle.invalid"
 
 
 def test_a_film_without_a_knee(monkeypatch: pytest.MonkeyPatch) -> None:

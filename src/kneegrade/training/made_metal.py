@@ -21,7 +21,7 @@ PLATEAU_MM: Final = 79.1
 """Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
 METAL_KINDS: Final = ("total knee", "half knee", "screws", "plate", "nail", "staples", "wires")
 """What `paint_metal` paints."""
-_CHANCES: Final = (0.08, 0.08, 0.28, 0.11, 0.15, 0.08, 0.22)
+_CHANCES: Final = (0.07, 0.07, 0.28, 0.10, 0.17, 0.07, 0.24)
 """Thin metal oftener than it is met: it is what a network misses."""
 _LATERAL, _MEDIAL = -1, 1
 _SUBPIXELS: Final = 4
@@ -97,6 +97,9 @@ def _make_metal(kind: str, rng: np.random.Generator) -> _Metal:
 def _burn_in(base: Float, mask: Float, opacity: float, rng: np.random.Generator) -> Gray8:
     """White where the mask is 1; now and then with a halo, or the rest darker for it."""
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.35, 1.0)), np.float32)
+    if rng.random() < 0.4:  # a tube, or edges made sharper
+        within = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(1, 3)), np.float32) ** 2
+        mask = mask * (1 - np.float32(rng.uniform(0.1, 0.6)) * within)
     if rng.random() < 0.5:  # a window that goes up to the metal leaves less for the bone
         base = base * np.float32(rng.uniform(0.6, 1))
     white = max(rng.uniform(225, 256), float(np.percentile(base, 98)))
@@ -238,7 +241,7 @@ def _plate(rng: np.random.Generator) -> _Metal:
 def _nail(rng: np.random.Generator) -> _Metal:
     """A nail in the shaft of the tibia or femur, open at its end or not, with locking screws."""
     down = 1 if rng.random() < 0.5 else -1
-    end, col = rng.uniform(8, 40), rng.normal(0, 4)
+    end, col = rng.uniform(8, 43), rng.normal(0, 4)
     radius, lean = rng.uniform(4, 6.5), rng.normal(0, 4)
     body = end + (rng.uniform(4, 12) if rng.random() < 0.4 else 0)
     outlines = [rod((down * 95, col + lean), (down * body, col), radius)]
@@ -276,9 +279,9 @@ def _staples(rng: np.random.Generator) -> _Metal:
 def _wires(rng: np.random.Generator) -> _Metal:
     """Pins through the patella with a loop around them, rings around a shaft, or a lone wire."""
     radius, kind = rng.uniform(0.4, 1), rng.random()
-    if kind < 0.4:
+    if kind < 0.35:
         outlines = _tension_band(radius, rng)
-    elif kind < 0.55:
+    elif kind < 0.5:
         outlines = _rings(radius, rng)
     else:
         outlines = _lone_wire(radius, rng)

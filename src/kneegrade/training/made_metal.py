@@ -241,7 +241,8 @@ def _plate(rng: np.random.Generator) -> _Metal:
 def _nail(rng: np.random.Generator) -> _Metal:
     """A nail in the shaft of the tibia or femur, open at its end or not, with locking screws."""
     down = 1 if rng.random() < 0.5 else -1
-    end, col = rng.uniform(8, 43), rng.normal(0, 4)
+    end = rng.choice([rng.uniform(8, 43), rng.uniform(30, 44)])  # its tip alone is shown
+    col = rng.normal(0, 4)
     radius, lean = rng.uniform(4, 6.5), rng.normal(0, 4)
     body = end + (rng.uniform(4, 12) if rng.random() < 0.4 else 0)
     outlines = [rod((down * 95, col + lean), (down * body, col), radius)]

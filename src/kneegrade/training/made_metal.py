@@ -23,6 +23,10 @@ METAL_KINDS: Final = ("total knee", "half knee", "screws", "plate", "nail", "sta
 """What `paint_metal` paints."""
 _CHANCES: Final = (0.07, 0.07, 0.28, 0.10, 0.17, 0.07, 0.24)
 """Thin metal oftener than it is met: it is what a network misses."""
+_SEEN_WITHIN_MM: Final = 46.0
+"""So far from the joint's centre, along rows and columns, a picture cut to a knee reaches."""
+_LEAST_SEEN_MM2, _LEAST_CONTRAST, _MOST_TRIES = 25.0, 30.0, 20
+"""Metal is drawn anew until so much of it is so many grey levels brighter than the bone."""
 _LATERAL, _MEDIAL = -1, 1
 _SUBPIXELS: Final = 4
 """Binary digits of a pixel that outlines are drawn with."""
@@ -42,6 +46,8 @@ def paint_metal(
     picture: Gray8, points: Points, rng: np.random.Generator, kind: str | None = None
 ) -> Gray8:
     """Paint a prosthesis or what holds a broken bone on a knee, as radiographs show metal.
+
+    It is drawn anew until enough of it stands out where a picture cut to the knee shows it.
 
     Parameters
     ----------
@@ -66,6 +72,23 @@ def paint_metal(
         kind = METAL_KINDS[int(rng.choice(len(METAL_KINDS), p=_CHANCES))]
     elif kind not in METAL_KINDS:
         raise ValueError(f"kind must be one of {', '.join(METAL_KINDS)}. Got {kind!r}.")
+    px_per_mm = float(np.linalg.norm(points[8] - points[0])) / PLATEAU_MM
+    reach = _SEEN_WITHIN_MM * px_per_mm
+    (top, left), (bottom, right) = (
+        np.clip(np.rint(points[4] + away), 0, len(picture)).astype(int) for away in (-reach, reach)
+    )
+    for _ in range(_MOST_TRIES):
+        made, brighter_by = _paint_once(picture, points, rng, kind)
+        near = brighter_by[top:bottom, left:right]
+        if (near >= _LEAST_CONTRAST).sum() >= _LEAST_SEEN_MM2 * px_per_mm**2:
+            break
+    return made
+
+
+def _paint_once(
+    picture: Gray8, points: Points, rng: np.random.Generator, kind: str
+) -> tuple[Gray8, Float]:
+    """The picture, and by how many grey levels the metal is brighter than what it covers."""
     metal = _make_metal(kind, rng)
     turn = np.deg2rad(rng.normal(0, 2.5))
     shift_mm = rng.normal(0, 1.5, 2)
@@ -94,8 +117,10 @@ def _make_metal(kind: str, rng: np.random.Generator) -> _Metal:
     return makers[METAL_KINDS.index(kind)](rng)
 
 
-def _burn_in(base: Float, mask: Float, opacity: float, rng: np.random.Generator) -> Gray8:
-    """White where the mask is 1; now and then with a halo, or the rest darker for it."""
+def _burn_in(
+    base: Float, mask: Float, opacity: float, rng: np.random.Generator
+) -> tuple[Gray8, Float]:
+    """White where the mask is 1, by how much; now and then with a halo, or the rest darker."""
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.35, 1.0)), np.float32)
     if rng.random() < 0.4:  # a tube, or edges made sharper
         within = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(1, 3)), np.float32) ** 2
@@ -104,14 +129,15 @@ def _burn_in(base: Float, mask: Float, opacity: float, rng: np.random.Generator)
         base = base * np.float32(rng.uniform(0.6, 1))
     white = max(rng.uniform(225, 256), float(np.percentile(base, 98)))
     level = white + (base - base.mean()) * np.float32(rng.uniform(0, 0.08))
-    painted = base + (level - base) * mask * np.float32(opacity)
+    gain = (level - base) * mask * np.float32(opacity)
+    painted = base + gain
     if rng.random() < 0.4:
         halo = np.maximum(cv2.GaussianBlur(mask, (0, 0), rng.uniform(3, 9)) - mask, 0)
         painted = painted - halo * np.float32(rng.uniform(20, 90))
     grey = _to_gray8(painted)
     if rng.random() < 0.4:
-        return enhance(grey, tiles=int(rng.integers(4, 10)), clip_limit=rng.uniform(1.2, 3))
-    return grey
+        grey = enhance(grey, tiles=int(rng.integers(4, 10)), clip_limit=rng.uniform(1.2, 3))
+    return grey, gain
 
 
 def _total_knee(rng: np.random.Generator) -> _Metal:

@@ -54,6 +54,15 @@ def inverted_knees(real_data: Path, kaggle_labels: pd.DataFrame) -> list[KaggleK
 
 
 @pytest.fixture(scope="session")
+def metal_knees(real_data: Path, kaggle_labels: pd.DataFrame) -> list[KaggleKnee]:
+    """The 46 knees of the open set that hold metal."""
+    listed = pd.read_csv(Path(__file__).parents[3] / "benchmarks" / "knee_kl_metal.csv")
+    chosen = kaggle_labels[kaggle_labels["file"].map(lambda f: Path(f).stem).isin(listed["image"])]
+    assert len(chosen) == len(listed) == 46
+    return list(read_kaggle_knees(real_data / "knee-kl", chosen))
+
+
+@pytest.fixture(scope="session")
 def plain_films(real_data: Path) -> dict[str, np.ndarray]:
     """30 plain films of one left knee, thigh to calf, uint8."""
     paths = sorted((real_data / "knee-plain").glob("*.jpg"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kneegrade.knees.crop import RoiSpec, crop_knee
+from kneegrade.knees.locate import KneeLocator
 from kneegrade.knees.quality import (
     IMPLANT_ALONE_FROM,
     IMPLANT_FROM,
@@ -213,3 +214,17 @@ def test_the_mean_shape_has_no_distance_wherever_it_lies() -> None:
     assert near < 1 < far
     mirrored = mean * (1, -1)
     assert compute_shape_distance(mirrored) > near
+
+
+def test_metal_is_told_where_it_really_is(
+    locator: KneeLocator, metal_knees: list, kaggle_sample: list
+) -> None:
+    def has_implant(knee: tuple[str, Side, np.ndarray]) -> bool:
+        _, side, pixels = knee
+        picture = Radiograph(pixels.astype(np.float32), "id")
+        return locator.locate_in_crop(picture, side).scores.implant >= IMPLANT_FROM
+
+    assert np.mean([has_implant(knee) for knee in metal_knees]) >= 0.9
+    listed = {file for file, *_ in metal_knees}
+    others = [knee for knee in kaggle_sample[:300] if knee[0] not in listed]
+    assert np.mean([has_implant(knee) for knee in others]) <= 0.01

@@ -61,11 +61,18 @@ def test_metal_is_the_brightest_thing_and_covers_little_or_much() -> None:
     shares = []
     for seed in SEEDS:
         made = metal(dark, seed)
-        shares.append((made > 130).mean())
-        assert made.max() > 140, seed  # half of the beam goes through a thin screw
+        shares.append((made > 110).mean())
+        assert made.max() > 120, seed  # half of the beam goes through a thin hollow screw
     assert min(shares) > 0.001
     assert max(shares) > 0.08
     assert max(shares) < 0.5
+
+
+def test_metal_is_seen_even_on_white_bone() -> None:
+    white = np.full((N, N), 225, np.uint8)
+    for seed in SEEDS:
+        made = metal(white, seed)
+        assert int(made.max()) - np.median(made) > 25, seed
 
 
 def test_metal_follows_the_knee() -> None:

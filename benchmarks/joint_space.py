@@ -169,11 +169,16 @@ def landmark_width_mm(radiograph: Radiograph, landmarks: Landmarks, half: Compar
     return float(max((lower - upper).min(), 0) / PX_PER_WIDTH * pose.width_mm)
 
 
+def take_level(anatomy: KneeAnatomy) -> KneeAnatomy:
+    """As a right knee, its plateau level."""
+    right = anatomy if anatomy.side is Side.RIGHT else anatomy.mirrored()
+    down, along = right.landmarks_mm[8] - right.landmarks_mm[0]
+    return right.turned(-float(np.rad2deg(np.arctan2(down, along))))
+
+
 def true_width_mm(anatomy: KneeAnatomy, half: Compartment) -> float:
     """Smallest gap between the outlines as drawn, over the stretch that is measured."""
-    level = anatomy if anatomy.side is Side.RIGHT else anatomy.mirrored()
-    down, along = level.landmarks_mm[8] - level.landmarks_mm[0]
-    level = level.turned(-float(np.rad2deg(np.arctan2(down, along))))
+    level = take_level(anatomy)
     first, last = level.landmarks_mm[[0, 8], 1]
     cols = first + (last - first) * np.linspace(*MEASURED[half], 100)
     rows = [
@@ -283,9 +288,7 @@ def print_repeatability(knees: int, repeats: int, noise_mm: float | None) -> Non
 
 def true_angle_deg(anatomy: KneeAnatomy) -> float:
     """Lateral angle of the midlines of the shafts as drawn."""
-    level = anatomy if anatomy.side is Side.RIGHT else anatomy.mirrored()
-    down, along = level.landmarks_mm[8] - level.landmarks_mm[0]
-    level = level.turned(-float(np.rad2deg(np.arctan2(down, along))))
+    level = take_level(anatomy)
     scale = float(level.landmarks_mm[8, 1] - level.landmarks_mm[0, 1]) / 80
     turns = {}
     for bone, span in AXIS_MM.items():

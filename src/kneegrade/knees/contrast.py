@@ -47,7 +47,7 @@ def standardise(pixels: NDArray[Any], clip_percentiles: tuple[float, float]) -> 
     (rows, cols) array, float32
         All zero where the picture is flat.
     """
-    low, high = np.percentile(pixels, clip_percentiles)
+    low, high = np.percentile(pixels, clip_percentiles).tolist()
     clipped = np.clip(pixels.astype(np.float32), low, high)
     deviation = float(clipped.std())
     scaled: FloatImage = (clipped - clipped.mean()) / (deviation if deviation > 0 else 1.0)

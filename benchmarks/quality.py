@@ -83,9 +83,10 @@ def paint(kind: str) -> Maker:
         """The picture is turned so that lateral is at column 0, and back."""
         points = knee.landmarks.kneel_points_px.copy()
         if knee.landmarks.side is Side.RIGHT:
-            return paint_metal(picture, points, rng, kind)
+            return paint_metal(picture, points, rng, kind)[0]
         points[:, 1] = picture.shape[1] - 1 - points[:, 1]
-        return paint_metal(np.ascontiguousarray(picture[:, ::-1]), points, rng, kind)[:, ::-1]
+        mirrored = np.ascontiguousarray(picture[:, ::-1])
+        return paint_metal(mirrored, points, rng, kind)[0][:, ::-1]
 
     return make
 

@@ -14,19 +14,31 @@ from numpy.typing import NDArray
 from kneegrade.bundles.manifest import LocatorSpec
 from kneegrade.bundles.runner import OnnxNetwork, invalid_network
 from kneegrade.errors import KneeNotFoundError
-from kneegrade.images.geometry import apply_affine, resample
+from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.contrast import standardise
-from kneegrade.knees.heatmaps import compute_probabilities, decode_heatmaps, find_second_peak
+from kneegrade.knees.heatmaps import (
+    compute_probabilities,
+    decode_heatmaps,
+    find_second_peak,
+    outline_metal,
+)
 from kneegrade.knees.orientation import Orientation, judge_orientation
 from kneegrade.knees.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
 from kneegrade.knees.quality import KneeScores, measure_likeness
-from kneegrade.knees.shape_model import compute_shape_distance, smooth_landmarks
+from kneegrade.knees.shape_model import (
+    compute_shape_distance,
+    place_average_knee,
+    smooth_landmarks,
+)
 from kneegrade.types import FloatImage, Landmarks, LandmarkScheme, Radiograph, Side
 
 Points = NDArray[np.float64]
 
 LEAST_CONFIDENCE: Final = 0.5
 """Least confidence of an end of a plateau for it to be found."""
+UNSURE: Final = 0.3
+"""Mean confidence of the sixteen points below which they are the average knee's, in the pose that
+was looked at: on a prosthesis there is none to find."""
 SECOND_PEAK: Final = 0.2
 """Confidence from which a second place for the same end means a further knee."""
 AVERAGE_KNEE_WEIGHT: Final = 15.0
@@ -54,12 +66,15 @@ class LocatedKnee:
         Whether bone is dark.
     scores : KneeScores
         What the second network thinks of the picture.
+    metal_px : tuple of (k, 2) arrays
+        Outlines of what it takes for metal, ``(row, col)`` on the radiograph.
     """
 
     landmarks: Landmarks
     side_confidence: float
     inverted: bool
     scores: KneeScores
+    metal_px: tuple[Points, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +116,7 @@ class KneeLocator:
         self._knee = OnnxNetwork(spec.knee, n_threads=n_threads)
         for path, network, needed in (
             (spec.film, self._film, {"heatmaps": 4, "absent": 4}),
-            (spec.knee, self._knee, {"heatmaps": 16, "absent": 16, "scores": 3}),
+            (spec.knee, self._knee, {"heatmaps": 16, "absent": 16, "scores": 3, "metal": 1}),
         ):
             if network.outputs != needed:
                 raise invalid_network(path)
@@ -222,12 +237,20 @@ class KneeLocator:
             return self._look(radiograph, ends_px, side, inverted=not guess)
         odds = outputs["scores"][0].astype(np.float64)
         not_knee, implant, moved = (1 / (1 + np.exp(-odds))).tolist()
-        points_px = apply_affine(affine, smooth_landmarks(points[0]))
+        metal = outline_metal(outputs["metal"][0, 0])
+        if confidence[0].mean() < UNSURE:
+            likeliest = place_average_knee(apply_affine(invert_affine(affine), ends_px))
+        else:
+            likeliest = smooth_landmarks(points[0])
+        points_px = apply_affine(affine, likeliest)
         return LocatedKnee(
             landmarks=Landmarks(side, LandmarkScheme.KNEEL_16, points_px, confidence[0]),
             side_confidence=1.0,
             inverted=guess,
-            scores=KneeScores(not_knee, implant, moved, compute_shape_distance(points[0])),
+            scores=KneeScores(
+                not_knee, implant if metal else 0.0, moved, compute_shape_distance(points[0])
+            ),
+            metal_px=tuple(apply_affine(affine, outline) for outline in metal),
         )
 
     def _judge(self, picture: FloatImage) -> Orientation:

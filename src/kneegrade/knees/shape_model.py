@@ -15,6 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.types import N_TIBIAL
+
 Points = NDArray[np.float64]
 
 _LOCATING_MM: Final = 0.8
@@ -88,6 +90,25 @@ def smooth_landmarks(points_px: Points) -> Points:
     likeliest = mean.ravel() + vectors.T @ (kept * (vectors @ (laid - mean).ravel()))
     back = _lay_over(likeliest.reshape(-1, 2), points_px)
     return points_px if back is None else back
+
+
+def place_average_knee(ends_px: Points) -> Points:
+    """The mean shape where its plateau has these ends.
+
+    Parameters
+    ----------
+    ends_px : (2, 2) array, float64
+        ``(row, col)`` of the lateral and the medial end, lateral at the lesser column.
+
+    Returns
+    -------
+    (16, 2) array, float64
+        In the same px.
+    """
+    mean = _model_arrays()[0] @ (1, 1j)
+    first, last = ends_px @ (1, 1j)
+    placed = first + (mean - mean[0]) * (last - first) / (mean[N_TIBIAL - 1] - mean[0])
+    return np.stack([placed.real, placed.imag], axis=1)
 
 
 @cache

@@ -43,10 +43,12 @@ class Varied(NamedTuple):
     is_not_knee: bool
     is_implant: bool
     is_moved: bool
+    metal: NDArray[np.float32]
+    """How plainly metal is seen, 0 to 1, at each pixel of the heat maps."""
 
 
 class LandmarkDataset(Dataset[tuple[Tensor, ...]]):
-    """Network inputs, points ``(knees, k, 2)`` in px of the heat maps, which are there, and kinds.
+    """Inputs; points ``(knees, k, 2)`` in px of the heat maps; which are there; kinds; metal.
 
     What a picture looks like in an epoch depends on seed, epoch and position only.
 
@@ -90,6 +92,7 @@ class LandmarkDataset(Dataset[tuple[Tensor, ...]]):
             torch.from_numpy(on_map.astype(np.float32)),
             torch.from_numpy(is_there & (not shown.is_not_knee)),
             torch.tensor([shown.is_not_knee, shown.is_implant, shown.is_moved]),
+            torch.from_numpy(shown.metal[np.newaxis]),
         )
 
 
@@ -151,12 +154,13 @@ def vary_picture(
         films = [(p.pixels, p.points_px) for p in (picture, *others)]
         source, points = join_knees([films[i] for i in rng.permutation(len(films))], rng)
     is_not_knee = is_implant = is_moved = False
+    metal = np.zeros((size // STRIDE, size // STRIDE), np.float32)
     if rng is not None and recipe.stage is Stage.KNEE:
         spec, kind = recipe.augment, rng.random()
         if kind < spec.p_not_knee:
             source, is_not_knee = draw_not_knee(source, rng), True
         elif kind < spec.p_not_knee + spec.p_implant:
-            source, is_implant = paint_metal(source, points[0], rng), True
+            (source, painted), is_implant = paint_metal(source, points[0], rng), True
         elif kind < spec.p_not_knee + spec.p_implant + spec.p_motion:
             length_mm = np.exp(rng.uniform(*np.log(MOTIONS_MM)))
             length_px = float(length_mm) * PICTURE_PX / STORED_WIDTHS / PLATEAU_MM
@@ -175,12 +179,15 @@ def vary_picture(
         fill = float(rng.uniform(0, 255) ** 2 / 255)
     pixels, _ = resample(source.astype(np.float32), affine, (size, size), fill=fill)
     shown = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    if is_implant:
+        there, _ = resample(painted, affine, (size, size), fill=0.0)
+        metal = there.reshape(size // STRIDE, STRIDE, -1, STRIDE).mean(axis=(1, 3))
     points = apply_affine(invert_affine(affine), points)
     if rng is not None:
         shown = _vary_look(shown, recipe.augment, rng)
     if rng is not None and recipe.stage is Stage.FILM and rng.random() < 0.5:
         shown, points = _mirror(shown, points)
-    return Varied(shown, points, is_not_knee, is_implant, is_moved)
+    return Varied(shown, points, is_not_knee, is_implant, is_moved, metal)
 
 
 def _middle_pose(recipe: LandmarkRecipe, size: int) -> NDArray[np.float64]:
@@ -234,7 +241,8 @@ def _vary_look(pixels: Gray8, spec: LandmarkAugmentSpec, rng: np.random.Generato
         rows, cols = rng.integers(size // 24, size // 5, 2)
         row, col = rng.integers(0, size, 2)
         pixels = pixels.copy()
-        pixels[row : row + rows, col : col + cols] = rng.integers(0, 256)
+        darker = int(np.median(pixels)) + 1  # a bright cover would be metal
+        pixels[row : row + rows, col : col + cols] = rng.integers(0, darker)
     pixels = vary_contrast(pixels, spec, rng)
     return 255 - pixels if rng.random() < spec.p_invert else pixels
 

@@ -5,12 +5,18 @@ ECCV 2016; skip connections as in O. Ronneberger, P. Fischer, T. Brox, "U-Net", 
 """
 
 from itertools import pairwise
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from kneegrade.training.landmark_recipe import LandmarkNetworkSpec, Stage
+
+METAL_PX: Final = 32
+"""Metal counts by its plainest so many px of a heat map: about 25 mm2 of a usual knee."""
+METAL_WEIGHT: Final = 32.0
+"""Of the loss of where metal is, a mean over pixels of which few are metal."""
 
 
 class LandmarkNetwork(nn.Module):
@@ -32,7 +38,11 @@ class LandmarkNetwork(nn.Module):
         self.up = nn.ModuleList([_block(a, a, stride=1) for a, _ in pairs])
         self.heatmaps = nn.Conv2d(widths[0], stage.n_points, 1)
         self.absent = nn.Linear(widths[-1], stage.n_points)
-        self.scores = nn.Linear(2 * widths[-1], stage.n_scores) if stage.n_scores else None
+        self.metal = self.scores = None
+        if stage.n_scores:
+            self.metal = nn.Conv2d(widths[0], 1, 1)
+            nn.init.constant_(self.metal.get_parameter("bias"), -4.0)  # few pixels are metal
+            self.scores = nn.Linear(2 * widths[-1] + 1, stage.n_scores)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Logits.
@@ -47,8 +57,10 @@ class LandmarkNetwork(nn.Module):
         absent : (n, k) tensor
             Of the point being outside the picture.
         scores : (n, m) tensor
-            Not there for a stage without scores. From the mean and the maximum of the deepest maps:
-            motion is everywhere, a screw in one place.
+            Not there for a stage without scores. From the mean and the maximum of the deepest maps
+            (motion is everywhere), and from where metal is seen most plainly.
+        metal : (n, 1, size / 2, size / 2) tensor
+            Of metal being there; not there for a stage without scores.
         """
         levels = [self.stem(images)]
         for down in self.down:
@@ -63,10 +75,13 @@ class LandmarkNetwork(nn.Module):
             )
             found = up(skip + enlarged)
         outputs = (self.heatmaps(found), self.absent(pooled))
-        if self.scores is None:
+        if self.scores is None or self.metal is None:
             return outputs
         strongest = levels[-1].amax(dim=(2, 3))
-        return (*outputs, self.scores(torch.cat([pooled, strongest], dim=1)))
+        metal = self.metal(found)
+        plainest = metal.flatten(1).topk(METAL_PX).values.mean(dim=1, keepdim=True)
+        scores = self.scores(torch.cat([pooled, strongest, plainest], dim=1))
+        return (*outputs, scores, metal)
 
 
 def _block(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
@@ -81,9 +96,14 @@ def _block(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
 
 
 def compute_landmark_loss(
-    outputs: tuple[Tensor, ...], points: Tensor, is_there: Tensor, kinds: Tensor, sigma_px: float
+    outputs: tuple[Tensor, ...],
+    points: Tensor,
+    is_there: Tensor,
+    kinds: Tensor,
+    metal: Tensor,
+    sigma_px: float,
 ) -> Tensor:
-    """Cross-entropy of the heat maps with a Gaussian, plus that of the scores.
+    """Cross-entropy of the heat maps with a Gaussian, plus that of the scores and of the metal.
 
     Parameters
     ----------
@@ -94,8 +114,10 @@ def compute_landmark_loss(
     is_there : (n, knees, k) tensor, bool
         False: the point is not in the picture.
     kinds : (n, 3) tensor
-        1 where the picture is no knee; where it has an implant: then its points are not taught;
-        where it moved.
+        1 where the picture is no knee: then it is not taught whether it has metal; where it has an
+        implant: then its points are not taught; where it moved.
+    metal : (n, 1, rows, cols) tensor
+        How plainly metal is seen at each pixel of the heat maps, 0 to 1.
     sigma_px : float
         Of the Gaussian, in px of the heat maps.
     """
@@ -118,5 +140,10 @@ def compute_landmark_loss(
         per_score = nn.functional.binary_cross_entropy_with_logits(
             outputs[2].float(), kinds.float(), reduction="none"
         )
-        loss = loss + per_score.sum(dim=1).mean()
+        per_pixel = nn.functional.binary_cross_entropy_with_logits(
+            outputs[3].float(), metal, reduction="none"
+        )
+        is_knee = 1 - kinds[:, 0].float()
+        of_metal = is_knee * (per_score[:, 1] + METAL_WEIGHT * per_pixel.mean(dim=(1, 2, 3)))
+        loss = loss + (per_score[:, 0] + per_score[:, 2] + of_metal).mean()
     return loss

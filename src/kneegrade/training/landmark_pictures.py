@@ -148,7 +148,7 @@ def _implant(
     size = (PICTURE_PX, PICTURE_PX)
     knee, _ = resample(film.astype(np.float32), to_film, size, fill=0.0)
     plain = np.clip(np.rint(knee), 0, 255).astype(np.uint8)
-    metal = paint_metal(plain, apply_affine(to_knee, points), rng).astype(np.float32) - plain
-    added, _ = resample(metal, to_knee, film.shape, fill=0.0)
-    painted: NDArray[np.uint8] = np.clip(np.rint(film + added), 0, 255).astype(np.uint8)
-    return painted
+    painted, _ = paint_metal(plain, apply_affine(to_knee, points), rng)
+    added, _ = resample(painted.astype(np.float32) - plain, to_knee, film.shape, fill=0.0)
+    with_metal: NDArray[np.uint8] = np.clip(np.rint(film + added), 0, 255).astype(np.uint8)
+    return with_metal

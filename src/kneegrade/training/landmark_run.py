@@ -87,10 +87,10 @@ class LandmarkModule(lightning.LightningModule):
         return make_optimiser(self.network, self.recipe.schedule, steps)
 
     def _compute_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
-        images, points, is_there, kinds = batch
+        images, points, is_there, kinds, metal = batch
         outputs = self.network(images.contiguous(memory_format=torch.channels_last))
         sigma = self.recipe.network.sigma_px
-        return compute_landmark_loss(outputs, points, is_there, kinds, sigma)
+        return compute_landmark_loss(outputs, points, is_there, kinds, metal, sigma)
 
 
 def fit_landmark_run(
@@ -207,7 +207,7 @@ def predict_points(
     found, taught, sure = [], [], []
     with torch.inference_mode():
         for i in range(len(dataset)):
-            image, points, is_there, _ = dataset[i]
+            image, points, is_there = dataset[i][:3]
             heatmaps, absent = (part.numpy() for part in network(image[None])[:2])
             point, confidence = decode_heatmaps(compute_probabilities(heatmaps, absent))
             truth = points[0].double().numpy() * STRIDE + (STRIDE - 1) / 2

@@ -111,7 +111,7 @@ def _read(folder: Path, stage: Stage) -> FinishedLandmarkRun:
 
 def _write(run: FinishedLandmarkRun, path: Path) -> float:
     network = run.read_network()
-    names = ["heatmaps", "absent", "scores"][: 3 if run.recipe.stage.n_scores else 2]
+    names = ["heatmaps", "absent", "scores", "metal"][: 4 if run.recipe.stage.n_scores else 2]
     size = run.recipe.input.size_px
     write_onnx(network, size, names, path)
     images = torch.randn(2, 1, size, size, generator=torch.Generator().manual_seed(0))

@@ -21,7 +21,7 @@ PLATEAU_MM: Final = 79.1
 """Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
 METAL_KINDS: Final = ("total knee", "half knee", "screws", "plate", "nail", "staples", "wires")
 """What `paint_metal` paints."""
-_CHANCES: Final = (0.07, 0.07, 0.28, 0.10, 0.17, 0.07, 0.24)
+_CHANCES: Final = (0.06, 0.06, 0.29, 0.08, 0.21, 0.07, 0.23)
 """Thin metal oftener than it is met: it is what a network misses."""
 _SEEN_WITHIN_MM: Final = 46.0
 """So far from the joint's centre, along rows and columns, a picture cut to a knee reaches."""
@@ -44,7 +44,7 @@ class _Metal:
 
 def paint_metal(
     picture: Gray8, points: Points, rng: np.random.Generator, kind: str | None = None
-) -> Gray8:
+) -> tuple[Gray8, Float]:
     """Paint a prosthesis or what holds a broken bone on a knee, as radiographs show metal.
 
     It is drawn anew until enough of it stands out where a picture cut to the knee shows it.
@@ -61,7 +61,9 @@ def paint_metal(
 
     Returns
     -------
-    (n, n) array, uint8
+    painted : (n, n) array, uint8
+    shown : (n, n) array, float32 in [0, 1]
+        How plainly the metal is seen at each pixel.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def paint_metal(
         near = brighter_by[top:bottom, left:right]
         if (near >= _LEAST_CONTRAST).sum() >= _LEAST_SEEN_MM2 * px_per_mm**2:
             break
-    return made
+    return made, np.clip(brighter_by / np.float32(_LEAST_CONTRAST), 0, 1)
 
 
 def _paint_once(

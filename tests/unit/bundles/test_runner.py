@@ -52,7 +52,7 @@ def test_the_embedded_locators_networks() -> None:
     spec = read_bundle("default").locator
     for path, size, n_points, outputs in (
         (spec.film, spec.film_size_px, 4, {"heatmaps": 4, "absent": 4}),
-        (spec.knee, spec.knee_size_px, 16, {"heatmaps": 16, "absent": 16, "scores": 3}),
+        (spec.knee, spec.knee_size_px, 16, {"heatmaps": 16, "absent": 16, "scores": 3, "metal": 1}),
     ):
         network = OnnxNetwork(path, n_threads=1)
         assert network.outputs == outputs

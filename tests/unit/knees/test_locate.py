@@ -87,6 +87,25 @@ def test_the_knees_network_must_give_three_scores(monkeypatch: pytest.MonkeyPatc
     assert caught.value.code == "bundle.invalid"
 
 
+def test_metal_that_is_seen_nowhere_is_not_heard(
+    locator: KneeLocator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = whole_radiograph(draw_whole_film(Side.LEFT, implant=Side.LEFT).pixels)
+    (knee,) = locator.locate(film)
+    assert knee.scores.implant > 0.9
+    assert knee.metal_px
+
+    class NoPlace(locate.OnnxNetwork):
+        def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+            outputs = super().run(images)
+            return outputs | {"metal": np.full((1, 1, 128, 128), -9, np.float32)}
+
+    monkeypatch.setattr(locate, "OnnxNetwork", NoPlace)
+    (knee,) = KneeLocator(SPEC, n_threads=1).locate(film)
+    assert knee.scores.implant == 0
+    assert knee.metal_px == ()
+
+
 def test_a_film_without_a_knee(monkeypatch: pytest.MonkeyPatch) -> None:
     assert locator_of(monkeypatch, [], [], [], []).locate(FLAT) == ()
 

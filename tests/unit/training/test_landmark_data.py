@@ -231,7 +231,7 @@ def test_the_same_epoch_shows_the_same_bytes(landmark_table: Path, stage: Stage)
 def test_what_the_network_is_taught(landmark_table: Path, stage: Stage) -> None:
     recipe = landmark_recipe(stage)
     pictures = read(landmark_table, stage)
-    image, points, is_there, kinds = LandmarkDataset(pictures, recipe, epoch=None)[1]
+    image, points, is_there, kinds, metal = LandmarkDataset(pictures, recipe, epoch=None)[1]
     assert (image.shape, image.dtype) == ((1, 64, 64), torch.float32)
     assert float(image.mean()) == pytest.approx(0, abs=1e-4)
     assert float(image.std()) == pytest.approx(1, abs=1e-2)
@@ -239,6 +239,8 @@ def test_what_the_network_is_taught(landmark_table: Path, stage: Stage) -> None:
     assert not is_there[1:].any()
     assert torch.isfinite(points).all()
     assert kinds.tolist() == [False, False, False]
+    assert (metal.shape, metal.dtype) == ((1, 32, 32), torch.float32)
+    assert not metal.any()
     shown = vary_picture(pictures[1], recipe, None)
     expected = known(shown.points_px[0])
     assert list(np.flatnonzero(is_there[0])) == list(expected)
@@ -253,7 +255,7 @@ def test_points_that_leave_the_picture_are_not_there(landmark_table: Path) -> No
     for epoch in range(4):
         data = LandmarkDataset(pictures, recipe, epoch=epoch)
         for place in range(len(pictures)):
-            _, points, is_there, _ = data[place]
+            _, points, is_there, *_ = data[place]
             inside = ((points > -1) & (points < 32.5)).all(dim=-1)
             assert inside[is_there].all()
             n_gone += int((~is_there).sum())
@@ -274,8 +276,9 @@ def test_pictures_made_into_something_else(
     recipe = landmark_recipe(Stage.KNEE, **changes)
     data = LandmarkDataset(read(landmark_table, Stage.KNEE), recipe, epoch=0)
     for place in range(len(data)):
-        _, _, is_there, kinds = data[place]
+        _, _, is_there, kinds, metal = data[place]
         assert kinds.tolist() == expected
+        assert bool(metal.any()) == expected[1], "where the metal is"
         assert bool(is_there.any()) != expected[0], "what is no knee has no points"
     still = LandmarkDataset(read(landmark_table, Stage.KNEE), recipe, epoch=None)
     assert not still[0][3].any(), "held-out knees are left alone"
@@ -290,9 +293,22 @@ def test_markers_are_no_failure(landmark_table: Path) -> None:
         one, other = (
             vary_picture(picture, r, np.random.default_rng(seed)) for r in (plain, marked)
         )
-        assert other[2:] == (False, False, False)
+        assert other[2:5] == (False, False, False)
+        assert not other.metal.any()
         whiter += int((other.pixels == 255).sum() > (one.pixels == 255).sum())
     assert whiter > 0
+
+
+def test_a_cover_is_dark_for_bright_is_metal(landmark_table: Path) -> None:
+    (picture, *_) = read(landmark_table, Stage.KNEE)
+    plain = without_chance(landmark_recipe(Stage.KNEE))
+    covered = replace(plain, augment=replace(plain.augment, p_cover=1.0))
+    for seed in SEEDS:
+        one, other = (
+            vary_picture(picture, r, np.random.default_rng(seed)).pixels for r in (plain, covered)
+        )
+        assert (other != one).any()
+        assert other[other != one].max() <= np.median(one), seed
 
 
 def test_a_film_of_too_many_knees(landmark_table: Path) -> None:
@@ -323,7 +339,7 @@ def test_an_epoch_shows_films_of_too_many_knees(landmark_table: Path) -> None:
     counts = [
         int(is_there.any(dim=1).sum())
         for epoch in range(12)
-        for _, _, is_there, _ in LandmarkDataset(pictures, recipe, epoch=epoch)
+        for _, _, is_there, *_ in LandmarkDataset(pictures, recipe, epoch=epoch)
     ]
     assert {2, 3} & set(counts)
     assert counts.count(1) > len(counts) / 2

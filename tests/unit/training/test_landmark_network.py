@@ -2,14 +2,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from kneegrade.training.landmark_network import LandmarkNetwork, compute_landmark_loss
+from kneegrade.training.landmark_network import METAL_PX, LandmarkNetwork, compute_landmark_loss
 from kneegrade.training.landmark_recipe import LandmarkNetworkSpec, Stage
 
 TINY = LandmarkNetworkSpec(channels=(4, 8), sigma_px=1.5)
 N = 32
 """Rows and columns of the heat maps of these tests."""
 NEVER = -20.0
-"""Logit of a point that is not absent."""
+"""Logit of a point that is not absent, and of a pixel that is not metal."""
+BARE = torch.zeros(1, 1, N, N)
+"""No metal."""
 
 
 def peaks(points: Tensor, height: float = 1.0) -> Tensor:
@@ -28,11 +30,15 @@ def loss_of(
     points: Tensor,
     is_there: Tensor | None = None,
     kinds: tuple[float, float, float] = (0, 0, 0),
+    metal: Tensor = BARE,
+    metal_logits: Tensor = BARE + NEVER,
 ) -> float:
-    outputs = (heatmaps, absent) if scores is None else (heatmaps, absent, scores)
+    outputs = (heatmaps, absent)
+    if scores is not None:
+        outputs = (*outputs, scores, metal_logits)
     there = torch.ones(points.shape[:2], dtype=torch.bool) if is_there is None else is_there
     told = torch.tensor([kinds] * len(points))
-    return float(compute_landmark_loss(outputs, points[:, None], there[:, None], told, 1.5))
+    return float(compute_landmark_loss(outputs, points[:, None], there[:, None], told, metal, 1.5))
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -42,7 +48,8 @@ def test_shapes(stage: Stage, channels: tuple[int, ...], size: int) -> None:
     outputs = network(torch.zeros(3, 1, size, size))
     shapes = [tuple(part.shape) for part in outputs]
     assert shapes[:2] == [(3, stage.n_points, size // 2, size // 2), (3, stage.n_points)]
-    assert shapes[2:] == ([(3, 3)] if stage is Stage.KNEE else [])
+    metal = (3, 1, size // 2, size // 2)
+    assert shapes[2:] == ([(3, 3), metal] if stage is Stage.KNEE else [])
 
 
 def test_every_weight_is_used() -> None:
@@ -85,7 +92,7 @@ def test_descent_finds_the_point() -> None:
     for _ in range(40):
         optimiser.zero_grad()
         there, kinds = torch.ones(1, 1, 1, dtype=torch.bool), torch.zeros(1, 3)
-        loss = compute_landmark_loss((heatmaps, absent), points[:, None], there, kinds, 1.5)
+        loss = compute_landmark_loss((heatmaps, absent), points[:, None], there, kinds, BARE, 1.5)
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
@@ -111,7 +118,7 @@ def test_the_points_of_an_implant_are_not_taught() -> None:
     there, absent = torch.ones(2, 1, 1, dtype=torch.bool), torch.full((2, 1), NEVER)
     kinds = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     outputs = (heatmaps, absent)
-    masked = float(compute_landmark_loss(outputs, points[:, None], there, kinds, 1.5))
+    masked = float(compute_landmark_loss(outputs, points[:, None], there, kinds, BARE, 1.5))
     alone = loss_of(peaks(points[:1]), absent[:1], points=points[:1])
     assert masked == pytest.approx(alone, rel=1e-5)
     assert loss_of(heatmaps[1:], absent[1:], points=points[1:], kinds=(0, 1, 0)) == 0
@@ -139,20 +146,61 @@ def test_the_same_point_of_two_knees_shares_a_heat_map() -> None:
 
     def loss(heatmaps: Tensor, there: list[bool]) -> float:
         is_there = torch.tensor(there)[None, :, None]
-        return float(compute_landmark_loss((heatmaps, absent), both, is_there, kinds, 1.5))
+        return float(compute_landmark_loss((heatmaps, absent), both, is_there, kinds, BARE, 1.5))
 
     assert loss(maps, [True, True]) < loss(peaks(both[:, 0]), [True, True]) - 1
     assert loss(peaks(both[:, 0]), [True, False]) < loss(maps, [True, False]) - 0.3
 
 
+def test_where_metal_is_is_taught() -> None:
+    points, absent = torch.tensor([[[10.0, 20.0]]]), torch.full((1, 1), NEVER)
+    screw = BARE.clone()
+    screw[..., 4:8, 20:28] = 1
+
+    def loss(metal: Tensor, logits: Tensor) -> float:
+        told = torch.tensor([[NEVER] * 3])
+        return loss_of(peaks(points), absent, told, points=points, metal=metal, metal_logits=logits)
+
+    right, nowhere, mirrored = 40 * screw - 20, BARE + NEVER, (40 * screw - 20).flip(-1)
+    assert loss(screw, right) < loss(screw, nowhere) - 5
+    assert loss(screw, right) < loss(screw, mirrored) - 5
+    assert loss(BARE, nowhere) < loss(BARE, right) - 5
+
+
+def test_whether_what_is_no_knee_has_metal_is_not_taught() -> None:
+    points, absent = torch.tensor([[[10.0, 20.0]]]), torch.full((1, 1), NEVER)
+
+    def loss(not_knee: float, implant: float, logits: Tensor) -> float:
+        told = torch.tensor([[not_knee, implant, NEVER]])
+        return loss_of(
+            peaks(points), absent, told, points=points, kinds=(1, 0, 0), metal_logits=logits
+        )
+
+    assert loss(9, NEVER, BARE + NEVER) == loss(9, 9, BARE + 9)
+    assert loss(9, NEVER, BARE + NEVER) < loss(-9, NEVER, BARE + NEVER) - 5
+
+
+def test_the_surest_metal_reaches_the_scores() -> None:
+    """A screw is small: it counts by its own pixels, not by how much of the picture it is."""
+    network = LandmarkNetwork(TINY, Stage.KNEE).eval()
+    with torch.no_grad():
+        for score in network.scores.parameters():
+            score.zero_()
+        network.scores.weight[:, -1] = 1
+    scores, metal = network(torch.randn(3, 1, 64, 64))[2:]
+    surest = metal.flatten(1).sort(descending=True).values[:, :METAL_PX].mean(dim=1)
+    torch.testing.assert_close(scores, surest[:, None].expand(3, 3))
+
+
 def test_one_bright_place_reaches_the_scores() -> None:
-    """A screw is small: the mean alone would hardly see it."""
+    """The mean alone would hardly see it."""
     torch.manual_seed(0)
     network = LandmarkNetwork(TINY, Stage.KNEE).eval()
     with torch.no_grad():
         for score in network.scores.parameters():
             score.zero_()
-        network.scores.weight[:, network.scores.in_features // 2 :] = 1
+        deepest = TINY.channels[-1]
+        network.scores.weight[:, deepest : 2 * deepest] = 1
     picture = torch.zeros(1, 1, 64, 64)
     before = network(picture)[2]
     picture[..., 30:34, 30:34] = 20

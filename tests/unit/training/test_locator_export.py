@@ -43,7 +43,10 @@ def test_the_onnx_files_compute_what_torch_does(spec: LocatorSpec, runs: Runs, n
         network = read_landmark_run(runs[stage]).read_network()
         images = torch.randn(n, 1, size, size, generator=torch.Generator().manual_seed(5))
         found = OnnxNetwork(path, n_threads=1).run(images.numpy())
-        assert list(found) == ["heatmaps", "absent", "scores"][: 3 if stage is Stage.KNEE else 2]
+        assert (
+            list(found)
+            == ["heatmaps", "absent", "scores", "metal"][: 4 if stage is Stage.KNEE else 2]
+        )
         with torch.inference_mode():
             expected = network(images)
         for values, wanted in zip(found.values(), expected, strict=True):

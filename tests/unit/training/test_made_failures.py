@@ -17,7 +17,7 @@ Gray8 = np.ndarray
 
 
 def metal(picture: Gray8, seed: int) -> Gray8:
-    return paint_metal(picture, POINTS, np.random.default_rng(seed))
+    return paint_metal(picture, POINTS, np.random.default_rng(seed))[0]
 
 
 def not_knee(picture: Gray8, seed: int) -> Gray8:
@@ -80,7 +80,7 @@ def test_metal_follows_the_knee() -> None:
     dark = np.full((N, N), 60, np.uint8)
     for seed in range(20):
         there = metal(dark, seed).astype(float) > 130
-        shifted = paint_metal(dark, POINTS - (20, 0), np.random.default_rng(seed)) > 130
+        shifted = paint_metal(dark, POINTS - (20, 0), np.random.default_rng(seed))[0] > 130
         upper, lower = there[20:], shifted[:-20]
         assert (upper != lower).mean() < 0.02, seed
 
@@ -149,10 +149,23 @@ def test_metal_of_a_kind_is_drawn_when_asked_for(kind: str) -> None:
     dark = np.full((N, N), 60, np.uint8)
     dark[::2] = 70
     for seed in SEEDS:
-        made = paint_metal(dark, POINTS, np.random.default_rng(seed), kind)
+        made, shown = paint_metal(dark, POINTS, np.random.default_rng(seed), kind)
         assert made.max() > 120, seed
         again = paint_metal(dark, POINTS, np.random.default_rng(seed), kind)
-        np.testing.assert_array_equal(made, again)
+        np.testing.assert_array_equal(made, again[0])
+        np.testing.assert_array_equal(shown, again[1])
+
+
+def test_metal_is_said_to_be_where_it_is_seen() -> None:
+    dark = np.full((N, N), 60, np.uint8)
+    for seed in SEEDS:
+        made, shown = paint_metal(dark, POINTS, np.random.default_rng(seed))
+        assert (shown.shape, shown.dtype) == ((N, N), np.float32)
+        assert shown.min() >= 0
+        assert (shown == 1).any(), seed
+        assert (shown == 0).mean() > 0.4, seed
+        plain = float(made[shown == 0].mean())
+        assert made[shown == 1].mean() > plain + 25, seed
 
 
 def test_kinds_of_metal_differ_in_what_they_cover() -> None:
@@ -160,7 +173,7 @@ def test_kinds_of_metal_differ_in_what_they_cover() -> None:
     covered = {
         kind: np.mean(
             [
-                (paint_metal(dark, POINTS, np.random.default_rng(seed), kind) > 130).mean()
+                (paint_metal(dark, POINTS, np.random.default_rng(seed), kind)[0] > 130).mean()
                 for seed in range(20)
             ]
         )

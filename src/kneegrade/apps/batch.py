@@ -230,7 +230,7 @@ def _grade_one(
             )
             rois.append(knee.roi if knee else None)
             if knee is not None:
-                drawing = draw_knee(knee.roi, knee.landmarks).to_json()
+                drawing = draw_knee(knee.roi, knee.landmarks, metal_px=knee.metal_px).to_json()
         lines.append({"row": row, "drawing": drawing})
     return lines, rois
 

@@ -1,8 +1,9 @@
-"""What is drawn over the picture of a knee: landmarks, bone margins, joint space widths.
+"""What is drawn over the picture of a knee: landmarks, margins, joint space widths, metal.
 
 Everything is in px of the ROI, as plain lists, so that it can be kept in JSON and drawn as SVG.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from kneegrade.images.geometry import apply_affine, invert_affine
 from kneegrade.knees.joint_space import JointSpace, Length
+from kneegrade.knees.locate import UNSURE
 from kneegrade.types import KneeROI, Landmarks
 
 Line = list[list[float]]
@@ -33,23 +35,26 @@ class KneeDrawing:
     size_px : int
         Rows and columns of the ROI.
     landmarks : list of [row, col]
-        t0 to t8, f0 to f6.
+        t0 to t8, f0 to f6; empty where they are the average knee's.
     margins : list of lines
         Femur and tibia, lateral and medial; empty where nothing was measured.
     widths : tuple of WidthLine
         The smallest lateral and medial widths.
+    metal : list of lines
+        Closed outlines of what is taken for metal.
     """
 
     size_px: int
     landmarks: Line
     margins: list[Line]
     widths: tuple[WidthLine, ...]
+    metal: list[Line]
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """The drawing that `to_json` gave."""
         widths = tuple(WidthLine(**width) for width in values["widths"])
-        return cls(values["size_px"], values["landmarks"], values["margins"], widths)
+        return cls(**values | {"widths": widths})
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -57,7 +62,10 @@ class KneeDrawing:
 
 
 def draw_knee(
-    roi: KneeROI, landmarks: Landmarks, joint_space: JointSpace | None = None
+    roi: KneeROI,
+    landmarks: Landmarks,
+    joint_space: JointSpace | None = None,
+    metal_px: Sequence[NDArray[np.float64]] = (),
 ) -> KneeDrawing:
     """Bring landmarks and measures from the radiograph to the ROI.
 
@@ -67,18 +75,22 @@ def draw_knee(
     landmarks : Landmarks
         On the radiograph.
     joint_space : JointSpace or None
+    metal_px : sequence of (k, 2) arrays
+        Outlines on the radiograph.
     """
     to_roi = invert_affine(roi.to_radiograph)
 
     def line(points: NDArray[np.float64]) -> Line:
         return [[round(row, 1), round(col, 1)] for row, col in apply_affine(to_roi, points)]
 
+    is_found = landmarks.confidence.mean() >= UNSURE
     spaces = () if joint_space is None else (joint_space.lateral, joint_space.medial)
     return KneeDrawing(
         size_px=roi.pixels.shape[0],
-        landmarks=line(landmarks.kneel_points_px),
+        landmarks=line(landmarks.kneel_points_px) if is_found else [],
         margins=[line(margin) for s in spaces for margin in (s.femur_px, s.tibia_px)],
         widths=tuple(WidthLine(line(s.minimum_line_px), write_length(s.minimum)) for s in spaces),
+        metal=[line(outline) for outline in metal_px],
     )
 
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kneegrade.errors import KneeNotFoundError
 from kneegrade.knees.crop import RoiSpec, crop_knee
 from kneegrade.knees.find import (
@@ -31,11 +34,14 @@ class PreparedKnee:
         With every flag that its making and its checks raised.
     refusal : KneeNotFoundError or None
         Why it must not be graded.
+    metal_px : tuple of (k, 2) arrays
+        Outlines of metal, ``(row, col)`` on the radiograph; of a knee without it, empty.
     """
 
     landmarks: Landmarks
     roi: KneeROI
     refusal: KneeNotFoundError | None
+    metal_px: tuple[NDArray[np.float64], ...] = ()
 
 
 def prepare_knees(
@@ -87,6 +93,7 @@ def _prepare(knee: LocatedKnee, radiograph: Radiograph, spec: RoiSpec) -> Prepar
         landmarks=knee.landmarks,
         roi=replace(roi, flags=roi.flags | flags),
         refusal=_refuse(flags),
+        metal_px=knee.metal_px if Flag.IMPLANT in flags else (),
     )
 
 

@@ -28,6 +28,7 @@ DRAWING = KneeDrawing(
         WidthLine([[20.0, 8.0], [30.0, 8.0]], "5.4 mm"),
         WidthLine([[21.0, 50.0], [26.0, 50.5]], "2.7 mm"),
     ),
+    metal=[],
 )
 SPACE = {
     "jsw_l_mm": 5.43,
@@ -355,6 +356,20 @@ def test_a_refused_knee_has_its_picture_and_its_reason_and_no_grade(tmp_path: Pa
         assert word not in card
     assert page.alts[0] == "Radiograph of the right knee, lateral side at the left; refused."
     assert page.html.count('class="knee refused"') == 1
+
+
+def test_metal_is_outlined_on_a_refused_knee(tmp_path: Path) -> None:
+    assert "metal" not in render(tmp_path, [graded()]).paths
+    plate = [[10.0, 5.0], [10.0, 9.0], [40.0, 9.0]]
+    knee = refused()
+    assert knee.drawing is not None
+    page = render(tmp_path, [replace(knee, drawing=replace(knee.drawing, metal=[plate, plate]))])
+    assert page.paths["metal"] == 2 * "M5.0 10.0L9.0 10.0L9.0 40.0Z"
+    assert "Landmarks, metal dashed" in page.text
+    unsure = replace(knee.drawing, metal=[plate], landmarks=[])
+    text = render(tmp_path, [replace(knee, drawing=unsure)]).text
+    assert "Metal dashed" in text
+    assert "Landmarks" not in text
 
 
 def test_a_refused_knee_that_was_made_with_nothing_to_grade_is_right(tmp_path: Path) -> None:

@@ -52,9 +52,17 @@ def test_an_implant_is_refused_and_the_other_knee_is_not(locator: KneeLocator) -
     film = draw_whole_film(*BOTH, implant=Side.LEFT)
     knees = {knee.roi.side: knee for knee in prepare(locator, film.pixels)}
     assert knees[Side.RIGHT].refusal is None
+    assert knees[Side.RIGHT].metal_px == ()
+    metal = np.vstack(knees[Side.LEFT].metal_px)
+    implant = film.knees[Side.LEFT].landmarks_px
+    width = np.linalg.norm(implant[8] - implant[0])
+    assert np.abs(metal.mean(axis=0) - implant.mean(axis=0)).max() < 0.4 * width
+    assert (np.ptp(metal, axis=0) > 0.5 * width).all()
     refusal = knees[Side.LEFT].refusal
     assert refusal is not None
     assert refusal.code == "knee.implant"
+    ends = knees[Side.LEFT].landmarks.kneel_points_px[[0, 8]]
+    assert np.abs(ends - implant[[0, 8]]).max() < 0.1 * width
     assert Flag.IMPLANT in knees[Side.LEFT].roi.flags
 
 

@@ -25,6 +25,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="folder with the openly licensed real films (knee-kl, knee-plain, not-knees)",
     )
+    parser.addoption(
+        "--bless",
+        action="store_true",
+        help="write the golden values anew (see CONTRIBUTING.md) instead of comparing with them",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +39,10 @@ def real_data(request: pytest.FixtureRequest) -> Path:
     if folder is None:
         pytest.skip("needs the real films: pytest --real-data DIR (see CONTRIBUTING.md)")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def bless(request: pytest.FixtureRequest) -> bool:
+    """Whether the golden values are to be written anew."""
+    wanted: bool = request.config.getoption("--bless")
+    return wanted

@@ -14,6 +14,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
+from kneegrade.images.codestreams import Codestream
 from kneegrade.types import Flag, Side, SpacingSource, View
 
 PYDICOM_ERRORS: Final = (
@@ -33,16 +34,8 @@ PYDICOM_ERRORS: Final = (
 )
 """What pydicom and its decoders raise on broken files."""
 
-LOSSY_SYNTAXES: Final = frozenset(
-    {
-        uid.JPEGBaseline8Bit,
-        uid.JPEGExtended12Bit,
-        uid.JPEGLSNearLossless,
-        uid.JPEG2000,
-        uid.HTJ2K,
-    }
-)
-"""Transfer syntaxes that lose, or that may and do not tell."""
+LOSSY_SYNTAXES: Final = frozenset({uid.JPEG2000, uid.HTJ2K})
+"""Transfer syntaxes that may lose where the codestream does not tell."""
 
 SAME_SPACING: Final = 1e-3
 """Relative difference below which two spacings are one number written twice."""
@@ -183,13 +176,18 @@ def read_view(dataset: Dataset, flags: set[Flag]) -> View:
     return view
 
 
-def read_processing(dataset: Dataset, syntax: uid.UID, flags: set[Flag]) -> None:
-    """Flag raw detector values and loss by compression."""
+def read_processing(
+    dataset: Dataset, syntax: uid.UID | None, codestream: Codestream | None, flags: set[Flag]
+) -> None:
+    """Flag raw detector values and loss by compression: what the codestream tells goes first."""
     intent = str(read_value(dataset, "PresentationIntentType", flags) or "")
     if intent.strip().upper() == "FOR PROCESSING":
         flags.add(Flag.FOR_PROCESSING)
-    lossy = str(read_value(dataset, "LossyImageCompression", flags) or "").strip()
-    if lossy == "01" or syntax in LOSSY_SYNTAXES:
+    lossy = codestream.lossy if codestream is not None else False
+    if lossy is None:
+        lossy = syntax in LOSSY_SYNTAXES
+    stated = str(read_value(dataset, "LossyImageCompression", flags) or "").strip()
+    if lossy or stated == "01":
         flags.add(Flag.LOSSY_COMPRESSION)
 
 

@@ -11,7 +11,8 @@ from typing import Final
 from kneegrade.errors import ImageError
 from kneegrade.images.archives import read_member, split_member
 from kneegrade.images.checks import check_file_size
-from kneegrade.images.dicom import has_preamble, read_dicom
+from kneegrade.images.dicom import read_dicom
+from kneegrade.images.dicom_file import has_preamble
 from kneegrade.images.raster import is_raster, read_raster
 from kneegrade.types import Contrast, Radiograph, SpacingSource
 

@@ -14,8 +14,9 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 
 from kneegrade.errors import CODES, ImageError
-from kneegrade.images import dicom
-from kneegrade.images.dicom import DECODING_PLUGINS, read_dicom
+
+from kneegrade.images import dicom, dicom_file
+from kneegrade.images.dicom import read_dicom
 from kneegrade.images.read import read_radiograph
 from kneegrade.types import Contrast, Flag, Radiograph, Side, SpacingSource, View
 
@@ -197,7 +198,7 @@ def test_deflated() -> None:
 def test_deflated_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = make(PixelData=bytes(4_000_000))
     dataset.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
-    monkeypatch.setattr(dicom, "MAX_INFLATED_BYTES", 2_000_000)
+    monkeypatch.setattr(dicom_file, "MAX_INFLATED_BYTES", 2_000_000)
     assert code_of(to_bytes(dataset)) == "image.too-large"
 
 

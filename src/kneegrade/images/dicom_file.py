@@ -1,0 +1,214 @@
+"""A DICOM file's bytes become its header and the place of its pixels (PS3.10, PS3.5 section 7).
+
+Byte order, VR and deflation are told by the bytes themselves; what the file names them only decides
+whether the header counts as repaired.
+"""
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final
+
+from pydicom import uid
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import data_element_generator, read_dataset
+from pydicom.tag import BaseTag
+
+from kneegrade.images import dicom_refusals as refusals
+from kneegrade.images.dicom_header import PYDICOM_ERRORS, read_value
+from kneegrade.types import Flag
+
+MAX_INFLATED_BYTES: Final = 1 << 30
+PRIVATE_GE: Final = uid.UID("1.2.840.113619.5.2")
+"""Implicit VR, little endian, but for pixels in big endian."""
+
+_PIXELS: Final = 0x7FE00010
+_ITEM_END: Final = 0xFFFEE00D
+_UNDEFINED: Final = 0xFFFFFFFF
+_GROUPS_AT_START: Final = frozenset({b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"})
+_FIRST_GROUPS: Final = frozenset({0x04, 0x08, 0x10, 0x18, 0x20, 0x28})
+_VR: Final = re.compile(rb"[A-Z]{2}")
+_LONG_VRS: Final = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN", b"UT", b"SQ"})
+_ENCODINGS: Final = {
+    (False, True): uid.ImplicitVRLittleEndian,
+    (True, True): uid.ExplicitVRLittleEndian,
+    (True, False): uid.ExplicitVRBigEndian,
+}
+"""Transfer syntax by whether VRs are explicit and whether bytes are little endian."""
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """A header, and where its pixels lie."""
+
+    header: Dataset
+    """All elements before the pixels."""
+    syntax: uid.UID | None
+    """Transfer syntax that the file names."""
+    little_endian: bool
+    """Byte order of the header."""
+    body: bytes
+    """The file, or its inflated part."""
+    start: int
+    """First byte of the pixels' value in ``body``."""
+    length: int | None
+    """Length that the element of the pixels claims; None for an undefined one."""
+    vr: str
+    """VR of the pixels: OB or OW."""
+
+
+def has_preamble(head: bytes) -> bool:
+    """Tell a DICOM file by its first 132 bytes."""
+    return head[128:132] == b"DICM"
+
+
+def open_dicom(data: bytes, flags: set[Flag]) -> DicomFile:
+    """Read the header and find the pixels.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file; preamble, file meta information or both may be missing.
+    flags : set of Flag
+        Gets ``header-repaired`` where the file is not encoded as it says.
+
+    Raises
+    ------
+    ImageError
+        ``image.no-pixels``, ``.truncated``, ``.too-large`` or ``.unreadable``.
+    """
+    start = 132 if has_preamble(data) else 4 * data.startswith(b"DICM")
+    if not start and data[:2] not in _GROUPS_AT_START:
+        raise refusals.unreadable("no sign of DICOM, PNG, JPEG, TIFF or WebP")
+    file = BytesIO(data)
+    file.seek(start)
+    try:
+        meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+        named = read_value(meta, "TransferSyntaxUID", flags)
+    except PYDICOM_ERRORS as error:
+        raise refusals.unreadable(f"{type(error).__name__} from pydicom") from None
+    syntax = None if named is None else uid.UID(str(named).strip())
+    if start != 132 or syntax is None:
+        flags.add(Flag.HEADER_REPAIRED)
+    body, at = _inflate(data, file.tell(), syntax, flags)
+    little_endian = int.from_bytes(body[at : at + 2], "little") <= int.from_bytes(body[at : at + 2])
+    explicit = _VR.fullmatch(body[at + 4 : at + 6]) is not None
+    _check_encoding(syntax, explicit, little_endian, flags)
+    header, at = _read_header(body, at, explicit, little_endian, flags)
+    vr, at, length = _read_pixel_element(body, at, explicit, little_endian)
+    if at >= len(body) and length != 0:
+        raise refusals.truncated("no byte of them")
+    if length == 0 and at >= len(body) - 1:
+        raise refusals.no_pixels()
+    return DicomFile(
+        header,
+        syntax,
+        little_endian,
+        body,
+        at,
+        None if length == _UNDEFINED else length,
+        "OB" if vr == b"OB" else "OW",
+    )
+
+
+def _inflate(data: bytes, at: int, syntax: uid.UID | None, flags: set[Flag]) -> tuple[bytes, int]:
+    """Bytes of the dataset and its first one; inflated piece by piece where it is deflated."""
+    named = syntax == uid.DeflatedExplicitVRLittleEndian
+    plain = _starts_dataset(data[at : at + 2])
+    if plain and not named:
+        return data, at
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    rest, pieces, n_bytes = data[at:], [], 0
+    try:
+        while rest and not inflater.eof:
+            pieces.append(inflater.decompress(rest, 1 << 20))
+            rest = inflater.unconsumed_tail
+            n_bytes += len(pieces[-1])
+            if n_bytes > MAX_INFLATED_BYTES:
+                raise refusals.too_large_inflated(MAX_INFLATED_BYTES)
+    except zlib.error:
+        if named and not plain:
+            raise refusals.unreadable("damaged deflated data") from None
+        pieces = []
+    inflated = b"".join(pieces)
+    deflated = _starts_dataset(inflated[:2])
+    if deflated != named:
+        flags.add(Flag.HEADER_REPAIRED)
+    return (inflated, 0) if deflated else (data, at)
+
+
+def _starts_dataset(head: bytes) -> bool:
+    return bool(_FIRST_GROUPS & {int.from_bytes(head, "little"), int.from_bytes(head)})
+
+
+def _check_encoding(
+    syntax: uid.UID | None, explicit: bool, little_endian: bool, flags: set[Flag]
+) -> None:
+    if syntax in {uid.ImplicitVRLittleEndian, PRIVATE_GE}:
+        expected = uid.ImplicitVRLittleEndian
+    elif syntax == uid.ExplicitVRBigEndian:
+        expected = uid.ExplicitVRBigEndian
+    else:
+        expected = uid.ExplicitVRLittleEndian
+    if _ENCODINGS.get((explicit, little_endian)) != expected:
+        flags.add(Flag.HEADER_REPAIRED)
+
+
+def _read_header(
+    body: bytes, at: int, explicit: bool, little_endian: bool, flags: set[Flag]
+) -> tuple[Dataset, int]:
+    """Elements before the pixels, and where the element of the pixels begins."""
+    pixels, item_end = (_tag_bytes(tag, little_endian) for tag in (_PIXELS, _ITEM_END))
+    elements: dict[BaseTag, DataElement | RawDataElement] = {}
+    file = BytesIO(body)
+    file.seek(at)
+    last_end = at
+    found = False
+    try:
+        while not found:
+            for element in data_element_generator(
+                file, not explicit, little_endian, stop_when=lambda tag, vr, length: tag == _PIXELS
+            ):
+                if isinstance(element, RawDataElement) and element.length != _UNDEFINED:
+                    last_end = element.value_tell + element.length
+                if element.tag.group != 0xFFFE:
+                    elements[element.tag] = element
+            at = file.tell()
+            found = body[at : at + 4] == pixels
+            if not found:
+                if body[at - 8 : at - 4] != item_end:
+                    break
+                flags.add(Flag.HEADER_REPAIRED)  # an end of an item outside of any: go on
+    except EOFError:
+        raise refusals.truncated("an end within an element") from None
+    except PYDICOM_ERRORS as error:
+        raise refusals.unreadable(f"{type(error).__name__} from pydicom") from None
+    if not found and last_end > len(body):
+        raise refusals.truncated("an end within an element")
+    if not found:
+        raise refusals.no_pixels() if len(elements) > 1 else refusals.unreadable("no elements")
+    header = Dataset(elements)
+    header.set_original_encoding(not explicit, little_endian, "iso8859")
+    return header, at
+
+
+def _tag_bytes(tag: int, little_endian: bool) -> bytes:
+    return struct.pack("<HH" if little_endian else ">HH", tag >> 16, tag & 0xFFFF)
+
+
+def _read_pixel_element(
+    body: bytes, at: int, explicit: bool, little_endian: bool
+) -> tuple[bytes, int, int]:
+    """VR, first byte and length of the value (PS3.5 section 7.1)."""
+    vr = body[at + 4 : at + 6]
+    if explicit and vr in _LONG_VRS:
+        width, at = 4, at + 8
+    elif explicit and _VR.fullmatch(vr):
+        width, at = 2, at + 6
+    else:
+        vr, width, at = b"OW", 4, at + 4
+    length = int.from_bytes(body[at : at + width], "little" if little_endian else "big")
+    return vr, at + width, length

@@ -21,6 +21,7 @@ from kneegrade.images.dicom_frame import PixelLayout, decode, find_frame
 from kneegrade.images.dicom_header import (
     PYDICOM_ERRORS,
     read_numbers,
+    read_pixel_aspect,
     read_processing,
     read_side,
     read_source_id,
@@ -30,23 +31,19 @@ from kneegrade.images.dicom_header import (
 )
 from kneegrade.images.dicom_presentation import present
 from kneegrade.images.dicom_refusals import bad_header
-from kneegrade.types import Contrast, Flag, FloatImage, Radiograph, SpacingSource
+from kneegrade.types import Contrast, Flag, FloatImage, Radiograph
 
 _ONE_SAMPLE: Final = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 _CHARACTER_SET: Final = re.compile("character set|encoding|code extension", re.IGNORECASE)
 
 
-def read_dicom(
-    data: bytes, *, spacing_mm: tuple[float, float] | None, contrast: Contrast
-) -> Radiograph:
+def read_dicom(data: bytes, *, contrast: Contrast) -> Radiograph:
     """Read a DICOM file.
 
     Parameters
     ----------
     data : bytes
         The whole file.
-    spacing_mm : (row, col) or None
-        Millimetres per pixel; goes before the header's.
     contrast : Contrast
 
     Raises
@@ -62,10 +59,8 @@ def read_dicom(
         file = open_dicom(data, flags)
         header = file.header
         pixels, codestream = _read_pixels(file, flags)
-        if spacing_mm is None:
-            spacing_mm, spacing_source = read_spacing(header, flags)
-        else:
-            spacing_source = SpacingSource.CALLER
+        spacing_mm, spacing_source = read_spacing(header, flags)
+        pixel_aspect = read_pixel_aspect(header, flags)
         view = read_view(header, flags)
         side = read_side(header, flags)
         source_id = read_source_id(header, flags)
@@ -79,6 +74,7 @@ def read_dicom(
         source_id=source_id or hashlib.sha256(data).hexdigest(),
         spacing_mm=spacing_mm,
         spacing_source=spacing_source,
+        pixel_aspect=pixel_aspect,
         view=view,
         side=side,
         polarity_stated=polarity_stated,

@@ -22,6 +22,7 @@ MAX_FUNCTION_LINES = 70
 ADDRESSES: dict[str, tuple[str, ...]] = {
     "pydicom": ("images", "phantoms", "apps"),
     "PIL": ("images/raster.py",),
+    "imagecodecs": ("images/decode_apart.py",),
     "cv2": (
         *("images", "knees", "phantoms"),
         *("training/augment.py", "training/made_failures.py"),
@@ -73,11 +74,11 @@ DISTRIBUTIONS = {
 """Names at the package index, where they are others than those that are imported."""
 
 NOT_IMPORTED = {
-    *("pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm", "pyjpegls"),
+    *("pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls"),
     *("torchvision", "onnx", "onnxscript"),
     "openpyxl",
 }
-"""Needed by pydicom to decode and by timm and torch to work, not imported by name."""
+"""Needed by pydicom to write phantoms' films and by timm and torch to work, not imported by name."""
 
 
 def name_of(path: Path) -> str:

@@ -93,6 +93,8 @@ def open_dicom(data: bytes, flags: set[Flag]) -> DicomFile:
     syntax = None if named is None else uid.UID(str(named).strip())
     if start != 132 or syntax is None:
         flags.add(Flag.HEADER_REPAIRED)
+    if file.tell() >= len(data):
+        raise refusals.truncated("no header")
     body, at = _inflate(data, file.tell(), syntax, flags)
     little_endian = int.from_bytes(body[at : at + 2], "little") <= int.from_bytes(body[at : at + 2])
     explicit = _VR.fullmatch(body[at + 4 : at + 6]) is not None
@@ -174,7 +176,9 @@ def _read_header(
             ):
                 if isinstance(element, RawDataElement) and element.length != _UNDEFINED:
                     last_end = element.value_tell + element.length
-                if element.tag.group != 0xFFFE:
+                if element.tag.group == 0xFFFE:  # an end of a sequence outside of any
+                    flags.add(Flag.HEADER_REPAIRED)
+                else:
                     elements[element.tag] = element
             at = file.tell()
             found = body[at : at + 4] == pixels
@@ -182,14 +186,17 @@ def _read_header(
                 if body[at - 8 : at - 4] != item_end:
                     break
                 flags.add(Flag.HEADER_REPAIRED)  # an end of an item outside of any: go on
-    except EOFError:
-        raise refusals.truncated("an end within an element") from None
     except PYDICOM_ERRORS as error:
+        if isinstance(error, EOFError) or file.tell() >= len(body):
+            raise refusals.truncated("an end within an element") from None
         raise refusals.unreadable(f"{type(error).__name__} from pydicom") from None
-    if not found and last_end > len(body):
+    begun = 0 < len(body) - last_end < 8 and any(body[last_end:])
+    if not found and (begun or last_end > len(body)):
         raise refusals.truncated("an end within an element")
+    if not found and not elements:
+        raise refusals.unreadable("no elements")
     if not found:
-        raise refusals.no_pixels() if len(elements) > 1 else refusals.unreadable("no elements")
+        raise refusals.no_pixels()
     header = Dataset(elements)
     header.set_original_encoding(not explicit, little_endian, "iso8859")
     return header, at

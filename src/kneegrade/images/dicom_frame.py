@@ -114,10 +114,13 @@ def find_frame(file: DicomFile, layout: PixelLayout, flags: set[Flag]) -> Frame:
             flags.add(Flag.HEADER_REPAIRED)
     else:
         data = value
-    if not data:
+    claims_none = file.length == 0 and len(file.body) - file.start >= layout.n_bytes
+    if not data and not claims_none:
         raise refusals.no_pixels() if whole else refusals.truncated("no whole frame")
     codestream = read_codestream(data)
     if codestream is not None:
+        if not wrapped:
+            flags.add(Flag.HEADER_REPAIRED)
         _check_name(file.syntax, codestream, flags)
         return Frame(data, codestream, rle=False, whole=whole)
     is_native = len(data) in {layout.n_bytes, layout.n_bytes + 1}
@@ -131,6 +134,8 @@ def find_frame(file: DicomFile, layout: PixelLayout, flags: set[Flag]) -> Frame:
     if not named_native:
         if not is_native:
             raise _refuse_unknown(file.syntax, whole)
+        flags.add(Flag.HEADER_REPAIRED)
+    if not whole:
         flags.add(Flag.HEADER_REPAIRED)
     return Frame(_native(file, data, layout, flags), None, rle=False, whole=whole)
 

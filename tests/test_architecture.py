@@ -78,7 +78,7 @@ NOT_IMPORTED = {
     *("torchvision", "onnx", "onnxscript"),
     "openpyxl",
 }
-"""Needed by pydicom to write phantoms' films and by timm and torch to work, not imported by name."""
+"""Needed by pydicom to write phantoms, by timm and by torch to work, not imported by name."""
 
 
 def name_of(path: Path) -> str:

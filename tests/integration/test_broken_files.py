@@ -17,17 +17,17 @@ N_FILES = 300
 @pytest.mark.slow
 def test_broken_files_are_read_or_refused_with_a_code(tmp_path: Path) -> None:
     files = [path.read_bytes() for path in list_whole_files()]
-    results = set()
+    codes, n_read = set(), 0
     for seed in range(N_FILES):
         path = tmp_path / "film"
         path.write_bytes(break_file(files, seed))
         try:
             read_radiograph(path)
-            results.add("read")
+            n_read += 1
         except ImageError as error:
-            assert error.code in CODES, seed
-            results.add(error.code)
-    assert {"read", "image.truncated", "image.unreadable", "image.bad-header"} <= results
+            codes.add(error.code)
+    assert n_read > N_FILES / 10
+    assert {"image.truncated", "image.unreadable", "image.bad-header"} <= codes <= set(CODES)
 
 
 def test_the_same_seed_breaks_a_file_in_the_same_way() -> None:

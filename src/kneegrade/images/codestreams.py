@@ -70,6 +70,32 @@ def read_codestream(frame: bytes) -> Codestream | None:
     return None
 
 
+def mend_end(frame: bytes, compression: Compression) -> bytes:
+    """Put the end marker right behind the data, where it is missing or padding lies before it.
+
+    Parameters
+    ----------
+    frame : bytes
+        JPEG-LS, or JPEG 2000 without a JP2 file around it.
+    compression : Compression
+
+    Returns
+    -------
+    bytes
+        A decoder still tells whether the data are complete: both kinds say how much there must be.
+    """
+    if compression is Compression.JPEG_LS:
+        end = frame.rfind(_END)
+        return frame[: end if end >= 0 else None].rstrip(b"\0\xff") + _END
+    at = frame.find(bytes((0xFF, _SOT)))
+    while at >= 0 and frame[at : at + 2] == bytes((0xFF, _SOT)):
+        length = int.from_bytes(frame[at + 6 : at + 10])  # of the tile part
+        if length == 0:  # to the end, wherever that is
+            return frame.rstrip(b"\0") + _END
+        at += length
+    return frame[:at] + _END
+
+
 def is_colour_transformed(frame: bytes) -> bool:
     """Tell whether a JPEG says, in Adobe's segment, that its colours are stored as differences."""
     at = frame.find(b"Adobe", 0, 1024)

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import data_element_generator, read_dataset
 from pydicom.tag import BaseTag
 
+from kneegrade.errors import ImageError
 from kneegrade.images import dicom_refusals as refusals
 from kneegrade.images.dicom_header import PYDICOM_ERRORS, read_value
 from kneegrade.types import Flag
@@ -26,6 +27,7 @@ PRIVATE_GE: Final = uid.UID("1.2.840.113619.5.2")
 """Implicit VR, little endian, but for pixels in big endian."""
 
 _PIXELS: Final = 0x7FE00010
+_SAMPLES_PER_PIXEL: Final = 0x00280002
 _ITEM_END: Final = 0xFFFEE00D
 _UNDEFINED: Final = 0xFFFFFFFF
 _GROUPS_AT_START: Final = frozenset({b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"})
@@ -159,18 +161,52 @@ def _check_encoding(
         flags.add(Flag.HEADER_REPAIRED)
 
 
+@dataclass(frozen=True)
+class _Scan:
+    """Elements up to the pixels, and where those begin; None if they were not met."""
+
+    elements: dict[BaseTag, DataElement | RawDataElement]
+    pixels: int | None
+    refusal: ImageError
+    """Why there is no picture, if the pixels were not met."""
+
+
 def _read_header(
     body: bytes, at: int, explicit: bool, little_endian: bool, flags: set[Flag]
 ) -> tuple[Dataset, int]:
     """Elements before the pixels, and where the element of the pixels begins."""
+    scan = _scan_elements(body, at, explicit, little_endian, flags)
+    elements, pixels = scan.elements, scan.pixels
+    if pixels is None:
+        # An element or sequence with a wrong length or without its end swallows what follows:
+        # go on where the pixels are described.
+        mark = _tag_bytes(_SAMPLES_PER_PIXEL, little_endian) + (
+            b"US" if explicit else struct.pack("<L" if little_endian else ">L", 2)
+        )
+        again = body.rfind(mark, at)
+        if again < 0:
+            raise scan.refusal
+        rest = _scan_elements(body, again, explicit, little_endian, flags)
+        pixels = rest.pixels
+        if pixels is None:
+            raise scan.refusal
+        flags.add(Flag.HEADER_REPAIRED)
+        elements = elements | rest.elements
+    header = Dataset(elements)
+    header.set_original_encoding(not explicit, little_endian, "iso8859")
+    return header, pixels
+
+
+def _scan_elements(
+    body: bytes, at: int, explicit: bool, little_endian: bool, flags: set[Flag]
+) -> _Scan:
     pixels, item_end = (_tag_bytes(tag, little_endian) for tag in (_PIXELS, _ITEM_END))
     elements: dict[BaseTag, DataElement | RawDataElement] = {}
     file = BytesIO(body)
     file.seek(at)
     last_end = at
-    found = False
     try:
-        while not found:
+        while True:
             for element in data_element_generator(
                 file, not explicit, little_endian, stop_when=lambda tag, vr, length: tag == _PIXELS
             ):
@@ -181,25 +217,21 @@ def _read_header(
                 else:
                     elements[element.tag] = element
             at = file.tell()
-            found = body[at : at + 4] == pixels
-            if not found:
-                if body[at - 8 : at - 4] != item_end:
-                    break
-                flags.add(Flag.HEADER_REPAIRED)  # an end of an item outside of any: go on
+            if body[at : at + 4] == pixels:
+                return _Scan(elements, at, refusals.no_pixels())
+            if body[at - 8 : at - 4] != item_end:
+                break
+            flags.add(Flag.HEADER_REPAIRED)  # an end of an item outside of any: go on
     except PYDICOM_ERRORS as error:
-        if isinstance(error, EOFError) or file.tell() >= len(body):
-            raise refusals.truncated("an end within an element") from None
-        raise refusals.unreadable(f"{type(error).__name__} from pydicom") from None
+        if not isinstance(error, EOFError) and file.tell() < len(body):
+            return _Scan(elements, None, refusals.unreadable(f"{type(error).__name__} in it"))
+        last_end = len(body) + 1
     begun = 0 < len(body) - last_end < 8 and any(body[last_end:])
-    if not found and (begun or last_end > len(body)):
-        raise refusals.truncated("an end within an element")
-    if not found and not elements:
-        raise refusals.unreadable("no elements")
-    if not found:
-        raise refusals.no_pixels()
-    header = Dataset(elements)
-    header.set_original_encoding(not explicit, little_endian, "iso8859")
-    return header, at
+    if begun or last_end > len(body):
+        return _Scan(elements, None, refusals.truncated("an end within an element"))
+    if not elements:
+        return _Scan(elements, None, refusals.unreadable("no elements"))
+    return _Scan(elements, None, refusals.no_pixels())
 
 
 def _tag_bytes(tag: int, little_endian: bool) -> bytes:

@@ -163,7 +163,7 @@ def decode(file: DicomFile, frame: Frame, layout: PixelLayout, flags: set[Flag])
         else:
             array = _decode_plain(file, frame, layout)
     except PYDICOM_ERRORS as error:
-        if not frame.whole:
+        if not frame.whole or (frame.codestream is not None and not frame.codestream.ended):
             raise refusals.truncated("a part of the compressed picture") from None
         raise refusals.unreadable(f"damaged pixels ({type(error).__name__})") from None
     if array.ndim == 3 or layout.bits_allocated == 1:
@@ -259,9 +259,10 @@ def _check_codestream(codestream: Codestream, layout: PixelLayout, flags: set[Fl
         )
     if codestream.n_samples not in {1, 3}:
         raise refusals.bad_header(f"a compressed picture of {codestream.n_samples} samples")
-    if not codestream.ended:
+    if not codestream.ended and codestream.compression is Compression.JPEG:
+        # Its decoder fills up what is missing; the others tell whether all is there.
         raise refusals.truncated("a compressed picture without an end")
-    if codestream.shape != size or codestream.n_samples != layout.n_samples:
+    if not codestream.ended or codestream.shape != size or codestream.n_samples != layout.n_samples:
         flags.add(Flag.HEADER_REPAIRED)
 
 

@@ -1,13 +1,12 @@
 """How a DICOM file is encoded, whatever it says of that."""
 
-from io import BytesIO
+import struct
 
 import numpy as np
 import pytest
 from made_dicom import RAMP, code_of, make, to_bytes
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.filewriter import write_dataset
 
 from kneegrade.images import dicom_file
 from kneegrade.images.dicom import read_dicom
@@ -105,6 +104,37 @@ def test_stray_end_of_an_item_before_the_pixels() -> None:
         assert radiograph.flags == {Flag.HEADER_REPAIRED}
 
 
+@pytest.mark.parametrize("syntax", SYNTAXES[:3])
+@pytest.mark.parametrize(
+    "broken", ["no delimiters", "no sequence delimiter", "too long", "too short", "far too long"]
+)
+def test_sequence_or_length_that_swallows_what_follows(syntax: uid.UID, broken: str) -> None:
+    item = Dataset()
+    item.CodeValue, item.CodeMeaning = "72696002", "Knee"
+    item.is_undefined_length_sequence_item = True
+    big = syntax == uid.ExplicitVRBigEndian
+    dataset = make(PixelData=(RAMP.byteswap() if big else RAMP).tobytes())
+    dataset["PixelData"].VR = "OW"
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.AnatomicRegionSequence = [item]
+    dataset["AnatomicRegionSequence"].is_undefined_length = True
+    data = to_bytes(dataset)
+    order = ">" if big else "<"
+    item_end, sequence_end = (struct.pack(f"{order}HHL", 0xFFFE, n, 0) for n in (0xE00D, 0xE0DD))
+    assert item_end + sequence_end in data
+    if broken == "no delimiters":
+        data = data.replace(item_end + sequence_end, b"")
+    elif broken == "no sequence delimiter":
+        data = data.replace(item_end + sequence_end, item_end)
+    else:
+        length = {"too long": 60, "too short": 2, "far too long": 9_000_000}[broken]
+        at = data.index(struct.pack(f"{order}HH", 8, 0x2218))
+        at += 4 if syntax == uid.ImplicitVRLittleEndian else 8
+        data = data[:at] + struct.pack(f"{order}L", length) + data[at + 4 :]
+    radiograph = read_bytes(data)
+    np.testing.assert_array_equal(radiograph.pixels, RAMP)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
 def test_cut_within_the_header(share: float) -> None:
     """A header that goes on for long, so that the cut is in it."""
@@ -131,17 +161,27 @@ def test_pixels_of_an_icon_are_not_the_picture() -> None:
 
 
 def test_elements_after_the_pixels() -> None:
-    file = BytesIO()
-    trailer = Dataset()
-    trailer.DataSetTrailingPadding = bytes(64)
-    trailer["DataSetTrailingPadding"].VR = "OB"
-    data = to_bytes(make())
-    file.write(data)
-    from pydicom.filebase import DicomBytesIO
-
-    padding = DicomBytesIO()
-    padding.is_little_endian, padding.is_implicit_VR = True, False
-    write_dataset(padding, trailer)
-    radiograph = read_bytes(data + padding.getvalue())
+    padding = b"\xfc\xff\xfc\xffOB\0\0" + (64).to_bytes(4, "little") + bytes(64)
+    radiograph = read_bytes(encode(uid.ExplicitVRLittleEndian) + padding)
     np.testing.assert_array_equal(radiograph.pixels, RAMP)
     assert radiograph.flags == frozenset()
+
+
+@pytest.mark.parametrize("vr", [b"OB", b"UN", b"US"])
+def test_pixels_under_another_vr(vr: bytes) -> None:
+    data = encode(uid.ExplicitVRLittleEndian)
+    at = data.rindex(b"\xe0\x7f\x10\x00OW\0\0")
+    head = data[at : at + 4] + vr
+    if vr == b"US":  # a short length
+        data = data[:at] + head + (RAMP.nbytes).to_bytes(2, "little") + data[at + 12 :]
+    else:
+        data = data[:at] + head + data[at + 6 :]
+    np.testing.assert_array_equal(read_bytes(data).pixels, RAMP)
+
+
+@pytest.mark.parametrize("length", [0, 7, 60_000])
+def test_wrong_length_of_the_meta_information(length: int) -> None:
+    data = encode(uid.ExplicitVRLittleEndian)
+    at = data.index(b"\x02\0\0\0UL") + 8
+    data = data[:at] + length.to_bytes(4, "little") + data[at + 4 :]
+    np.testing.assert_array_equal(read_bytes(data).pixels, RAMP)

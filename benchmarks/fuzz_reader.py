@@ -7,7 +7,6 @@ every file that breaks a promise; ends with 1 if there is one.
 """
 
 import argparse
-import os
 import resource
 import sys
 import tempfile
@@ -60,10 +59,17 @@ def read_broken(seeds: range) -> tuple[Counter[str], list[str], tuple[float, int
     return counts, promises, slowest, peaks[0], peaks[1]
 
 
-def count_decoders() -> int:
-    """Decoders that are still running, whoever started them."""
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    return sum(b"kneegrade.images.decode_apart" in line for line in lines)
+def count_orphans() -> int:
+    """Decoders that outlived the process that started them."""
+    orphans = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        orphans += b"kneegrade.images.decode_apart" in line and parent == "1"
+    return orphans
 
 
 def main() -> int:
@@ -89,7 +95,7 @@ def main() -> int:
         print(f"{number:6} {code}")
     print(f"{time.perf_counter() - began:.0f} s; slowest {slowest[0]:.1f} s (seed {slowest[1]})")
     print(f"peak memory {peak >> 10} MiB, of a decoder {children >> 10} MiB")
-    print(f"decoders left: {count_decoders()} (process {os.getpid()})")
+    print(f"decoders without a parent: {count_orphans()}")
     print("broken promises:", *(promises or ["none"]), sep="\n  ")
     return 1 if promises else 0
 

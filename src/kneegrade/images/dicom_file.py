@@ -31,6 +31,8 @@ _SAMPLES_PER_PIXEL: Final = 0x00280002
 _ITEM_END: Final = 0xFFFEE00D
 _UNDEFINED: Final = 0xFFFFFFFF
 _GROUPS_AT_START: Final = frozenset({b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"})
+_FIRST_TAGS: Final = (b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x16\0")
+"""SpecificCharacterSet, ImageType or SOPClassUID begins the dataset of a picture."""
 _FIRST_GROUPS: Final = frozenset({0x04, 0x08, 0x10, 0x18, 0x20, 0x28})
 _VR: Final = re.compile(rb"[A-Z]{2}")
 _LONG_VRS: Final = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN", b"UT", b"SQ"})
@@ -95,9 +97,12 @@ def open_dicom(data: bytes, flags: set[Flag]) -> DicomFile:
     syntax = None if named is None else uid.UID(str(named).strip())
     if start != 132 or syntax is None:
         flags.add(Flag.HEADER_REPAIRED)
-    if file.tell() >= len(data):
+    if (at := file.tell()) >= len(data):  # cut, or a length that is wrong
+        found = [data.find(tag, start) for tag in _FIRST_TAGS]
+        at = min((place for place in found if place >= 0), default=at)
+    if at >= len(data):
         raise refusals.truncated("no header")
-    body, at = _inflate(data, file.tell(), syntax, flags)
+    body, at = _inflate(data, at, syntax, flags)
     little_endian = int.from_bytes(body[at : at + 2], "little") <= int.from_bytes(body[at : at + 2])
     explicit = _VR.fullmatch(body[at + 4 : at + 6]) is not None
     _check_encoding(syntax, explicit, little_endian, flags)
@@ -184,11 +189,11 @@ def _read_header(
             b"US" if explicit else struct.pack("<L" if little_endian else ">L", 2)
         )
         again = body.rfind(mark, at)
-        if again < 0:
-            raise scan.refusal
-        rest = _scan_elements(body, again, explicit, little_endian, flags)
+        rest = scan if again < 0 else _scan_elements(body, again, explicit, little_endian, flags)
         pixels = rest.pixels
         if pixels is None:
+            if body.find(_tag_bytes(_PIXELS, little_endian), at, -1000) >= 0:
+                raise refusals.unreadable("a header with broken lengths")
             raise scan.refusal
         flags.add(Flag.HEADER_REPAIRED)
         elements = elements | rest.elements

@@ -179,6 +179,14 @@ def test_pixels_under_another_vr(vr: bytes) -> None:
     np.testing.assert_array_equal(read_bytes(data).pixels, RAMP)
 
 
+def test_wrong_length_within_the_meta_information() -> None:
+    data = encode(uid.ExplicitVRLittleEndian)
+    at = data.index(b"\x02\0\x10\0UI") + 6
+    radiograph = read_bytes(data[:at] + b"\xff\xff" + data[at + 2 :])
+    np.testing.assert_array_equal(radiograph.pixels, RAMP)
+    assert Flag.HEADER_REPAIRED in radiograph.flags
+
+
 @pytest.mark.parametrize("length", [0, 7, 60_000])
 def test_wrong_length_of_the_meta_information(length: int) -> None:
     data = encode(uid.ExplicitVRLittleEndian)

@@ -20,7 +20,7 @@ from kneegrade.images.codestreams import (
     mend_end,
 )
 
-_START_S: Final = 2
+_START_S: Final = 1
 _PIXELS_PER_S: Final = 1e6
 """Bound of the processor's time; the slowest decoder manages four times as many."""
 _WALL_FACTOR: Final = 3

@@ -103,7 +103,11 @@ def open_dicom(data: bytes, flags: set[Flag]) -> DicomFile:
     if at >= len(data):
         raise refusals.truncated("no header")
     body, at = _inflate(data, at, syntax, flags)
-    little_endian = int.from_bytes(body[at : at + 2], "little") <= int.from_bytes(body[at : at + 2])
+    group = body[at : at + 2]
+    little_endian = (
+        int.from_bytes(group, "little") in _FIRST_GROUPS
+        or int.from_bytes(group) not in _FIRST_GROUPS
+    )
     explicit = _VR.fullmatch(body[at + 4 : at + 6]) is not None
     _check_encoding(syntax, explicit, little_endian, flags)
     header, at = _read_header(body, at, explicit, little_endian, flags)

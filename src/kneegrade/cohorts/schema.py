@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kneegrade.errors import TableError
+from kneegrade.text_table import parse_number
 from kneegrade.types import Contrast, Side, SpacingSource, Task
 
 SCHEMA_VERSION: Final = 1
 KEY_COLUMNS: Final = ("cohort", "subject_id", "visit_months", "side", "reading")
-NO_NUMBER: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "."})
 
 
 @dataclass(frozen=True)
@@ -300,14 +300,11 @@ def _is_missing(value: Any) -> bool:
 def _parse_number(value: Any, column: Column) -> Any:
     if _is_missing(value):
         return pd.NA
-    if isinstance(value, str):
-        if value.strip().lower() in NO_NUMBER:
-            return pd.NA
-        if "_" in value:
-            raise ValueError
     if isinstance(value, bool | np.bool_):
         raise TypeError
-    number = float(value)
+    number = parse_number(value) if isinstance(value, str) else float(value)
+    if number is None:
+        return pd.NA
     if not (column.low <= number <= column.high):
         raise ValueError
     if column.dtype == "Float64":

@@ -58,7 +58,8 @@ def read_member(archive: Path, member: str, *, max_bytes: int) -> bytes:
         .zip, or a tar archive with or without gzip (told by content).
     member : str
         In a tar archive also the end of a longer path, if no other member ends so: ``001`` finds
-        ``./001``, as the release of OAI packs it.
+        ``./001``, as the release of OAI packs it. A backslash is read as ``/`` where no member has
+        it.
     max_bytes : int
         Limit for the member; for a .tar.gz, which cannot be entered in the middle, for all that
         it holds.
@@ -96,6 +97,8 @@ def _read_zip(file: IO[bytes], head: bytes, member: str, max_bytes: int) -> byte
         raise _truncated("no list of members at its end")
     file.seek(0)
     with zipfile.ZipFile(file) as opened:
+        if member not in opened.NameToInfo:
+            member = member.replace("\\", "/")  # as a table written on Windows may have it
         try:
             info = opened.getinfo(member)
         except KeyError:
@@ -133,6 +136,8 @@ def _read_tar(file: IO[bytes], member: str, max_bytes: int) -> bytes:
             raise _truncated("a member without an end") from None
         wanted = member.removeprefix("./")
         names = [info.name.removeprefix("./") for info in files]
+        if wanted not in names:
+            wanted = wanted.replace("\\", "/").removeprefix("./")
         exact = [info for info, name in zip(files, names, strict=True) if name == wanted]
         ending = [
             info for info, name in zip(files, names, strict=True) if name.endswith(f"/{wanted}")

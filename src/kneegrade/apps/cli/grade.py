@@ -1,6 +1,5 @@
 """``kneegrade grade``: pictures + bundle -> predictions and a page."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from kneegrade.apps.cli.grade_table import print_rows
 from kneegrade.errors import OutputError, TableError
-from kneegrade.types import Contrast, Side, SpacingSource, Task
+from kneegrade.types import Contrast, Side, SpacingSource
 
 if TYPE_CHECKING:
     from kneegrade.apps.batch import BatchKnee, Picture
@@ -80,7 +79,9 @@ def grade(
     ] = "default",
     truth: Annotated[
         Path | None,
-        typer.Option("--truth", metavar="CSV", help="Known grades by file and side, for the page."),
+        typer.Option(
+            "--truth", metavar="TABLE", help="Known grades by file and side, for the page."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
@@ -90,23 +91,27 @@ def grade(
     """
     from kneegrade.apps.batch import grade_batch, write_tables
     from kneegrade.apps.cli.progress import show_progress
+    from kneegrade.apps.truth import match_truth, read_truth
     from kneegrade.pipeline import KneeGrader
 
     pictures = _pictures_of(paths, knees, split, side, spacing_mm, contrast)
-    known = _read_truth(truth)
+    known = None if truth is None else read_truth(truth)
     grader = KneeGrader(bundle)
     with show_progress("Grading") as on_progress:
         graded = grade_batch(pictures, grader, out, kind=kind, on_progress=on_progress)
     rows = [knee.row for knee in graded]
     written = write_tables(rows, grader.bundle, out)
-    written.append(_write_page(graded, grader.bundle, out, known))
+    grades, notes = match_truth(known, rows)
+    written.append(_write_page(graded, grader.bundle, out, grades))
     if as_json:
         typer.echo(written[0].read_text(encoding="utf-8"), nl=False)
     else:
         print_rows(rows, [spec.task for spec in grader.bundle.tasks], _console())
     typer.echo("Written: " + ", ".join(str(path) for path in written), err=True)
+    for note in notes:
+        typer.echo(f"kneegrade: {note}", err=True)
     n_failed = sum(row["status"] == "failed" for row in rows)
-    if n_failed:
+    if n_failed or (known is not None and not grades):
         raise typer.Exit(EXIT_NOTHING_DONE if n_failed == len(rows) else EXIT_SOME_FAILED)
 
 
@@ -191,26 +196,6 @@ def _pictures_of_table(
     ]
 
 
-def _read_truth(path: Path | None) -> dict[tuple[str, str], dict[str, int]]:
-    """Known grades by file name and side; columns ``file``, ``side`` and one per task."""
-    if path is None:
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        tasks = [task.value for task in Task]
-        return {
-            (row["file"], row["side"]): {task: int(row[task]) for task in tasks if row.get(task)}
-            for row in rows
-        }
-    except (OSError, KeyError, ValueError) as error:
-        raise TableError(
-            "table.unreadable",
-            f"{str(path)!r} is no table of known grades (columns file, side, kl, ...): {error!r}.",
-            "Check the path and the columns, or leave --truth out.",
-        ) from error
-
-
 def _write_page(
     knees: "Sequence[BatchKnee]",
     bundle: "Bundle",
@@ -231,7 +216,7 @@ def _write_page(
                 row=knee.row,
                 picture_png=file.read_bytes() if is_shown else None,
                 drawing=knee.drawing,
-                truth=truth.get((Path(knee.row["source"]).name, knee.row["side"] or "")),
+                truth=truth.get((knee.row["source"], knee.row["side"] or "")),
             )
         )
     page = out / "report.html"

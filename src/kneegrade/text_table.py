@@ -235,7 +235,6 @@ def _decode_western(data: bytes) -> str:
 
 def _rate_separator(text: str, separator: str) -> tuple[bool, float, int]:
     """Rate how well a separator cuts the top of a text into rows as long as the header."""
-    records = []
     reader = csv.reader(io.StringIO(text[:HEAD], newline=""), delimiter=separator)
     try:
         records = [cells for cells in reader if not _is_blank(cells)]
@@ -244,7 +243,7 @@ def _rate_separator(text: str, separator: str) -> tuple[bool, float, int]:
     if len(text) > HEAD:
         records = records[:-1]
     if not records:
-        return False, 0, 0
+        return True, 1, 0  # separators alone
     n_cells, rows = len(records[0]), records[1:]
     n_fitting = sum(
         len(cells) == n_cells or (len(cells) > n_cells and _is_blank(cells[n_cells:]))

@@ -63,7 +63,7 @@ def read_text_table(path: Path) -> TextTable:
     UTF-8 with or without a byte order mark, UTF-16 with one (Excel's "Unicode text"), else
     Windows-1252, which is noted. A first line ``sep=;`` says the separator and counts as no row;
     otherwise it is the one that cuts the rows into as many cells as the header. Blank rows, empty
-    columns at the end and a nameless first column (pandas' row numbers, noted) are left out.
+    columns at the end and a nameless first column (row numbers of pandas or R, noted) are left out.
 
     Parameters
     ----------
@@ -121,6 +121,8 @@ def arrange_cells(records: Iterable[Sequence[str]], notes: Sequence[str] = ()) -
             "Check that the file was saved.",
         )
     header = [name.strip().strip("\ufeff") for name in numbered[0][1]]
+    if _has_row_names([cells for _, cells in numbered[1:]], len(header)):
+        header = ["", *header]
     rows = [(number, _fit(cells, header, number)) for number, cells in numbered[1:]]
     kept, all_notes = _choose_columns(header, [cells for _, cells in rows])
     names = tuple(header[place] for place in kept)
@@ -274,6 +276,14 @@ def _is_blank(cells: Sequence[str]) -> bool:
     return not any(cell.strip() for cell in cells)
 
 
+def _has_row_names(rows: Sequence[Sequence[str]], n_columns: int) -> bool:
+    """Tell a table of R's ``write.table``, whose rows begin with 1, 2, ... and whose header not."""
+    return bool(rows) and all(
+        len(cells) == n_columns + 1 and cells[0] == str(number)
+        for number, cells in enumerate(rows, start=1)
+    )
+
+
 def _fit(cells: Sequence[str], header: Sequence[str], number: int) -> list[str]:
     """Cells of a row, as many as the header has; cells more or fewer must be empty ones."""
     n_columns = len(header)
@@ -295,7 +305,7 @@ def _choose_columns(
         if not kept and _INDEX_NAME.fullmatch(name):
             if has_values:
                 notes.append(
-                    f"Column {place + 1} was left out: it has no name, as pandas writes the "
+                    f"Column {place + 1} was left out: it has no name, as pandas and R write the "
                     "numbers of rows."
                 )
         elif name:

@@ -70,6 +70,14 @@ def test_row_numbers_of_pandas_are_left_out_and_noted(tmp_path: Path, first: str
     assert table.notes[0].startswith("Column 1 was left out")
 
 
+def test_row_names_of_r_are_left_out_and_noted(tmp_path: Path) -> None:
+    text = '"file","side"\n"1","a.dcm","L"\n"2","b.dcm","R"\n'
+    table = read(tmp_path, text)
+    assert (table.names, table.rows) == (("file", "side"), (("a.dcm", "L"), ("b.dcm", "R")))
+    assert table.notes[0].startswith("Column 1 was left out")
+    assert "row 2 has 3 cells" in error_of(tmp_path, text.replace('"2"', '"3"')).message
+
+
 def test_index_before_tabs(tmp_path: Path) -> None:
     table = read(tmp_path, "\tfile\tside\n0\ta.dcm\tL\n")
     assert table.rows == (("a.dcm", "L"),)

@@ -77,7 +77,8 @@ def read_truth(path: Path) -> TruthTable:
         knees = _read_knees(table)
     except TableError as error:
         raise error if path.name in error.message else error.within(path.name) from error
-    return TruthTable(path.name, knees, table.notes)
+    notes = tuple(f"{path.name}: {note}" for note in table.notes)
+    return TruthTable(path.name, knees, notes)
 
 
 def match_truth(

@@ -187,11 +187,12 @@ A backslash in `image_path` is read as `/`, unless there is a file of just that 
 
 ## Text tables
 
-Every table that you give as text (`.csv`, `.tsv`, `.txt`), also to `--truth` and `evaluate`, may have
-commas, semicolons, tabs or bars, a first line `sep=;`, and UTF-8 or UTF-16 (Excel's "Unicode text").
-Other text is read as Windows-1252, with a note: a name may come out wrong, a grade cannot. Columns are
-found in any case, with blanks or hyphens for `_`; `0,5` is a half; a nameless first column of row
-numbers, as pandas writes it, is left out. A row of another length than the header is refused.
+Every table that you give as text (`.csv`, `.tsv`, `.txt`), also to `--truth` and `evaluate`, may
+have commas, semicolons, tabs or bars, a first line `sep=;`, and UTF-8 or UTF-16 (Excel's "Unicode
+text"). Other text is read as Windows-1252, with a note: a name may come out wrong, a grade cannot.
+Columns are found in any case, with blanks or hyphens for `_`; `0,5` is a half; a nameless first
+column of row numbers, as pandas writes it, is left out. A row of another length than the header is
+refused.
 """
 
 

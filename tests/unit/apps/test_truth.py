@@ -47,6 +47,12 @@ def test_no_table_no_grades() -> None:
     assert match_truth(None, run_of("a.dcm left")) == ({}, [])
 
 
+def test_what_the_reader_let_pass_is_said(tmp_path: Path) -> None:
+    table = read_truth(table_at(tmp_path, ",file,side,kl\n0,a.dcm,L,2\n"))
+    _, (note,) = match_truth(table, run_of("a.dcm left"))
+    assert note.startswith("truth.csv: Column 1 was left out")
+
+
 def test_rows_of_a_knee_are_one(tmp_path: Path) -> None:
     text = "file,side,kl,jsn_m\na.dcm,L,2,\na.dcm,left,2,1\n"
     known = read_truth(table_at(tmp_path, text)).knees

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from kneegrade.apps.cli.exit_codes import DONE, SOME_FAILED, exit_code_of
 from kneegrade.apps.cli.grade_table import print_rows
 from kneegrade.errors import OutputError, TableError
 from kneegrade.types import Contrast, Side, SpacingSource
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from kneegrade.bundles.manifest import Bundle
     from kneegrade.knees.find import InputKind
 
-EXIT_SOME_FAILED = 1
-EXIT_NOTHING_DONE = 3
 WIDTH_OF_NO_TERMINAL = 160
 SMALLEST_MM = 0.001
 
@@ -110,9 +109,11 @@ def grade(
     typer.echo("Written: " + ", ".join(str(path) for path in written), err=True)
     for note in notes:
         typer.echo(f"kneegrade: {note}", err=True)
-    n_failed = sum(row["status"] == "failed" for row in rows)
-    if n_failed or (known is not None and not grades):
-        raise typer.Exit(EXIT_NOTHING_DONE if n_failed == len(rows) else EXIT_SOME_FAILED)
+    statuses, codes = ([row[name] for row in rows] for name in ("status", "error_code"))
+    code = exit_code_of(statuses, codes)
+    if code == DONE and known is not None and not grades:
+        code = SOME_FAILED  # the table of known grades came to nothing
+    raise typer.Exit(code)
 
 
 def _console() -> Console:

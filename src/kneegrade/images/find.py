@@ -1,5 +1,6 @@
 """Paths -> sources: which files, and which members of archives, are to be read as radiographs."""
 
+import errno
 import glob
 import os
 import re
@@ -114,10 +115,9 @@ def find_images(paths: Sequence[str | Path]) -> FoundImages:
         MappingProxyType(search.passed_over),
     )
     if not found:
-        expected = f"At least one picture was expected. Got {len(paths)} paths without any."
         raise ImageError(
             "input.nothing",
-            f"{expected} {result.passed_over_line}".strip(),
+            f"At least one picture was expected. Got none. {result.passed_over_line}".strip(),
             f"{GIVE_A_PICTURE} Folders and archives ({', '.join(ARCHIVE_SUFFIXES)}) are searched.",
         )
     return result
@@ -218,14 +218,16 @@ def _mode_of(path: Path) -> int:
 
 
 def _read_head(path: Path) -> bytes:
-    """First bytes of a file; none of a pipe, a device and a link that leads nowhere."""
+    """First bytes of a file; none of a pipe, a device or a link that leads nowhere or to itself."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return b""
         with path.open("rb") as file:
             return file.read(HEAD_BYTES)
-    except FileNotFoundError:
-        return b""
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ELOOP}:
+            return b""
+        raise
 
 
 def _each_once(sources: Sequence[str]) -> Iterator[str]:

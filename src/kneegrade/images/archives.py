@@ -4,6 +4,7 @@ import gzip
 import lzma
 import os
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -37,6 +38,8 @@ _UNREADABLE: Final = (
     RuntimeError,  # a .tar that nests long names without end
     OverflowError,
     ValueError,
+    LookupError,
+    struct.error,
 )
 
 
@@ -89,7 +92,7 @@ def list_members(archive: Path, *, n_bytes: int, max_bytes: int) -> dict[str, by
             return {name: _read_tar_member(opened, info, n_bytes) for name, info in files.items()}
         heads: dict[str, bytes | None] = {}
         for info in opened.infolist():
-            if info.is_dir():
+            if info.filename.endswith("/"):  # is_dir fails where there is no name
                 continue
             _check_not_encrypted(info)
             try:

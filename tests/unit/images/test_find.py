@@ -313,6 +313,16 @@ def test_one_damaged_member_is_one_error(tmp_path: Path) -> None:
     assert read_radiograph(f"{path}::2").pixels.size
 
 
+def test_a_member_without_a_name(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "films.zip", {"1.dcm": DICOM, "X": DICOM})
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")
+    name_bytes, extra_bytes = entry + 28, entry + 30
+    data[name_bytes], data[extra_bytes] = 0, 1
+    path.write_bytes(data)
+    assert f"{path}::1.dcm" in find_images([path]).sources
+
+
 def test_an_archive_without_a_picture(tmp_path: Path) -> None:
     empty = make_zip(tmp_path / "empty.zip", {})
     texts = make_tar(tmp_path / "texts.tar", {"a.txt": b"a", "b.txt": b"b"})

@@ -20,6 +20,7 @@ from pydicom.tag import BaseTag
 from kneegrade.errors import ImageError
 from kneegrade.images import dicom_refusals as refusals
 from kneegrade.images.dicom_header import PYDICOM_ERRORS, read_value
+from kneegrade.images.formats import has_preamble
 from kneegrade.types import Flag
 
 MAX_INFLATED_BYTES: Final = 1 << 30
@@ -64,11 +65,6 @@ class DicomFile:
     """VR of the pixels: OB or OW."""
 
 
-def has_preamble(head: bytes) -> bool:
-    """Tell a DICOM file by its first 132 bytes."""
-    return head[128:132] == b"DICM"
-
-
 def open_dicom(data: bytes, flags: set[Flag]) -> DicomFile:
     """Read the header and find the pixels.
 
@@ -86,7 +82,7 @@ def open_dicom(data: bytes, flags: set[Flag]) -> DicomFile:
     """
     start = 132 if has_preamble(data) else 4 * data.startswith(b"DICM")
     if not start and data[:2] not in _GROUPS_AT_START:
-        raise refusals.unreadable("no sign of DICOM, PNG, JPEG, TIFF or WebP")
+        raise refusals.unreadable("no sign of a picture")
     file = BytesIO(data)
     file.seek(start)
     try:

@@ -30,6 +30,7 @@ NATIVE_SYNTAXES: Final = frozenset(
         PRIVATE_GE,
     }
 )
+ENCAPSULATED_NATIVE: Final = uid.UID("1.2.840.10008.1.2.1.98")
 _COMPRESSIONS: Final = (
     ("1.2.840.10008.1.2.4.5", Compression.JPEG),
     ("1.2.840.10008.1.2.4.6", Compression.JPEG),
@@ -124,18 +125,14 @@ def find_frame(file: DicomFile, layout: PixelLayout, flags: set[Flag]) -> Frame:
         _check_name(file.syntax, codestream, flags)
         return Frame(data, codestream, rle=False, whole=whole)
     is_native = len(data) in {layout.n_bytes, layout.n_bytes + 1}
-    if file.syntax == uid.RLELossless or (wrapped and not is_native):
-        if _is_rle(data):
-            if file.syntax != uid.RLELossless:
-                flags.add(Flag.HEADER_REPAIRED)
-            return Frame(data, None, rle=True, whole=whole)
-        if not is_native:
-            raise _refuse_unknown(file.syntax, whole)
-    if not named_native:
-        if not is_native:
-            raise _refuse_unknown(file.syntax, whole)
-        flags.add(Flag.HEADER_REPAIRED)
-    if not whole:
+    named_rle = file.syntax == uid.RLELossless
+    if _is_rle(data) and (named_rle or (wrapped and not is_native)):
+        if not named_rle:
+            flags.add(Flag.HEADER_REPAIRED)
+        return Frame(data, None, rle=True, whole=whole)
+    if not is_native and (wrapped or not named_native):
+        raise _refuse_unknown(file.syntax, whole)
+    if not whole or not (named_native or (wrapped and file.syntax == ENCAPSULATED_NATIVE)):
         flags.add(Flag.HEADER_REPAIRED)
     return Frame(_native(file, data, layout, flags), None, rle=False, whole=whole)
 

@@ -1,6 +1,7 @@
 """The ways in which a DICOM file is refused: what is wrong, what was expected, what to do."""
 
 from kneegrade.errors import ImageError
+from kneegrade.images.formats import GIVE_A_PICTURE
 
 
 def truncated(got: str) -> ImageError:
@@ -26,7 +27,7 @@ def unreadable(got: str) -> ImageError:
     return ImageError(
         "image.unreadable",
         f"The file cannot be read as a DICOM image. Got {got}.",
-        "Give a DICOM, PNG, JPEG, TIFF or WebP file.",
+        GIVE_A_PICTURE,
     )
 
 

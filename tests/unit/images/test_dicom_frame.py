@@ -194,6 +194,7 @@ def test_encapsulated_plain_values_are_read() -> None:
     value = item(b"") + item(GREY.tobytes())
     radiograph = read_bytes(file_of(value, uid.UID("1.2.840.10008.1.2.1.98")))
     np.testing.assert_array_equal(radiograph.pixels, GREY)
+    assert radiograph.flags == frozenset()
 
 
 JLS = even(encode(uid.JPEGLSLossless, GREY))

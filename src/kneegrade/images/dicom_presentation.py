@@ -141,7 +141,8 @@ def _shows_picture(
     before, after = _average_places(values), _average_places(shown)
     if padding is not None:
         used = _average_places(padding.astype(np.float32)) == 0
-        before, after = np.where(used, before, np.nan), np.where(used, after, np.nan)
+        if used.any():
+            before, after = np.where(used, before, np.nan), np.where(used, after, np.nan)
     low, high = np.nanmin(after), np.nanmax(after)
     if low == high:
         return False

@@ -234,3 +234,11 @@ def test_padding_value_that_is_the_picture_is_passed_over() -> None:
     radiograph = read(make(flat, PixelPaddingValue=500))
     np.testing.assert_array_equal(radiograph.pixels, flat)
     assert radiograph.flags == {Flag.HEADER_REPAIRED}
+
+
+def test_padding_all_over_the_picture_does_not_hinder_a_window() -> None:
+    pixels = KNEE.copy()
+    pixels[::2, ::3] = 0
+    radiograph = read(make(pixels, PixelPaddingValue=0, WindowCenter=36_000, WindowWidth=48_000))
+    assert radiograph.flags == frozenset()
+    assert radiograph.pixels.max() == 65535

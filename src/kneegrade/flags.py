@@ -16,6 +16,7 @@ class Flag(StrEnum):
         flag.meaning = meaning
         return flag
 
+    SYNTHETIC = ("synthetic", "The file says that it was drawn by a program.")
     SIDE_FROM_PICTURE = (
         "side-from-picture",
         "No side was given: it is judged by the picture, a lead letter on it first.",

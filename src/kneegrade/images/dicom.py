@@ -32,6 +32,7 @@ from kneegrade.images.dicom_header import (
     read_side,
     read_source_id,
     read_spacing,
+    read_synthetic,
     read_value,
     read_view,
 )
@@ -112,6 +113,7 @@ def read_dicom(
         side = read_side(dataset, flags)
         source_id = read_source_id(dataset, flags)
         read_processing(dataset, syntax, flags)
+        read_synthetic(dataset, flags)
         polarity_stated = _photometric(dataset) in {"MONOCHROME1", "MONOCHROME2"}
     for warning in caught:
         is_character_set = _CHARACTER_SET.search(str(warning.message))

@@ -77,7 +77,11 @@ class DemoFilm:
             picture = Image.fromarray((film.pixels >> (film.bits_stored - 8)).astype(np.uint8))
             options: dict[str, Any] = {
                 ".png": {"pnginfo": _png_text(), "optimize": True},
-                ".tif": {"description": SYNTHETIC_TEXT, "compression": "tiff_lzw", "tiffinfo": {317: 2}},
+                ".tif": {
+                    "description": SYNTHETIC_TEXT,
+                    "compression": "tiff_lzw",
+                    "tiffinfo": {317: 2},
+                },
                 ".jpg": {"comment": SYNTHETIC_TEXT, "quality": 95},
             }[path.suffix]
             picture.save(path, **options)

@@ -17,7 +17,7 @@ from kneegrade.images.checks import check_not_blank, check_size, grey_from_colou
 from kneegrade.types import Contrast, Flag, FloatImage, Radiograph, SpacingSource
 
 SYNTHETIC_TEXT: Final = "SYNTHETIC RADIOGRAPH: drawn by a program, not of a patient."
-"""The mark of a picture that was drawn: a PNG's text, a JPEG's comment, ImageDescription in TIFF."""
+"""The mark of a drawn picture: in a PNG's text, a JPEG's comment, a TIFF's ImageDescription."""
 
 _FORMATS: Final = ("PNG", "JPEG", "TIFF", "WEBP")
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
@@ -93,7 +93,9 @@ def read_raster(
     if pixels is None:
         raise _unreadable("OpenCV cannot decode it")
     grey = _grey(pixels)
-    if facts.white_is_zero and pixels.dtype == np.uint16:  # OpenCV has turned 8 bits already, not 16
+    if (
+        facts.white_is_zero and pixels.dtype == np.uint16
+    ):  # OpenCV has turned 8 bits already, not 16
         grey = np.float32(65535) - grey
     grey = _turn(grey, facts.orientation)
     check_not_blank(grey)

@@ -82,6 +82,14 @@ def grade(
         Path | None,
         typer.Option("--truth", metavar="CSV", help="Known grades by file and side, for the page."),
     ] = None,
+    attribution: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="A line that the page shows with the pictures, as their licence asks.",
+            show_default=False,
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
     """Grade the knees on radiographs, one or both, or on pictures that are cropped to one.
@@ -99,7 +107,7 @@ def grade(
         graded = grade_batch(pictures, grader, out, kind=kind, on_progress=on_progress)
     rows = [knee.row for knee in graded]
     written = write_tables(rows, grader.bundle, out)
-    written.append(_write_page(graded, grader.bundle, out, known))
+    written.append(_write_page(graded, grader.bundle, out, known, attribution))
     if as_json:
         typer.echo(written[0].read_text(encoding="utf-8"), nl=False)
     else:
@@ -216,13 +224,19 @@ def _write_page(
     bundle: "Bundle",
     out: Path,
     truth: Mapping[tuple[str, str], Mapping[str, int]],
+    attribution: str,
 ) -> Path:
     from kneegrade import __version__
-    from kneegrade.apps.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
+    from kneegrade.apps.grade_report import (
+        EMBEDDED_PICTURES,
+        ReportedKnee,
+        is_synthetic,
+        write_grade_report,
+    )
 
     reported = []
     n_shown = 0
-    for knee in knees:
+    for knee in sorted(knees, key=lambda knee: is_synthetic(knee.row)):
         file = knee.file_in(out)
         n_shown += knee.drawing is not None
         is_shown = knee.drawing is not None and n_shown <= EMBEDDED_PICTURES and file.is_file()
@@ -235,5 +249,5 @@ def _write_page(
             )
         )
     page = out / "report.html"
-    write_grade_report(page, reported, bundle, version=__version__)
+    write_grade_report(page, reported, bundle, version=__version__, attribution=attribution)
     return page

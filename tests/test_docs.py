@@ -25,6 +25,7 @@ from kneegrade.grading.predictions import (
     SPACE_COLUMNS,
     task_columns,
 )
+from kneegrade.images.read import read_radiograph
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -89,7 +90,8 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_pytest(words: list[str]) -> None:
-    assert words[0] in read(ROOT / "tests" / "conftest.py")
+    options = read(ROOT / "tests" / "conftest.py")
+    assert all(word in options or (ROOT / word).exists() for word in words if word != "DIR")
 
 
 CHECKS = {
@@ -156,7 +158,7 @@ def test_every_verb_is_documented() -> None:
 
 def test_every_option_that_is_named_exists() -> None:
     known = {option for _, command in verbs() for p in command.params for option in p.opts}
-    known |= {"--help", "--version", "--verbose", "--real-data"}
+    known |= {"--help", "--version", "--verbose", "--real-data", "--bless"}
     pattern = r"(?<!-)--[a-z][a-z0-9-]*"
     named = {option for page in PAGES for option in re.findall(pattern, read(page))}
     assert named
@@ -225,6 +227,27 @@ def test_readme_is_short_and_says_what_it_does_not_do_first() -> None:
         *("patellofemoral", "fracture", "tumour", "implant", "refused"),
     ):
         assert needed.lower() in first_screen.lower()
+
+
+@needs_bundle
+def test_every_figure_of_the_readme_is_in_the_model_card() -> None:
+    measured = read(README).partition("Measured (all")[2].partition("\n## ")[0]
+    figures = set(re.findall(r"\d+\.\d+|\b\d{2,}\b", measured))
+    assert {"0.800", "819", "0.842", "95.2"} <= figures
+    card = set(re.findall(r"\d+\.\d+|\b\d+\b", read(DEFAULT_FOLDER / "MODEL_CARD.md")))
+    assert figures <= card
+
+
+def test_real_films_ship_with_the_line_that_their_licence_asks_for() -> None:
+    folder = ROOT / "demo" / "real"
+    line, *rest = read(folder / "ATTRIBUTION.txt").splitlines()
+    assert "https://creativecommons.org/licenses/by/4.0/" in " ".join(rest)
+    quoted = " ".join(read(README).replace("\n> ", " ").split())
+    assert line in quoted
+    assert "head -n 1 demo/real/ATTRIBUTION.txt" in read(ROOT / "Makefile")
+    films = [path for path in folder.iterdir() if path.suffix != ".txt"]
+    assert len(films) == 3
+    assert all(Flag.SYNTHETIC not in read_radiograph(film).flags for film in films)
 
 
 def test_version_and_changed_grades() -> None:

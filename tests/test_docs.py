@@ -91,7 +91,9 @@ def check_pip(words: list[str]) -> None:
 
 def check_pytest(words: list[str]) -> None:
     options = read(ROOT / "tests" / "conftest.py")
-    assert all(word in options or (ROOT / word).exists() for word in words if word != "DIR")
+    assert all(word in options for word in words if word.startswith("-"))
+    folders = [word for word in words if word.startswith("tests")]
+    assert all((ROOT / folder).is_dir() for folder in folders)
 
 
 CHECKS = {

@@ -316,6 +316,7 @@ def _network(bundle: Bundle) -> dict[str, Any]:
             {name: _text(entry.get(name)) for name in ("name", "licence", "attribution", "readers")}
             for entry in data
         ],
+        "landmarks": _texts(bundle.locator.facts.get("data")),
         "with_real_grades": [t.label for t in tasks if t.value in (with_real_grades or [])],
         "without_real_grades": [
             t.label for t in tasks if with_real_grades is not None and t not in with_real_grades

@@ -14,7 +14,7 @@ KL_WORDS: Final = (
 )
 """The KL grades in the words of Kellgren and Lawrence (Ann Rheum Dis 1957)."""
 KL_CRITERIA: Final = (
-    "none of these",
+    "none of what follows",
     "doubtful narrowing of joint space and possible osteophytic lipping",
     "definite osteophytes and possible narrowing of joint space",
     "moderate multiple osteophytes, definite narrowing of joint space and some sclerosis and "

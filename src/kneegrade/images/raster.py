@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from kneegrade.errors import ImageError
 from kneegrade.images.checks import check_not_blank, check_size, grey_from_colour
-from kneegrade.types import Contrast, Flag, FloatImage, Radiograph, SpacingSource
+from kneegrade.types import Contrast, Flag, FloatImage, Radiograph
 
 SYNTHETIC_TEXT: Final = "SYNTHETIC RADIOGRAPH: drawn by a program, not of a patient."
 """The mark of a drawn picture: in a PNG's text, a JPEG's comment, a TIFF's ImageDescription."""
@@ -63,12 +63,7 @@ def is_raster(head: bytes) -> bool:
     )
 
 
-def read_raster(
-    data: bytes,
-    *,
-    spacing_mm: tuple[float, float] | None,
-    contrast: Contrast,
-) -> Radiograph:
+def read_raster(data: bytes, *, contrast: Contrast) -> Radiograph:
     """Read a grey picture.
 
     An orientation written in the file (EXIF, TIFF) is obeyed, as every viewer does: the picture is
@@ -78,8 +73,6 @@ def read_raster(
     ----------
     data : bytes
         The whole file.
-    spacing_mm : (row, col) or None
-        Millimetres per pixel of the picture as a viewer shows it.
     contrast : Contrast
 
     Raises
@@ -93,15 +86,11 @@ def read_raster(
     if pixels is None:
         raise _unreadable("OpenCV cannot decode it")
     grey = _grey(pixels)
-    if (
-        facts.white_is_zero and pixels.dtype == np.uint16
-    ):  # OpenCV has turned 8 bits already, not 16
+    if facts.white_is_zero and pixels.dtype == np.uint16:  # OpenCV turns 8 bits itself, not 16
         grey = np.float32(65535) - grey
     grey = _turn(grey, facts.orientation)
     check_not_blank(grey)
-    flags = {Flag.VIEW_UNKNOWN}
-    if spacing_mm is None:
-        flags.add(Flag.SPACING_UNKNOWN)
+    flags = {Flag.VIEW_UNKNOWN, Flag.SPACING_UNKNOWN}
     if facts.lossy:
         flags.add(Flag.LOSSY_COMPRESSION)
     if facts.synthetic:
@@ -109,8 +98,6 @@ def read_raster(
     return Radiograph(
         pixels=grey,
         source_id=hashlib.sha256(data).hexdigest(),
-        spacing_mm=spacing_mm,
-        spacing_source=SpacingSource.UNKNOWN if spacing_mm is None else SpacingSource.CALLER,
         contrast=contrast,
         flags=frozenset(flags),
     )

@@ -329,7 +329,7 @@ def _read_finished(folder: Path, table: pd.DataFrame, names: list[str]) -> dict[
     }
 
 
-def _source_of(row: Mapping[str, Any]) -> tuple[str, str, tuple[float, float] | None]:
+def _source_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a row's ROI was made of: picture, contrast, and size of a pixel."""
     return row["image_path"], row.get("contrast", Contrast.UNKNOWN.value), read_spacing(row)
 

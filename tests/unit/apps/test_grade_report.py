@@ -66,7 +66,7 @@ BUNDLE = Bundle(
         knee_size_px=64,
         knee_field_of_view_plateau_widths=1.5,
         clip_percentiles=(1.0, 99.0),
-        facts={},
+        facts={"data": ["Landmarks by others (2019)"]},
     ),
     average="probability",
     training={
@@ -341,7 +341,7 @@ def test_end_tells_what_the_grades_rest_on(tmp_path: Path) -> None:
         "real radiographs: Kellgren-Lawrence.",
         "Learned without any reader’s grade (†): osteophytes, femur lateral.",
         "Open knees , licence: CC BY 4.0 Someone (2018), https://example.org/knees",
-        "knees Readers: one team",
+        "knees Readers: one team To find knees: Landmarks by others (2019)",
         "definite osteophytes and possible narrowing of joint space",
     ):
         assert expected in text
@@ -349,6 +349,7 @@ def test_end_tells_what_the_grades_rest_on(tmp_path: Path) -> None:
 
 def test_silent_manifest_and_sparse_row_are_read(tmp_path: Path) -> None:
     silent = replace(BUNDLE, training={}, agreement={}, licence="", members=BUNDLE.members[:1])
+    silent = replace(silent, locator=replace(BUNDLE.locator, facts={}))
     row = {"source": "b.png", "status": "ok", "kl": "2", "kl_p2": float("nan"), "fo_l": None}
     page = render(tmp_path, [ReportedKnee(row, None, None, None)], silent)
     assert "b.png Side unknown No picture was kept. KL 2 minimal osteoarthritis" in page.text

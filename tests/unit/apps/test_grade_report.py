@@ -66,7 +66,7 @@ BUNDLE = Bundle(
         knee_size_px=64,
         knee_field_of_view_plateau_widths=1.5,
         clip_percentiles=(1.0, 99.0),
-        facts={"data": ["Landmarks by others (2019)"]},
+        facts={"data": ["Points by others (2019)"]},
     ),
     average="probability",
     training={
@@ -341,7 +341,7 @@ def test_end_tells_what_the_grades_rest_on(tmp_path: Path) -> None:
         "real radiographs: Kellgren-Lawrence.",
         "Learned without any reader’s grade (†): osteophytes, femur lateral.",
         "Open knees , licence: CC BY 4.0 Someone (2018), https://example.org/knees",
-        "knees Readers: one team To find knees: Landmarks by others (2019)",
+        "knees Readers: one team To find knees: Points by others (2019)",
         "definite osteophytes and possible narrowing of joint space",
     ):
         assert expected in text

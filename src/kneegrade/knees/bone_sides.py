@@ -78,8 +78,8 @@ class FemorotibialAngle:
     Parameters
     ----------
     degrees : float
-        180 where the axes are in line, below it in valgus (a healthy knee: about 176), above it
-        in varus.
+        180 where the axes are in line; a healthy knee lies a few degrees below. Not the
+        hip-knee-ankle angle.
     femur_mm, tibia_mm : float
         Length of shaft that each axis rests on, in mm of a knee whose plateau is 80 mm wide.
 

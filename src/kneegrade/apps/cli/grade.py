@@ -53,7 +53,9 @@ KindOption = Annotated[
 def grade(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH...", help="Pictures, folders or globs.", show_default=False),
+        typer.Argument(
+            metavar="PATH...", help="Pictures, folders, archives or globs.", show_default=False
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")] = (
         Path("kneegrade-output")
@@ -141,17 +143,20 @@ def _pictures_of(
         )
     if knees is not None:
         return _pictures_of_table(knees, split, side, spacing_mm, contrast)
-    from kneegrade.images.read import find_images
+    from kneegrade.images.find import find_images
 
+    found = find_images(list(paths or []))
+    if found.passed_over:
+        typer.echo(found.passed_over_line, err=True)
     return [
-        Picture(_printable(path), str(path), side, spacing_mm, contrast=contrast)
-        for path in find_images(list(paths or []))
+        Picture(_printable(source), source, side, spacing_mm, contrast=contrast)
+        for source in found.sources
     ]
 
 
-def _printable(path: Path) -> str:
+def _printable(source: str) -> str:
     """The path as text that can be written, also where its bytes are no UTF-8."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    return source.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _pictures_of_table(
@@ -217,6 +222,11 @@ def _read_truth(path: Path | None) -> dict[tuple[str, str], dict[str, int]]:
         ) from error
 
 
+def _file_name(source: str) -> str:
+    """Name of a file, or of a member of an archive."""
+    return Path(source.rpartition("::")[2]).name
+
+
 def _write_page(
     knees: "Sequence[BatchKnee]",
     bundle: "Bundle",
@@ -243,7 +253,7 @@ def _write_page(
                 row=knee.row,
                 picture_png=file.read_bytes() if is_shown else None,
                 drawing=knee.drawing,
-                truth=truth.get((Path(knee.row["source"]).name, knee.row["side"] or "")),
+                truth=truth.get((_file_name(knee.row["source"]), knee.row["side"] or "")),
             )
         )
     page = out / "report.html"

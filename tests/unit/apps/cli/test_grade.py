@@ -105,6 +105,39 @@ def test_a_second_call_says_the_same(films: Path, bundle: Path, tmp_path: Path) 
     assert kneegrade("grade", films, "--out", tmp_path / "out", "--bundle", films).code == 3
 
 
+def test_an_archive_is_graded_like_a_folder(films: Path, bundle: Path, tmp_path: Path) -> None:
+    (films / "readme.txt").write_text("Not a film.")
+    with zipfile.ZipFile(tmp_path / "films.zip", "w") as archive:
+        for path in films.iterdir():
+            archive.write(path, f"deep/{path.name}")
+    truth = tmp_path / "truth.csv"
+    truth.write_text("file,side,kl\na-right.png,right,4\n")
+    folder, packed = (
+        grade(path, "--truth", truth, bundle=bundle, out=tmp_path / out)
+        for path, out in ((films, "one"), (tmp_path / "films.zip", "two"))
+    )
+    assert packed.code == folder.code == 1
+    line = "Passed over 1 file that is no picture: 1 .txt."
+    assert packed.err.splitlines()[0] == folder.err.splitlines()[0] == line
+    of_folder, of_archive = read_rows(tmp_path / "one"), read_rows(tmp_path / "two")
+    assert [row["source"].partition("::deep/")[2] for row in of_archive] == [
+        Path(row["source"]).name for row in of_folder
+    ]
+    for row, other in zip(of_folder, of_archive, strict=True):
+        assert row | {"source": ""} == other | {"source": ""}
+    for out in ("one", "two"):
+        assert "Reader: KL 4" in (tmp_path / out / "report.html").read_text(encoding="utf-8")
+
+
+def test_results_within_the_folder_are_not_graded(films: Path, bundle: Path) -> None:
+    first = grade(films, bundle=bundle, out=films)
+    assert grade(films, bundle=bundle, out=films) == first
+    inside = films / "results"
+    assert grade(films, bundle=bundle, out=inside).out == first.out
+    assert grade(films, bundle=bundle, out=inside).out == first.out
+    assert len(read_rows(inside)) == 4
+
+
 # a knee table
 
 

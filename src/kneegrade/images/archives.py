@@ -112,7 +112,8 @@ def read_member(archive: Path, member: str, *, max_bytes: int) -> bytes:
         .zip, or a tar archive with or without gzip (told by content).
     member : str
         In a tar archive also the end of a longer path, if no other member ends so: ``001`` finds
-        ``./001``, as the release of OAI packs it.
+        ``./001``, as the release of OAI packs it. A backslash is read as ``/`` where no member has
+        it.
     max_bytes : int
         Limit for the member; for a .tar.gz, which cannot be entered in the middle, for all that
         it holds.
@@ -184,6 +185,8 @@ def _inflate(archive: Path, n_bytes: int, changed_ns: int, max_bytes: int) -> by
 
 
 def _read_zip(opened: zipfile.ZipFile, member: str, max_bytes: int) -> bytes:
+    if member not in opened.NameToInfo:
+        member = member.replace("\\", "/")  # as a table written on Windows may have it
     try:
         info = opened.getinfo(member)
     except KeyError:
@@ -204,6 +207,8 @@ def _check_not_encrypted(info: zipfile.ZipInfo) -> None:
 def _read_tar(opened: tarfile.TarFile, member: str, max_bytes: int) -> bytes:
     files = _files_of_tar(opened)
     wanted = member.removeprefix("./")
+    if wanted not in files:
+        wanted = wanted.replace("\\", "/").removeprefix("./")
     names = [wanted] if wanted in files else [name for name in files if name.endswith(f"/{wanted}")]
     if len(names) != 1:
         _check_tar_end(opened)

@@ -62,6 +62,18 @@ def test_whole_name_goes_before_the_end_of_one(tmp_path: Path) -> None:
     assert read_member(archive, "001", max_bytes=LIMIT) == b"new"
 
 
+def test_a_name_written_on_windows(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("left/001", b"left")
+        opened.writestr("right/001", b"right")
+        opened.writestr("right\\001", b"its own")
+    (tmp_path / "a.tar").write_bytes(make_tar({"left/001": b"left", "right/001": b"right"}))
+    for name in ("a.zip", "a.tar"):
+        assert read_member(tmp_path / name, "left\\001", max_bytes=LIMIT) == b"left"
+    assert read_member(archive, "right\\001", max_bytes=LIMIT) == b"its own"
+
+
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_truncated_tar(tmp_path: Path, mode: str, share: float) -> None:

@@ -1,6 +1,5 @@
 """``kneegrade grade``: pictures + bundle -> predictions and a page."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from kneegrade.apps.cli.exit_codes import exit_code_of
+from kneegrade.apps.cli.exit_codes import DONE, SOME_FAILED, exit_code_of
 from kneegrade.apps.cli.grade_table import print_rows
 from kneegrade.errors import OutputError, TableError
-from kneegrade.types import Contrast, Side, SpacingSource, Task
+from kneegrade.types import Contrast, Side, SpacingSource
 
 if TYPE_CHECKING:
     from kneegrade.apps.batch import BatchKnee, Picture
@@ -48,6 +47,14 @@ KindOption = Annotated[
         "--input", parser=_parse_kind, metavar="auto|crop|film", help="What a picture shows."
     ),
 ]
+AttributionOption = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="A line that the page shows with the pictures, as their licence asks.",
+        show_default=False,
+    ),
+]
 
 
 def grade(
@@ -81,16 +88,11 @@ def grade(
     ] = "default",
     truth: Annotated[
         Path | None,
-        typer.Option("--truth", metavar="CSV", help="Known grades by file and side, for the page."),
-    ] = None,
-    attribution: Annotated[
-        str,
         typer.Option(
-            metavar="TEXT",
-            help="A line that the page shows with the pictures, as their licence asks.",
-            show_default=False,
+            "--truth", metavar="TABLE", help="Known grades by file and side, for the page."
         ),
-    ] = "",
+    ] = None,
+    attribution: AttributionOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
     """Grade the knees on radiographs, one or both, or on pictures that are cropped to one.
@@ -99,23 +101,30 @@ def grade(
     """
     from kneegrade.apps.batch import grade_batch, write_tables
     from kneegrade.apps.cli.progress import show_progress
+    from kneegrade.apps.truth import match_truth, read_truth
     from kneegrade.pipeline import KneeGrader
 
     pictures = _pictures_of(paths, knees, split, side, spacing_mm, contrast)
-    known = _read_truth(truth)
+    known = None if truth is None else read_truth(truth)
     grader = KneeGrader(bundle)
     with show_progress("Grading") as on_progress:
         graded = grade_batch(pictures, grader, out, kind=kind, on_progress=on_progress)
     rows = [knee.row for knee in graded]
     written = write_tables(rows, grader.bundle, out)
-    written.append(_write_page(graded, grader.bundle, out, known, attribution))
+    grades, notes = match_truth(known, rows)
+    written.append(_write_page(graded, grader.bundle, out, grades, attribution))
     if as_json:
         typer.echo(written[0].read_text(encoding="utf-8"), nl=False)
     else:
         print_rows(rows, [spec.task for spec in grader.bundle.tasks], _console())
     typer.echo("Written: " + ", ".join(str(path) for path in written), err=True)
+    for note in notes:
+        typer.echo(f"kneegrade: {note}", err=True)
     statuses, codes = ([row[name] for row in rows] for name in ("status", "error_code"))
-    raise typer.Exit(exit_code_of(statuses, codes))
+    code = exit_code_of(statuses, codes)
+    if code == DONE and known is not None and not grades:
+        code = SOME_FAILED  # the table of known grades came to nothing
+    raise typer.Exit(code)
 
 
 def _console() -> Console:
@@ -202,31 +211,6 @@ def _pictures_of_table(
     ]
 
 
-def _read_truth(path: Path | None) -> dict[tuple[str, str], dict[str, int]]:
-    """Known grades by file name and side; columns ``file``, ``side`` and one per task."""
-    if path is None:
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        tasks = [task.value for task in Task]
-        return {
-            (row["file"], row["side"]): {task: int(row[task]) for task in tasks if row.get(task)}
-            for row in rows
-        }
-    except (OSError, KeyError, ValueError) as error:
-        raise TableError(
-            "table.unreadable",
-            f"{str(path)!r} is no table of known grades (columns file, side, kl, ...): {error!r}.",
-            "Check the path and the columns, or leave --truth out.",
-        ) from error
-
-
-def _file_name(source: str) -> str:
-    """Name of a file, or of a member of an archive."""
-    return Path(source.rpartition("::")[2]).name
-
-
 def _write_page(
     knees: "Sequence[BatchKnee]",
     bundle: "Bundle",
@@ -253,7 +237,7 @@ def _write_page(
                 row=knee.row,
                 picture_png=file.read_bytes() if is_shown else None,
                 drawing=knee.drawing,
-                truth=truth.get((_file_name(knee.row["source"]), knee.row["side"] or "")),
+                truth=truth.get((knee.row["source"], knee.row["side"] or "")),
             )
         )
     page = out / "report.html"

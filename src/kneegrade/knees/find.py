@@ -16,6 +16,7 @@ from kneegrade.errors import KneeNotFoundError
 from kneegrade.knees.locate import KneeLocator, LocatedKnee
 from kneegrade.knees.markers import SideMarker, read_markers
 from kneegrade.knees.orientation import judge_orientation
+from kneegrade.knees.quality import seems_a_knee
 from kneegrade.types import Flag, Radiograph, Side
 
 FILM_OF_BOTH_MM: Final = 300.0
@@ -92,13 +93,10 @@ def _knees_of_film(
 ) -> list[LocatedKnee]:
     found = locator.locate(radiograph, hint=given)
     if not found:
-        raise KneeNotFoundError(
-            "knee.not-found",
-            "No knee was found on the picture.",
-            "If the picture is cut to one knee, say --input crop.",
-        )
+        raise _not_found()
     markers = _share_out(_read_markers(radiograph, found), found)
-    _check_letters_differ(markers)
+    if all(_seems_a_knee(radiograph, knee) for knee in found):
+        _check_letters_differ(markers)
     if given is None:
         if len(found) == 1:
             found = (_with_own_side(locator, radiograph, found[0], markers[0]),)
@@ -106,6 +104,8 @@ def _knees_of_film(
         return _flag_conflicts(knees, markers)
     flagged = _flag_conflicts(found, markers)
     meant = [knee for knee in flagged if knee.landmarks.side is given]
+    if not meant and not any(_seems_a_knee(radiograph, knee) for knee in found):
+        raise _not_found()
     if not meant or (len(found) == 1 and _lies_in_other_half(found[0], radiograph, given)):
         raise not_found_on_film_of_both(given)
     return meant[:1]
@@ -160,7 +160,7 @@ def _with_own_side(
     """The only knee on a film, with the side that its marker tells, else the picture."""
     letter = _find_letter(markers)
     if letter is None or markers[0].mirrored:
-        if knee.side_confidence < LEAST_SIDE:
+        if knee.side_confidence < LEAST_SIDE and _seems_a_knee(radiograph, knee):
             raise _side_unknown()
         return knee
     if letter is knee.landmarks.side:
@@ -213,12 +213,13 @@ def not_found_on_film_of_both(side: Side) -> KneeNotFoundError:
 
 
 def _knee_of_crop(locator: KneeLocator, radiograph: Radiograph, given: Side | None) -> LocatedKnee:
-    shown = judge_orientation(radiograph.pixels)
     if given is not None:
         return locator.locate_in_crop(radiograph, given)
-    if shown.side_margin < LEAST_CROP_MARGIN:
+    shown = judge_orientation(radiograph.pixels)
+    knee = locator.locate_in_crop(radiograph, shown.side)
+    if shown.side_margin < LEAST_CROP_MARGIN and _seems_a_knee(radiograph, knee):
         raise _side_unknown()
-    return _flagged(locator.locate_in_crop(radiograph, shown.side), Flag.SIDE_FROM_PICTURE)
+    return _flagged(knee, Flag.SIDE_FROM_PICTURE)
 
 
 def _lies_in_other_half(knee: LocatedKnee, radiograph: Radiograph, given: Side) -> bool:
@@ -229,9 +230,21 @@ def _lies_in_other_half(knee: LocatedKnee, radiograph: Radiograph, given: Side) 
     return is_left_of_middle != (given is Side.RIGHT)
 
 
+def _seems_a_knee(radiograph: Radiograph, knee: LocatedKnee) -> bool:
+    return seems_a_knee(radiograph, knee.landmarks, knee.scores)
+
+
 def _flagged(knee: LocatedKnee, flag: Flag) -> LocatedKnee:
     flags = knee.landmarks.flags | {flag}
     return replace(knee, landmarks=replace(knee.landmarks, flags=flags))
+
+
+def _not_found() -> KneeNotFoundError:
+    return KneeNotFoundError(
+        "knee.not-found",
+        "No knee was found on the picture.",
+        "Give a PA or AP film of the whole knee; if it is cut to one knee, say --input crop.",
+    )
 
 
 def _side_unknown() -> KneeNotFoundError:

@@ -5,7 +5,9 @@ for right and left (the fibula is lateral). The second sees one knee at a time, 
 lateral side first, finds its sixteen landmarks, and is run again where they give another pose.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -24,7 +26,7 @@ from kneegrade.knees.heatmaps import (
 )
 from kneegrade.knees.orientation import Orientation, judge_orientation
 from kneegrade.knees.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
-from kneegrade.knees.quality import KneeScores, measure_likeness
+from kneegrade.knees.quality import KneeScores, measure_likeness, seems_a_knee
 from kneegrade.knees.shape_model import (
     compute_shape_distance,
     place_average_knee,
@@ -40,7 +42,11 @@ UNSURE: Final = 0.3
 """Mean confidence of the sixteen points below which they are the average knee's, in the pose that
 was looked at: on a prosthesis there is none to find."""
 SECOND_PEAK: Final = 0.2
-"""Confidence from which a second place for the same end means a further knee."""
+"""Confidence from which a second place for the same end may mean a further knee."""
+AT_EDGE_WIDTHS: Final = 0.25
+"""How near the film's edge, in its own widths, an end of a plateau lies that may be cut off."""
+CUT_OFF_SHARES: Final = (0.1, 0.3, 0.5)
+"""Shares of a plateau beyond the edge that are tried where one end of it alone may be shown."""
 AVERAGE_KNEE_WEIGHT: Final = 15.0
 """Confidence that a correlation with the average knee of one side, over the other's, is worth."""
 SAME_KNEE_WIDTHS: Final = 0.5
@@ -140,12 +146,12 @@ class KneeLocator:
         Raises
         ------
         KneeNotFoundError
-            ``knee.too-many`` or ``knee.cut-off``.
+            ``knee.too-many`` or ``knee.cut-off``, where what is seen seems to be a knee.
         """
         found = self._find_plateaus(radiograph)
         if len(found) == 1:
             found = [self._choose_side(radiograph, found[0], hint)]
-        return tuple(self._refine(radiograph, plateau) for plateau in found)
+        return tuple(self._refine_whole_or_cut(radiograph, plateau) for plateau in found)
 
     def locate_in_crop(self, radiograph: Radiograph, side: Side) -> LocatedKnee:
         """Find the landmarks in a picture that is cut to one knee of a known side."""
@@ -161,33 +167,78 @@ class KneeLocator:
         size = self._spec.film_size_px
         affine = film_affine(radiograph.pixels.shape, size)
         picture = _sample(radiograph, affine, size)
-        plateaus = self._see_plateaus(affine, picture)
+        plateaus = self._see_plateaus(radiograph, affine, picture)
         if not any(p.is_found for p in plateaus):
-            negative = self._see_plateaus(affine, -picture)
+            negative = self._see_plateaus(radiograph, affine, -picture)
             if any(p.is_found for p in negative):
                 plateaus = negative
         whole = [p for p in plateaus if p.is_found]
-        if not whole and any((p.confidence > LEAST_CONFIDENCE).any() for p in plateaus):
+        if not whole and any(
+            self._find_cut_off(radiograph, p, int(seen)) is not None
+            for p in plateaus
+            for seen in np.flatnonzero(p.confidence > LEAST_CONFIDENCE)
+        ):
             raise KneeNotFoundError(
                 "knee.cut-off",
-                "Only one end of a tibial plateau is seen: the film cuts the knee, or shows none.",
+                "Only one end of the tibial plateau is seen: the film cuts the knee.",
                 "Give a film that shows the whole knee.",
             )
         return sorted(whole, key=lambda p: p.ends_px[:, 1].mean())
 
-    def _see_plateaus(self, affine: NDArray[np.float64], picture: FloatImage) -> list[_Plateau]:
+    def _see_plateaus(
+        self, radiograph: Radiograph, affine: NDArray[np.float64], picture: FloatImage
+    ) -> list[_Plateau]:
         """Right and left plateau as the film's network sees them, however unsure."""
         outputs = self._film.run(self._standardise(picture))
         probabilities = compute_probabilities(outputs["heatmaps"], outputs["absent"])
-        points, confidence = decode_heatmaps(probabilities)
-        second = find_second_peak(probabilities)
-        points_px = apply_affine(affine, points[0])
+        peaks = [decode_heatmaps(probabilities), find_second_peak(probabilities)]
+        points_px = np.stack([apply_affine(affine, points[0]) for points, _ in peaks])
+        confidence = np.stack([sure[0] for _, sure in peaks])
         plateaus = []
-        for side, pair in ((Side.RIGHT, slice(0, 2)), (Side.LEFT, slice(2, 4))):
-            if (second[0, pair] > SECOND_PEAK).any():
-                raise _too_many(side)
-            plateaus.append(_Plateau(side, points_px[pair], confidence[0, pair]))
+        for side, pair in ((Side.RIGHT, [0, 1]), (Side.LEFT, [2, 3])):
+            seen = [
+                _Plateau(side, points_px[places, pair], confidence[places, pair])
+                for places in map(list, product((0, 1), repeat=2))
+                if (confidence[places, pair] > SECOND_PEAK * np.array(places)).all()
+            ]
+            plateaus.append(self._choose_knee(radiograph, seen) if len(seen) > 1 else seen[0])
         return _join_same_place(*plateaus)
+
+    def _choose_knee(self, radiograph: Radiograph, seen: list[_Plateau]) -> _Plateau:
+        """Of plateaus of one side the one that seems a knee's; the first where none does."""
+        knees: list[_Plateau] = []
+        for plateau in seen:
+            knee = self._refine(radiograph, plateau)
+            if not seems_a_knee(radiograph, knee.landmarks, knee.scores):
+                continue
+            ends_px = knee.landmarks.points_px[[0, 8]]
+            if all(_distance(ends_px, other.ends_px) > SAME_KNEE_WIDTHS for other in knees):
+                knees.append(replace(plateau, ends_px=ends_px))
+        if len(knees) > 1:
+            raise _too_many(seen[0].side)
+        return knees[0] if knees else seen[0]
+
+    def _refine_whole_or_cut(self, radiograph: Radiograph, plateau: _Plateau) -> LocatedKnee:
+        """The knee as its plateau was seen; if that is none, one that the film's edge cuts off."""
+        knee = self._refine(radiograph, plateau)
+        if seems_a_knee(radiograph, knee.landmarks, knee.scores):
+            return knee
+        n_cols = radiograph.pixels.shape[1]
+        to_edge = np.minimum(plateau.ends_px[:, 1], n_cols - 1 - plateau.ends_px[:, 1])
+        outer = int(to_edge.argmin())
+        if to_edge[outer] > AT_EDGE_WIDTHS * plateau.width_px:
+            return knee
+        return self._find_cut_off(radiograph, plateau, 1 - outer) or knee
+
+    def _find_cut_off(
+        self, radiograph: Radiograph, plateau: _Plateau, seen: int
+    ) -> LocatedKnee | None:
+        """What seems to be a knee, one end of its plateau in its place, the other anywhere."""
+        for guess in _guess_other_end(plateau, seen, radiograph.pixels.shape[1]):
+            knee = self._refine(radiograph, guess)
+            if seems_a_knee(radiograph, knee.landmarks, knee.scores):
+                return knee
+        return None
 
     def _choose_side(
         self, radiograph: Radiograph, plateau: _Plateau, hint: Side | None
@@ -284,12 +335,29 @@ def _join_same_place(right: _Plateau, left: _Plateau) -> list[_Plateau]:
     there as either adds up.
     """
     better, other = sorted((right, left), key=lambda p: p.confidence.sum(), reverse=True)
-    apart = np.linalg.norm(better.ends_px - other.ends_px[::-1], axis=1).mean()
-    if apart > SAME_KNEE_WIDTHS * better.width_px:
+    if _distance(better.ends_px, other.ends_px[::-1]) > SAME_KNEE_WIDTHS:
         return [right, left]
     margin = float((better.confidence - other.confidence[::-1]).mean())
     summed = np.minimum(better.confidence + other.confidence[::-1], 1)
     return [replace(better, confidence=summed, side_confidence=margin)]
+
+
+def _distance(ends_px: Points, others_px: Points) -> float:
+    """How far two plateaus lie apart, in widths of the first."""
+    width = max(float(np.linalg.norm(ends_px[1] - ends_px[0])), 1.0)
+    return float(np.linalg.norm(ends_px - others_px, axis=1).mean()) / width
+
+
+def _guess_other_end(plateau: _Plateau, seen: int, n_cols: int) -> Iterator[_Plateau]:
+    """Where a plateau may lie of which one end is seen: as it is, or cut off by the film's edge."""
+    yield plateau
+    goes_right = (plateau.side is Side.RIGHT) == (seen == 0)
+    col = plateau.ends_px[seen, 1]
+    shown = max(n_cols - 1 - col if goes_right else col, 1.0)
+    for share in CUT_OFF_SHARES:
+        ends_px = plateau.ends_px.copy()
+        ends_px[1 - seen] = ends_px[seen] + (0, shown / (1 - share) * (1 if goes_right else -1))
+        yield replace(plateau, ends_px=ends_px)
 
 
 def _sample(radiograph: Radiograph, affine: Points, size: int) -> FloatImage:

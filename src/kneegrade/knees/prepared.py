@@ -78,6 +78,9 @@ def find_missing(
     """The error of the knee that a film for both ought to show and does not."""
     if side is not None or radiograph.side is not None or len(knees) != 1:
         return None
+    refusal = knees[0].refusal
+    if refusal is not None and refusal.code == "knee.not-a-knee":
+        return None
     if not is_film_of_both(radiograph):
         return None
     return not_found_on_film_of_both(knees[0].roi.side.other)

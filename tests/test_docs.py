@@ -89,7 +89,10 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_pytest(words: list[str]) -> None:
-    assert words[0] in read(ROOT / "tests" / "conftest.py")
+    options = read(ROOT / "tests" / "conftest.py")
+    assert all(word in options for word in words if word.startswith("-"))
+    folders = [word for word in words if word.startswith("tests")]
+    assert all((ROOT / folder).is_dir() for folder in folders)
 
 
 CHECKS = {
@@ -156,7 +159,7 @@ def test_every_verb_is_documented() -> None:
 
 def test_every_option_that_is_named_exists() -> None:
     known = {option for _, command in verbs() for p in command.params for option in p.opts}
-    known |= {"--help", "--version", "--verbose", "--real-data"}
+    known |= {"--help", "--version", "--verbose", "--real-data", "--bless"}
     pattern = r"(?<!-)--[a-z][a-z0-9-]*"
     named = {option for page in PAGES for option in re.findall(pattern, read(page))}
     assert named

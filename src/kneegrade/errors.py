@@ -5,6 +5,8 @@ message says what is wrong and what was expected; the hint says what to do. Neit
 patient's data.
 """
 
+import traceback
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -62,6 +64,7 @@ CODES: Final = MappingProxyType(
         "phantom.grade-invalid": "A phantom was asked for with grades that no knee has.",
         "phantom.size-invalid": "The film of a phantom is too small for its knees.",
         "phantom.subjects-invalid": "A study of phantoms without a subject.",
+        "internal.error": "kneegrade itself failed on this picture: a bug.",
         "extra.missing": "A part of kneegrade that is installed separately is not there.",
     }
 )
@@ -95,7 +98,7 @@ class KneegradeError(Exception):
         """The same error, said to have come up within a place: a file, an index."""
         return type(self)(self.code, f"{place}: {self.message}", self.hint)
 
-    def __reduce__(self) -> tuple[type["KneegradeError"], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type["KneegradeError"], tuple[str, ...]]:
         """Survive the way back from a worker process."""
         return type(self), (self.code, self.message, self.hint)
 
@@ -122,6 +125,37 @@ class BundleError(KneegradeError):
 
 class OutputError(KneegradeError):
     """The place to write to, or the way the program was called, is at fault."""
+
+
+class InternalError(KneegradeError):
+    """A bug of ours, met on one picture; the others of a batch are not to suffer from it.
+
+    Parameters
+    ----------
+    code, message, hint : str
+    trace : str
+        Where it came up, call by call, without the exception's own text, which may quote a header.
+    """
+
+    def __init__(self, code: str, message: str, hint: str, trace: str = "") -> None:
+        super().__init__(code, message, hint)
+        self.trace = trace
+
+    @classmethod
+    def of(cls, error: Exception) -> "InternalError":
+        """What is told of an unexpected exception."""
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+        return cls(
+            "internal.error",
+            f"kneegrade itself failed on this picture ({type(error).__name__}{place}).",
+            "Please report it as a bug, with what kneegrade --verbose writes.",
+            "".join(traceback.format_list(frames)),
+        )
+
+    def __reduce__(self) -> tuple[type["InternalError"], tuple[str, ...]]:
+        """Survive the way back from a worker process."""
+        return type(self), (self.code, self.message, self.hint, self.trace)
 
 
 class MissingExtraError(KneegradeError):

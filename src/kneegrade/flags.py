@@ -47,6 +47,15 @@ class Flag(StrEnum):
         "spacing-kind-unknown",
         "The header gives a size of a pixel but not in which plane.",
     )
+    SPACING_IMPLAUSIBLE = (
+        "spacing-implausible",
+        "By the size of a pixel that was given the plateau is as wide as no person's: no mm.",
+    )
+    OTHER_KNEE_LEFT_OUT = (
+        "other-knee-left-out",
+        "The film shows the other knee too, which is not in this row: one side was asked for, or "
+        "the header names one.",
+    )
     VIEW_UNKNOWN = ("view-unknown", "The header does not tell the projection.")
     VIEW_NOT_PA_AP = ("view-not-pa-ap", "The header tells a projection that is neither PA nor AP.")
     FOR_PROCESSING = (

@@ -15,11 +15,9 @@ from kneegrade.knees.locate import KneeLocator
 from kneegrade.knees.prepared import PreparedKnee, find_missing, prepare_knees
 from kneegrade.types import (
     Contrast,
-    Flag,
     KneePrediction,
     KneeROI,
     Landmarks,
-    Radiograph,
     Side,
     SpacingSource,
 )
@@ -138,21 +136,20 @@ class KneeGrader:
             plateau_widths=self.bundle.input.field_of_view_plateau_widths,
         )
         knees = prepare_knees(self._locator, radiograph, spec, side=side, kind=kind)
-        results = [self._grade_one(radiograph, knee) for knee in knees]
-        missing = find_missing(radiograph, knees, side)
+        results = [self._grade_one(knee) for knee in knees]
+        missing = find_missing(knees, side)
         if missing is not None:
             results.append(RefusedKnee(knees[0].roi.side.other, missing, None))
         return results
 
-    def _grade_one(self, radiograph: Radiograph, knee: PreparedKnee) -> GradedKnee | RefusedKnee:
+    def _grade_one(self, knee: PreparedKnee) -> GradedKnee | RefusedKnee:
         if knee.refusal is not None:
             return RefusedKnee(knee.roi.side, knee.refusal, knee)
-        if Flag.POLARITY_CORRECTED in knee.roi.flags:
-            radiograph = replace(radiograph, pixels=-radiograph.pixels)
-        joint_space = measure_joint_space(radiograph, knee.landmarks)
+        joint_space = measure_joint_space(knee.radiograph, knee.landmarks)
+        (prediction,) = self._grader.grade([knee.roi])
         return GradedKnee(
             landmarks=knee.landmarks,
             roi=knee.roi,
             joint_space=joint_space,
-            prediction=self._grader.grade([knee.roi])[0],
+            prediction=replace(prediction, flags=prediction.flags | joint_space.flags),
         )

@@ -142,10 +142,8 @@ def _check_flags(flags: frozenset[Flag]) -> None:
 
 
 def _check_spacing(spacing_mm: tuple[float, float] | None) -> None:
-    if spacing_mm is None:
-        return
-    if len(spacing_mm) != 2 or not all(np.isfinite(s) and s > 0 for s in spacing_mm):
-        raise ValueError(f"spacing_mm must be two positive numbers. Got {spacing_mm!r}.")
+    if spacing_mm and (len(spacing_mm) != 2 or not all(0 < s < np.inf for s in spacing_mm)):
+        raise ValueError(f"The size of a pixel must be two positive numbers. Got {spacing_mm!r}.")
 
 
 @dataclass(frozen=True)
@@ -204,6 +202,8 @@ class Radiograph:
         Millimetres per pixel; None where unknown.
     spacing_source : SpacingSource
         Where ``spacing_mm`` comes from.
+    pixel_aspect : float
+        Height of a pixel over its width; where ``spacing_mm`` is known, that of the spacing.
     view : View
         PA, AP, other or unknown.
     side : Side or None
@@ -219,6 +219,7 @@ class Radiograph:
     source_id: str
     spacing_mm: tuple[float, float] | None = None
     spacing_source: SpacingSource = SpacingSource.UNKNOWN
+    pixel_aspect: float = 1.0
     view: View = View.UNKNOWN
     side: Side | None = None
     polarity_stated: bool = False
@@ -231,13 +232,20 @@ class Radiograph:
             raise ValueError(f"pixels must be (rows, cols). Got shape {self.pixels.shape}.")
         if not np.isfinite(self.pixels).all():
             raise ValueError("pixels must be finite.")
-        _check_spacing(self.spacing_mm)
+        _check_spacing(self.pixel_size)
         if (self.spacing_mm is None) != (self.spacing_source is SpacingSource.UNKNOWN):
             raise ValueError(
                 "spacing_source must be unknown exactly where spacing_mm is None. "
                 f"Got {self.spacing_mm!r} and {self.spacing_source.value!r}."
             )
+        if self.spacing_mm is not None:
+            object.__setattr__(self, "pixel_aspect", self.spacing_mm[0] / self.spacing_mm[1])
         _check_flags(self.flags)
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Height and width of a pixel: in mm where these are known, else in its widths."""
+        return self.spacing_mm or (self.pixel_aspect, 1.0)
 
 
 class LandmarkScheme(StrEnum):
@@ -261,7 +269,7 @@ BONEFINDER_OF_KNEEL: Final = (
 """Places of the sixteen points among BoneFinder's 74 (KNEEL, arXiv:1907.12237)."""
 
 N_TIBIAL: Final = 9
-"""The first nine of the sixteen points are the tibia's."""
+"""The first so many of the sixteen points are the tibia's."""
 LANDMARK_NAMES: Final = (
     *(f"t{i}" for i in range(N_TIBIAL)),
     *(f"f{i}" for i in range(len(BONEFINDER_OF_KNEEL) - N_TIBIAL)),

@@ -47,5 +47,5 @@ def describe_knee(knee: GradedKnee | RefusedKnee) -> Document:
             name: value if value is None or isinstance(value, str) else round(value, 5)
             for name, value in space_columns(knee.joint_space).items()
         },
-        "flags": sorted(prediction.flags | knee.joint_space.flags),
+        "flags": sorted(prediction.flags),
     }

@@ -69,7 +69,7 @@ def test_the_plateau_is_level_and_as_wide_as_asked(
     ends: np.ndarray, size: int, widths: float, stretch: float
 ) -> None:
     spacing = (0.2, 0.2 * stretch)
-    affine = knee_affine(ends[0], ends[1], size_px=size, plateau_widths=widths, spacing_mm=spacing)
+    affine = knee_affine(ends[0], ends[1], size_px=size, plateau_widths=widths, pixel_size=spacing)
     in_mm = affine[:, :2] * np.array(spacing)[:, None]
     squares = in_mm.T @ in_mm / (in_mm[0] @ in_mm[0])
     np.testing.assert_allclose(squares, np.eye(2), atol=1e-9, err_msg="square in mm")

@@ -10,6 +10,7 @@ import kneegrade
 from kneegrade.errors import (
     CODES,
     ImageError,
+    InternalError,
     KneegradeError,
     MissingExtraError,
     TableError,
@@ -34,12 +35,26 @@ def test_a_code_that_is_not_documented() -> None:
     [
         ImageError("image.empty", "No bytes.", "Copy it again."),
         MissingExtraError.for_extra("study", "Writing Parquet"),
+        InternalError.of(ValueError("Doe^Jane")),
     ],
 )
 def test_an_error_survives_the_way_back_from_a_worker(error: KneegradeError) -> None:
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is type(error)
     assert (back.code, back.message, back.hint) == (error.code, error.message, error.hint)
+
+
+def test_a_bug_is_told_without_the_exceptions_words() -> None:
+    try:
+        int("Doe^Jane")
+    except ValueError as caught:
+        error = InternalError.of(caught)
+    assert error.code == "internal.error"
+    assert f"ValueError in {Path(__file__).name}, line " in error.message
+    assert 'int("Doe^Jane")' in error.trace, "our own line"
+    back = pickle.loads(pickle.dumps(error))
+    assert (back.trace, str(back)) == (error.trace, str(error))
+    assert "Doe" not in str(error)
 
 
 def test_a_missing_extra_says_how_to_install_it() -> None:

@@ -118,10 +118,21 @@ def test_pixels_of_a_radiograph(pixels: np.ndarray) -> None:
 
 @pytest.mark.parametrize("spacing", [(0.1,), (0.1, 0.0), (-1.0, 1.0), (np.nan, 1.0), (np.inf, 1.0)])
 def test_spacing(spacing: Any) -> None:
-    with pytest.raises(ValueError, match="spacing_mm"):
+    with pytest.raises(ValueError, match="size of a pixel"):
         Radiograph(np.zeros((2, 2)), "id", spacing, SpacingSource.CALLER)
-    with pytest.raises(ValueError, match="spacing_mm"):
+    with pytest.raises(ValueError, match="size of a pixel"):
         roi(spacing_mm=spacing)
+
+
+def test_the_shape_of_a_pixel() -> None:
+    unknown = Radiograph(np.zeros((2, 2)), "id", pixel_aspect=0.8)
+    assert unknown.pixel_size == (0.8, 1.0)
+    known = Radiograph(np.zeros((2, 2)), "id", (0.1, 0.2), SpacingSource.TABLE, pixel_aspect=3)
+    assert (known.pixel_aspect, known.pixel_size) == (0.5, (0.1, 0.2))
+    forgotten = replace(known, spacing_mm=None, spacing_source=SpacingSource.UNKNOWN)
+    assert forgotten.pixel_size == (0.5, 1.0)
+    with pytest.raises(ValueError, match="size of a pixel"):
+        Radiograph(np.zeros((2, 2)), "id", pixel_aspect=0.0)
 
 
 def test_a_spacing_says_where_it_is_from() -> None:

@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 
 from kneegrade import __version__
 from kneegrade.bundles.manifest import Bundle
-from kneegrade.errors import KneegradeError, MissingExtraError, OutputError
+from kneegrade.errors import InternalError, KneegradeError, MissingExtraError, OutputError
 from kneegrade.grading.predictions import (
     Row,
     row_of_error,
@@ -164,7 +164,7 @@ def grade_batch(
 
 
 def write_tables(rows: Sequence[Row], bundle: Bundle, folder: Path) -> list[Path]:
-    """Write ``predictions.json``, ``.csv`` and, where pyarrow is installed, ``.parquet``."""
+    """Write ``predictions.json``, ``.csv`` and, with the extra ``[study]``, ``.parquet``."""
     tasks = [spec.task for spec in bundle.tasks]
     about = {
         "software": f"kneegrade {__version__}",
@@ -184,8 +184,7 @@ def write_tables(rows: Sequence[Row], bundle: Bundle, folder: Path) -> list[Path
         write_csv(rows, tasks, csv_path)
         try:
             write_parquet(rows, tasks, parquet_path)
-        except MissingExtraError as error:
-            log.warning("predictions.parquet is not written: %s", error)
+        except MissingExtraError:  # kneegrade info tells
             return [json_path, csv_path]
     return [json_path, csv_path, parquet_path]
 
@@ -194,19 +193,31 @@ def _grade_one(
     picture: Picture, grader: KneeGrader, kind: InputKind
 ) -> tuple[list[dict[str, Any]], list[KneeROI | None]]:
     """Rows and drawings, to be kept in the journal, and the ROIs beside them."""
-    bundle_id = grader.bundle.bundle_id
     try:
-        results = grader.grade(
-            picture.path,
-            side=picture.side,
-            kind=kind,
-            spacing_mm=picture.spacing_mm,
-            spacing_source=picture.spacing_source,
-            contrast=picture.contrast,
-        )
+        return _grade_picture(picture, grader, kind)
     except KneegradeError as error:
-        row = row_of_error(error, picture.source, picture.key, picture.side, bundle_id)
-        return [{"row": row, "drawing": None}], [None]
+        failure = error
+    except Exception as error:  # noqa: BLE001 whatever a film raises is that film's row
+        failure = InternalError.of(error)
+        log.error("%s", failure)
+        log.info("%s", failure.trace)
+    bundle_id = grader.bundle.bundle_id
+    row = row_of_error(failure, picture.source, picture.key, picture.side, bundle_id)
+    return [{"row": row, "drawing": None}], [None]
+
+
+def _grade_picture(
+    picture: Picture, grader: KneeGrader, kind: InputKind
+) -> tuple[list[dict[str, Any]], list[KneeROI | None]]:
+    bundle_id = grader.bundle.bundle_id
+    results = grader.grade(
+        picture.path,
+        side=picture.side,
+        kind=kind,
+        spacing_mm=picture.spacing_mm,
+        spacing_source=picture.spacing_source,
+        contrast=picture.contrast,
+    )
     lines: list[dict[str, Any]] = []
     rois: list[KneeROI | None] = []
     for result in results:

@@ -93,7 +93,8 @@ SCHEMA: Final = (
         "spacing_mm",
         "Float64",
         "a number 0.001-5, or empty",
-        "millimetres per pixel from row to row, and across too where `spacing_col_mm` is empty",
+        "millimetres per pixel from row to row; across, by the shape that the file gives its "
+        "pixels (square where it gives none), unless `spacing_col_mm` says",
         low=0.001,
         high=5,
     ),

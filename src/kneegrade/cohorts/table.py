@@ -206,11 +206,11 @@ def resolve_image(table_path: Path, image_path: str) -> str:
     return f"{table_path.parent / file}{separator}{member}"
 
 
-def read_spacing(row: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Size of a picture's pixels, ``(row, col)`` in mm, as a row of a knee table tells it."""
+def read_spacing(row: Mapping[str, Any]) -> float | tuple[float, float] | None:
+    """Size of a picture's pixels in mm, ``(row, col)`` or that of the rows, by a knee table."""
     cells = [row.get(name) for name in ("spacing_mm", "spacing_col_mm")]
     row_mm, col_mm = (None if cell is None or pd.isna(cell) else float(cell) for cell in cells)
-    return None if row_mm is None else (row_mm, col_mm or row_mm)
+    return row_mm if row_mm is None or col_mm is None else (row_mm, col_mm)
 
 
 def read_spacing_source(row: Mapping[str, Any]) -> SpacingSource:

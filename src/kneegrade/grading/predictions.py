@@ -79,7 +79,7 @@ def row_of_prediction(
         "status": "ok",
         "error_code": "",
         "error": "",
-        "flags": ";".join(sorted(prediction.flags | (joint_space.flags if joint_space else set()))),
+        "flags": ";".join(sorted(prediction.flags)),
         "bundle_id": prediction.bundle_id,
         **({} if joint_space is None else space_columns(joint_space)),
     }

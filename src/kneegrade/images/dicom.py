@@ -28,6 +28,7 @@ from kneegrade.images.codestreams import read_codestream_size
 from kneegrade.images.dicom_header import (
     PYDICOM_ERRORS,
     read_numbers,
+    read_pixel_aspect,
     read_processing,
     read_side,
     read_source_id,
@@ -37,7 +38,7 @@ from kneegrade.images.dicom_header import (
 )
 from kneegrade.images.dicom_tables import apply_table, apply_voi
 from kneegrade.images.gdcm_apart import decode_apart
-from kneegrade.types import Contrast, Flag, FloatImage, Radiograph, SpacingSource
+from kneegrade.types import Contrast, Flag, FloatImage, Radiograph
 
 NATIVE_SYNTAXES: Final = frozenset(
     {
@@ -78,17 +79,13 @@ def has_preamble(head: bytes) -> bool:
     return head[128:132] == b"DICM"
 
 
-def read_dicom(
-    data: bytes, *, spacing_mm: tuple[float, float] | None, contrast: Contrast
-) -> Radiograph:
+def read_dicom(data: bytes, *, contrast: Contrast) -> Radiograph:
     """Read a DICOM file.
 
     Parameters
     ----------
     data : bytes
         The whole file.
-    spacing_mm : (row, col) or None
-        Millimetres per pixel; goes before the header's.
     contrast : Contrast
 
     Raises
@@ -104,10 +101,8 @@ def read_dicom(
         dataset = _open_dataset(data)
         syntax = _read_syntax(dataset, flags)
         pixels = _read_pixels(dataset, syntax, flags)
-        if spacing_mm is None:
-            spacing_mm, spacing_source = read_spacing(dataset, flags)
-        else:
-            spacing_source = SpacingSource.CALLER
+        spacing_mm, spacing_source = read_spacing(dataset, flags)
+        pixel_aspect = read_pixel_aspect(dataset, flags)
         view = read_view(dataset, flags)
         side = read_side(dataset, flags)
         source_id = read_source_id(dataset, flags)
@@ -121,6 +116,7 @@ def read_dicom(
         source_id=source_id or hashlib.sha256(data).hexdigest(),
         spacing_mm=spacing_mm,
         spacing_source=spacing_source,
+        pixel_aspect=pixel_aspect,
         view=view,
         side=side,
         polarity_stated=polarity_stated,

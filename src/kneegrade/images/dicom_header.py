@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from pydicom import uid
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
@@ -47,13 +48,20 @@ LOSSY_SYNTAXES: Final = frozenset(
 SAME_SPACING: Final = 1e-3
 """Relative difference below which two spacings are one number written twice."""
 
-_SPACING_FLAGS: Final = MappingProxyType(
+SPACING_FLAGS: Final = MappingProxyType(
     {
         SpacingSource.DETECTOR_PLANE: Flag.SPACING_DETECTOR_PLANE,
         SpacingSource.KIND_UNKNOWN: Flag.SPACING_KIND_UNKNOWN,
         SpacingSource.UNKNOWN: Flag.SPACING_UNKNOWN,
     }
 )
+"""What a reader must know where the millimetres come from there."""
+
+MOST_OBLONG: Final = 4.0
+"""A pixel that is more times as high as wide, or as wide as high, is a broken header."""
+
+_BINARY_VRS: Final = frozenset({"FL", "FD", "SL", "SS", "UL", "US", "SV", "UV"})
+_NUMBER: Final = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,3})?")
 _VIEW_FLAGS: Final = MappingProxyType(
     {View.OTHER: Flag.VIEW_NOT_PA_AP, View.UNKNOWN: Flag.VIEW_UNKNOWN}
 )
@@ -91,26 +99,40 @@ def read_numbers(dataset: Dataset, keyword: str, flags: set[Flag]) -> tuple[floa
 def read_spacing(
     dataset: Dataset, flags: set[Flag]
 ) -> tuple[tuple[float, float] | None, SpacingSource]:
-    """Size of a pixel by DICOM PS3.3 section 10.7.1: never a default.
+    """Size of a pixel by DICOM PS3.3 sections 10.7.1 and C.8.6.1: never a default.
 
-    In this order: PixelSpacing that was calibrated (it says how, or it differs from
-    ImagerPixelSpacing); ImagerPixelSpacing divided by EstimatedRadiographicMagnificationFactor;
-    ImagerPixelSpacing; PixelSpacing of unknown kind; none. The last three are flagged.
+    In this order: PixelSpacing that was calibrated (it says how, or it differs from the spacing at
+    the detector or on the film that was scanned: ImagerPixelSpacing, else
+    NominalScannedPixelSpacing); that spacing divided by EstimatedRadiographicMagnificationFactor;
+    that spacing; PixelSpacing of unknown kind; none. The last three are flagged.
 
     Returns
     -------
     spacing_mm : (row, col) or None
     spacing_source : SpacingSource
     """
+    detector = _pair(dataset, "ImagerPixelSpacing", flags)
     spacing, source = _choose_spacing(
         _pair(dataset, "PixelSpacing", flags),
-        _pair(dataset, "ImagerPixelSpacing", flags),
+        detector or _pair(dataset, "NominalScannedPixelSpacing", flags),
         read_value(dataset, "PixelSpacingCalibrationType", flags) is not None,
         _magnification(dataset, flags),
     )
-    if source in _SPACING_FLAGS:
-        flags.add(_SPACING_FLAGS[source])
+    if source in SPACING_FLAGS:
+        flags.add(SPACING_FLAGS[source])
     return spacing, source
+
+
+def read_pixel_aspect(dataset: Dataset, flags: set[Flag]) -> float:
+    """Height of a pixel over its width, by PixelAspectRatio (PS3.3 section C.7.6.3.1.7); else 1.
+
+    A spacing, where there is one, tells it too and goes before.
+    """
+    height, width = _pair(dataset, "PixelAspectRatio", flags) or (1.0, 1.0)
+    if not 1 / MOST_OBLONG <= height / width <= MOST_OBLONG:
+        flags.add(Flag.HEADER_REPAIRED)
+        return 1.0
+    return height / width
 
 
 def _choose_spacing(
@@ -136,7 +158,11 @@ def _choose_spacing(
 
 
 def _pair(dataset: Dataset, keyword: str, flags: set[Flag]) -> tuple[float, float] | None:
-    numbers = read_numbers(dataset, keyword, flags)
+    """Two positive numbers, of rows and of columns; one alone stands for both and is flagged."""
+    numbers = read_written_numbers(dataset, keyword, flags)
+    if len(numbers) == 1:
+        flags.add(Flag.HEADER_REPAIRED)
+        numbers *= 2
     if not numbers:
         return None
     if len(numbers) != 2 or min(numbers) <= 0:
@@ -147,13 +173,46 @@ def _pair(dataset: Dataset, keyword: str, flags: set[Flag]) -> tuple[float, floa
 
 def _magnification(dataset: Dataset, flags: set[Flag]) -> float | None:
     """Source-to-detector over source-to-patient distance: 1 or more, else it is broken."""
-    numbers = read_numbers(dataset, "EstimatedRadiographicMagnificationFactor", flags)
+    numbers = read_written_numbers(dataset, "EstimatedRadiographicMagnificationFactor", flags)
     if not numbers:
         return None
     if len(numbers) != 1 or numbers[0] < 1:
         flags.add(Flag.HEADER_REPAIRED)
         return None
     return numbers[0]
+
+
+def read_written_numbers(dataset: Dataset, keyword: str, flags: set[Flag]) -> tuple[float, ...]:
+    """`read_numbers` of an element whose numbers are text, however they were written.
+
+    Decimal commas, another separator than the backslash, and a text under another VR than the
+    element's own are read and flagged.
+    """
+    raw: Any = dataset.get_item(keyword) if keyword in dataset else None
+    if not isinstance(raw, RawDataElement) or not raw.value:
+        return read_numbers(dataset, keyword, flags)
+    if raw.VR in _BINARY_VRS:
+        flags.add(Flag.HEADER_REPAIRED)
+        return read_numbers(dataset, keyword, flags)
+    text = raw.value.decode("ascii", "replace").strip("\0 ")
+    numbers = _parse_numbers(text)
+    if "," in text or len(numbers) != text.count("\\") + 1 or raw.VR not in {None, "DS", "IS"}:
+        flags.add(Flag.HEADER_REPAIRED)
+    return numbers
+
+
+def _parse_numbers(text: str) -> tuple[float, ...]:
+    """Numbers of a text; none where a part of it is no number."""
+    parts = re.split(r"[\\;\s]+", text)
+    if len(parts) == 1 and "," in text:
+        decimals = text.split(",")
+        if "." in text or len(decimals) == 3:  # 0.143,0.143: commas between numbers
+            parts = decimals
+        elif len(decimals) == 4:  # 0,143,0,143
+            parts = [",".join(decimals[:2]), ",".join(decimals[2:])]
+    if not all(_NUMBER.fullmatch(part) for part in parts):
+        return ()
+    return tuple(float(part.replace(",", ".")) for part in parts)
 
 
 def read_side(dataset: Dataset, flags: set[Flag]) -> Side | None:

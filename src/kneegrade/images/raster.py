@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from kneegrade.errors import ImageError
 from kneegrade.images.checks import check_not_blank, check_size, grey_from_colour
-from kneegrade.types import Contrast, Flag, FloatImage, Radiograph, SpacingSource
+from kneegrade.types import Contrast, Flag, FloatImage, Radiograph
 
 _FORMATS: Final = ("PNG", "JPEG", "TIFF", "WEBP")
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
@@ -43,12 +43,7 @@ def is_raster(head: bytes) -> bool:
     )
 
 
-def read_raster(
-    data: bytes,
-    *,
-    spacing_mm: tuple[float, float] | None,
-    contrast: Contrast,
-) -> Radiograph:
+def read_raster(data: bytes, *, contrast: Contrast) -> Radiograph:
     """Read a grey picture.
 
     An orientation written in the file (EXIF, TIFF) is obeyed, as every viewer does: the picture is
@@ -58,8 +53,6 @@ def read_raster(
     ----------
     data : bytes
         The whole file.
-    spacing_mm : (row, col) or None
-        Millimetres per pixel of the picture as a viewer shows it.
     contrast : Contrast
 
     Raises
@@ -77,16 +70,12 @@ def read_raster(
         grey = np.float32(65535) - grey
     grey = _turn(grey, orientation)
     check_not_blank(grey)
-    flags = {Flag.VIEW_UNKNOWN}
-    if spacing_mm is None:
-        flags.add(Flag.SPACING_UNKNOWN)
+    flags = {Flag.VIEW_UNKNOWN, Flag.SPACING_UNKNOWN}
     if lossy:
         flags.add(Flag.LOSSY_COMPRESSION)
     return Radiograph(
         pixels=grey,
         source_id=hashlib.sha256(data).hexdigest(),
-        spacing_mm=spacing_mm,
-        spacing_source=SpacingSource.UNKNOWN if spacing_mm is None else SpacingSource.CALLER,
         contrast=contrast,
         flags=frozenset(flags),
     )

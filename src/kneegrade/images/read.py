@@ -12,6 +12,7 @@ from kneegrade.errors import ImageError
 from kneegrade.images.archives import read_member, split_member
 from kneegrade.images.checks import check_file_size
 from kneegrade.images.dicom import has_preamble, read_dicom
+from kneegrade.images.dicom_header import SPACING_FLAGS
 from kneegrade.images.raster import is_raster, read_raster
 from kneegrade.types import Contrast, Radiograph, SpacingSource
 
@@ -38,7 +39,8 @@ def read_radiograph(
     source : str or Path
         A file, or ``archive::member`` for a picture inside a .zip, .tar, .tar.gz or .tgz.
     spacing_mm : float or (row, col), optional
-        Millimetres per pixel; goes before what the file says.
+        Millimetres per pixel of the picture as a viewer shows it; goes before what the file says.
+        One number is the height of a pixel: its shape is the file's, square where that tells none.
     spacing_source : SpacingSource
         Where ``spacing_mm`` comes from.
     contrast : Contrast
@@ -58,8 +60,8 @@ def read_radiograph(
             "Copy the file again.",
         )
     read = read_raster if is_raster(data) and not has_preamble(data) else read_dicom
-    radiograph = read(data, spacing_mm=spacing, contrast=contrast)
-    return radiograph if spacing is None else replace(radiograph, spacing_source=spacing_source)
+    radiograph = read(data, contrast=contrast)
+    return radiograph if spacing is None else _with_spacing(radiograph, spacing, spacing_source)
 
 
 def find_images(paths: Sequence[str | Path]) -> list[Path]:
@@ -135,17 +137,31 @@ def _looks_like_picture(path: Path) -> bool:
         return True  # reading it will tell why
 
 
-def _check_spacing(spacing_mm: float | tuple[float, float] | None) -> tuple[float, float] | None:
+def _with_spacing(
+    radiograph: Radiograph, spacing: tuple[float, ...], source: SpacingSource
+) -> Radiograph:
+    row = spacing[0]
+    column = spacing[1] if len(spacing) == 2 else row / radiograph.pixel_aspect
+    return replace(
+        radiograph,
+        spacing_mm=(row, column),
+        spacing_source=source,
+        flags=radiograph.flags - set(SPACING_FLAGS.values()),
+    )
+
+
+def _check_spacing(spacing_mm: float | tuple[float, float] | None) -> tuple[float, ...] | None:
+    """The caller's numbers, one or two."""
     if spacing_mm is None:
         return None
-    row, column = spacing_mm if isinstance(spacing_mm, tuple) else (spacing_mm, spacing_mm)
-    if not all(math.isfinite(value) and value > 0 for value in (row, column)):
+    numbers = spacing_mm if isinstance(spacing_mm, tuple) else (spacing_mm,)
+    if not all(math.isfinite(value) and value > 0 for value in numbers):
         raise ImageError(
             "image.spacing-invalid",
             f"The spacing must be a positive number of mm per pixel. Got {spacing_mm}.",
             "Give the size of one pixel in mm, for example 0.15.",
         )
-    return float(row), float(column)
+    return tuple(map(float, numbers))
 
 
 def _read_bytes(source: str) -> bytes:

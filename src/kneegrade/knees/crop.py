@@ -75,7 +75,7 @@ def crop_knee(
         ends[1],
         size_px=spec.size_px,
         plateau_widths=widths,
-        spacing_mm=radiograph.spacing_mm,
+        pixel_size=radiograph.pixel_size,
     )
     source = -radiograph.pixels if inverted else radiograph.pixels
     pixels, inside_fraction = resample(

@@ -6,7 +6,7 @@ raises a flag. A mirrored letter decides nothing: the film or the letter was tur
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -16,6 +16,7 @@ from kneegrade.errors import KneeNotFoundError
 from kneegrade.knees.locate import KneeLocator, LocatedKnee
 from kneegrade.knees.markers import SideMarker, read_markers
 from kneegrade.knees.orientation import judge_orientation
+from kneegrade.knees.plateau_width import drop_implausible_spacing
 from kneegrade.knees.quality import seems_a_knee
 from kneegrade.types import Flag, Radiograph, Side
 
@@ -49,13 +50,29 @@ class InputKind(StrEnum):
     """A radiograph that shows a knee somewhere, or both side by side."""
 
 
+@dataclass(frozen=True, eq=False)
+class FoundKnees:
+    """The knees of a radiograph that are meant.
+
+    Parameters
+    ----------
+    radiograph : Radiograph
+        Without its size of a pixel where that gives a plateau that no person has.
+    knees : tuple of LocatedKnee
+        One or two; their landmarks carry the side that is to be reported, and flags.
+    """
+
+    radiograph: Radiograph
+    knees: tuple[LocatedKnee, ...]
+
+
 def find_knees(
     locator: KneeLocator,
     radiograph: Radiograph,
     *,
     side: Side | None = None,
     kind: InputKind = InputKind.AUTO,
-) -> list[LocatedKnee]:
+) -> FoundKnees:
     """Find the knees that are meant.
 
     Parameters
@@ -67,11 +84,6 @@ def find_knees(
         returned; else every knee on the film.
     kind : InputKind
 
-    Returns
-    -------
-    list of LocatedKnee
-        One or two; their landmarks carry the side that is to be reported, and flags.
-
     Raises
     ------
     KneeNotFoundError
@@ -79,21 +91,20 @@ def find_knees(
     """
     given = side or radiograph.side
     if kind is InputKind.CROP:
-        return [_knee_of_crop(locator, radiograph, given)]
+        return _knee_of_crop(locator, radiograph, given)
     try:
         return _knees_of_film(locator, radiograph, given)
     except KneeNotFoundError:
         if kind is InputKind.FILM or not _looks_like_crop(radiograph):
             raise
-        return [_knee_of_crop(locator, radiograph, given)]
+        return _knee_of_crop(locator, radiograph, given)
 
 
-def _knees_of_film(
-    locator: KneeLocator, radiograph: Radiograph, given: Side | None
-) -> list[LocatedKnee]:
+def _knees_of_film(locator: KneeLocator, radiograph: Radiograph, given: Side | None) -> FoundKnees:
     found = locator.locate(radiograph, hint=given)
     if not found:
         raise _not_found()
+    radiograph = drop_implausible_spacing(radiograph, [knee.landmarks for knee in found])
     markers = _share_out(_read_markers(radiograph, found), found)
     if all(_seems_a_knee(radiograph, knee) for knee in found):
         _check_letters_differ(markers)
@@ -101,14 +112,16 @@ def _knees_of_film(
         if len(found) == 1:
             found = (_with_own_side(locator, radiograph, found[0], markers[0]),)
         knees = [_flagged(knee, Flag.SIDE_FROM_PICTURE) for knee in found]
-        return _flag_conflicts(knees, markers)
+        return FoundKnees(radiograph, tuple(_flag_conflicts(knees, markers)))
     flagged = _flag_conflicts(found, markers)
     meant = [knee for knee in flagged if knee.landmarks.side is given]
     if not meant and not any(_seems_a_knee(radiograph, knee) for knee in found):
         raise _not_found()
     if not meant or (len(found) == 1 and _lies_in_other_half(found[0], radiograph, given)):
         raise not_found_on_film_of_both(given)
-    return meant[:1]
+    if len(found) > len(meant):
+        meant = [_flagged(knee, Flag.OTHER_KNEE_LEFT_OUT) for knee in meant]
+    return FoundKnees(radiograph, tuple(meant[:1]))
 
 
 def _read_markers(radiograph: Radiograph, knees: Sequence[LocatedKnee]) -> tuple[SideMarker, ...]:
@@ -192,7 +205,7 @@ def _flag_conflicts(
 
 
 def _looks_like_crop(radiograph: Radiograph) -> bool:
-    rows, cols = radiograph.pixels.shape
+    rows, cols = np.multiply(radiograph.pixels.shape, radiograph.pixel_size)
     is_square = abs(rows - cols) <= SQUARE_WITHIN * max(rows, cols)
     return is_square and judge_orientation(radiograph.pixels).match >= CROP_MATCH
 
@@ -212,14 +225,16 @@ def not_found_on_film_of_both(side: Side) -> KneeNotFoundError:
     )
 
 
-def _knee_of_crop(locator: KneeLocator, radiograph: Radiograph, given: Side | None) -> LocatedKnee:
+def _knee_of_crop(locator: KneeLocator, radiograph: Radiograph, given: Side | None) -> FoundKnees:
     if given is not None:
-        return locator.locate_in_crop(radiograph, given)
-    shown = judge_orientation(radiograph.pixels)
-    knee = locator.locate_in_crop(radiograph, shown.side)
-    if shown.side_margin < LEAST_CROP_MARGIN and _seems_a_knee(radiograph, knee):
-        raise _side_unknown()
-    return _flagged(knee, Flag.SIDE_FROM_PICTURE)
+        knee = locator.locate_in_crop(radiograph, given)
+    else:
+        shown = judge_orientation(radiograph.pixels)
+        knee = locator.locate_in_crop(radiograph, shown.side)
+        if shown.side_margin < LEAST_CROP_MARGIN and _seems_a_knee(radiograph, knee):
+            raise _side_unknown()
+        knee = _flagged(knee, Flag.SIDE_FROM_PICTURE)
+    return FoundKnees(drop_implausible_spacing(radiograph, [knee.landmarks]), (knee,))
 
 
 def _lies_in_other_half(knee: LocatedKnee, radiograph: Radiograph, given: Side) -> bool:

@@ -156,8 +156,9 @@ class KneeLocator:
     def locate_in_crop(self, radiograph: Radiograph, side: Side) -> LocatedKnee:
         """Find the landmarks in a picture that is cut to one knee of a known side."""
         rows, cols = radiograph.pixels.shape
-        width = max(rows, cols) / CROP_WIDTHS
-        row = (rows - 1) / 2 + CENTRE_ABOVE_PLATEAU * width
+        aspect = radiograph.pixel_aspect
+        width = max(rows * aspect, cols) / CROP_WIDTHS
+        row = (rows - 1) / 2 + CENTRE_ABOVE_PLATEAU * width / aspect
         low, high = ((cols - 1) / 2 + away for away in (-width / 2, width / 2))
         lateral, medial = (low, high) if side is Side.RIGHT else (high, low)
         ends = np.array([[row, lateral], [row, medial]])
@@ -165,7 +166,7 @@ class KneeLocator:
 
     def _find_plateaus(self, radiograph: Radiograph) -> list[_Plateau]:
         size = self._spec.film_size_px
-        affine = film_affine(radiograph.pixels.shape, size)
+        affine = film_affine(radiograph.pixels.shape, size, radiograph.pixel_size)
         picture = _sample(radiograph, affine, size)
         plateaus = self._see_plateaus(radiograph, affine, picture)
         if not any(p.is_found for p in plateaus):
@@ -320,7 +321,7 @@ class KneeLocator:
             ends_px[1],
             size_px=size,
             plateau_widths=self._spec.knee_field_of_view_plateau_widths,
-            spacing_mm=radiograph.spacing_mm,
+            pixel_size=radiograph.pixel_size,
         )
         return affine, _sample(radiograph, affine, size)
 

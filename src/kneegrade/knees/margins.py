@@ -134,16 +134,16 @@ def take_standard_pose(radiograph: Radiograph, landmarks: Landmarks) -> Standard
         If the plateau of the landmarks has no width.
     """
     points = landmarks.kneel_points_px
-    spacing = np.array(radiograph.spacing_mm or (1.0, 1.0))
-    down, along = (points[8] - points[0]) * spacing
+    pixel_size = np.array(radiograph.pixel_size)
+    down, along = (points[8] - points[0]) * pixel_size
     width = float(np.hypot(down, along))
     if width == 0:
         raise ValueError("The first and the last landmark of the plateau must differ.")
     step = width / PX_PER_WIDTH
-    along_axis = np.array([down, along]) / width  # from lateral to medial, in mm or px
+    along_axis = np.array([down, along]) / width  # from lateral to medial, of length 1
     mirror = -1.0 if landmarks.side is Side.LEFT else 1.0
     down_axis = mirror * np.array([along_axis[1], -along_axis[0]])
-    linear = step * np.stack([down_axis, along_axis], axis=1) / spacing[:, None]
+    linear = step * np.stack([down_axis, along_axis], axis=1) / pixel_size[:, None]
     size = (
         round((_ABOVE + _BELOW) * PX_PER_WIDTH),
         round((1 + 2 * _ASIDE) * PX_PER_WIDTH),

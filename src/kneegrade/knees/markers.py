@@ -149,8 +149,10 @@ def read_markers(radiograph: Radiograph, landmarks: Sequence[Landmarks]) -> tupl
     if not landmarks:
         return ()
     knees = [points.kneel_points_px for points in landmarks]
-    width = float(np.mean([np.linalg.norm(points[8] - points[0]) for points in knees]))
-    grey, steps = _shrink(radiograph.pixels, PLATEAU_PX / max(width, 1.0))
+    plateaus = [(points[8] - points[0]) * radiograph.pixel_size for points in knees]
+    width = float(np.mean([np.linalg.norm(plateau) for plateau in plateaus]))
+    size = np.array(radiograph.pixel_size)  # in the unit of width
+    grey, steps = _shrink(radiograph.pixels, PLATEAU_PX * size / max(width, float(size.max())))
     centres = np.array([points.mean(axis=0) for points in knees]) / steps
     side = 2 * round(STROKE_WIDTHS * PLATEAU_PX / 2) + 1
     kernel = np.ones((side, side), np.uint8)
@@ -159,12 +161,13 @@ def read_markers(radiograph: Radiograph, landmarks: Sequence[Landmarks]) -> tupl
         strokes = np.asarray(cv2.morphologyEx(grey, kind, kernel), np.uint8)
         boxes = np.concatenate([_find_boxes(strokes, least, centres) for least in CONTRASTS])
         found += _read_boxes(strokes, boxes, steps)
-    return tuple(_drop_repeats(found, 0.5 * LETTER_WIDTHS[1] * width))
+    return tuple(_drop_repeats(found, 0.5 * LETTER_WIDTHS[1] * width / float(size.max())))
 
 
-def _shrink(pixels: FloatImage, factor: float) -> tuple[Grey, NDArray[np.float64]]:
+def _shrink(pixels: FloatImage, factors: NDArray[np.float64]) -> tuple[Grey, NDArray[np.float64]]:
     """The film in 256 steps at another size, and film px per row and column of it."""
-    size = (max(round(pixels.shape[0] * factor), 1), max(round(pixels.shape[1] * factor), 1))
+    rows, cols = np.maximum(np.rint(pixels.shape * factors), 1).astype(int).tolist()
+    size = (rows, cols)
     steps = np.array(pixels.shape) / size
     to_film = np.column_stack([np.diag(steps), (steps - 1) / 2])
     small, _ = resample(pixels, to_film, size, fill=0.0)

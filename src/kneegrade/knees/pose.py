@@ -20,13 +20,13 @@ def knee_affine(
     *,
     size_px: int,
     plateau_widths: float,
-    spacing_mm: tuple[float, float] | None = None,
+    pixel_size: tuple[float, float] = (1.0, 1.0),
 ) -> NDArray[np.float64]:
     """Affine (2, 3) from a square picture in standard pose to the radiograph.
 
     The plateau is level, lateral at the lesser columns, the joint's centre in the middle, proximal
     above; the picture is ``plateau_widths`` times the distance of the two ends wide. Its pixels are
-    square in mm where the radiograph's size of a pixel is known, else in px of the radiograph.
+    square, whatever shape those of the radiograph have.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ def knee_affine(
     size_px : int
         Rows and columns of the picture.
     plateau_widths : float
-    spacing_mm : (row, col) or None
-        Millimetres per pixel of the radiograph.
+    pixel_size : (row, col)
+        Of the radiograph, in mm or in any other unit.
     """
-    stretch = np.ones(2) if spacing_mm is None else np.array(spacing_mm) / spacing_mm[0]
+    stretch = np.array(pixel_size) / pixel_size[0]
     lateral, medial = lateral_px * stretch, medial_px * stretch
     across = medial - lateral
     step = plateau_widths / size_px
@@ -52,11 +52,20 @@ def knee_affine(
     return np.column_stack([linear, first]) / stretch[:, None]
 
 
-def film_affine(shape: tuple[int, ...], size_px: int) -> NDArray[np.float64]:
-    """Affine (2, 3) from a square picture that holds the whole film, in its middle, to the film."""
-    step = max(shape) / size_px
-    first = [(side - 1) / 2 - step * (size_px - 1) / 2 for side in shape]
-    return np.array([[step, 0.0, first[0]], [0.0, step, first[1]]])
+def film_affine(
+    shape: tuple[int, ...], size_px: int, pixel_size: tuple[float, float] = (1.0, 1.0)
+) -> NDArray[np.float64]:
+    """Affine (2, 3) from a square picture that holds the whole film, in its middle, to the film.
+
+    Its pixels are square; ``pixel_size`` (row, col) is the film's, in any unit.
+    """
+    step = max(np.multiply(shape, pixel_size)) / size_px
+    row_step, col_step = (step / size for size in pixel_size)
+    first = [
+        (side - 1) / 2 - own * (size_px - 1) / 2
+        for side, own in zip(shape, (row_step, col_step), strict=True)
+    ]
+    return np.array([[row_step, 0.0, first[0]], [0.0, col_step, first[1]]])
 
 
 def change_pose(

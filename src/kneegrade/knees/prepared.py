@@ -15,6 +15,7 @@ from kneegrade.knees.find import (
     not_found_on_film_of_both,
 )
 from kneegrade.knees.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.plateau_width import drop_implausible_spacing
 from kneegrade.knees.quality import REFUSED_FLAGS, check_quality
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, Side
 
@@ -28,6 +29,8 @@ class PreparedKnee:
 
     Parameters
     ----------
+    radiograph : Radiograph
+        It was found on, corrected: bone bright, without a size of a pixel that cannot be.
     landmarks : Landmarks
         On the radiograph.
     roi : KneeROI
@@ -38,6 +41,7 @@ class PreparedKnee:
         Outlines of metal, ``(row, col)`` on the radiograph; of a knee without it, empty.
     """
 
+    radiograph: Radiograph
     landmarks: Landmarks
     roi: KneeROI
     refusal: KneeNotFoundError | None
@@ -62,20 +66,20 @@ def prepare_knees(
         As `crop_knee`.
     """
     found = find_knees(locator, radiograph, side=side, kind=kind)
-    return [_prepare(knee, radiograph, spec) for knee in found]
+    return [_prepare(knee, found.radiograph, spec) for knee in found.knees]
 
 
 def prepare_landmarks(
     radiograph: Radiograph, landmarks: Landmarks, spec: RoiSpec, locator: KneeLocator
 ) -> PreparedKnee:
     """Cut and check one knee whose landmarks are known, as from BoneFinder."""
+    radiograph = drop_implausible_spacing(radiograph, [landmarks])
     return _prepare(locator.judge(radiograph, landmarks), radiograph, spec)
 
 
-def find_missing(
-    radiograph: Radiograph, knees: list[PreparedKnee], side: Side | None
-) -> KneeNotFoundError | None:
+def find_missing(knees: list[PreparedKnee], side: Side | None) -> KneeNotFoundError | None:
     """The error of the knee that a film for both ought to show and does not."""
+    radiograph = knees[0].radiograph
     if side is not None or radiograph.side is not None or len(knees) != 1:
         return None
     refusal = knees[0].refusal
@@ -92,7 +96,10 @@ def _prepare(knee: LocatedKnee, radiograph: Radiograph, spec: RoiSpec) -> Prepar
     if spec != CHECKED_ROI:
         checked = crop_knee(radiograph, knee.landmarks, CHECKED_ROI, inverted=knee.inverted)
     flags = check_quality(radiograph, knee.landmarks, checked, knee.scores)
+    if knee.inverted:
+        radiograph = replace(radiograph, pixels=-radiograph.pixels)
     return PreparedKnee(
+        radiograph=radiograph,
         landmarks=knee.landmarks,
         roi=replace(roi, flags=roi.flags | flags),
         refusal=_refuse(flags),

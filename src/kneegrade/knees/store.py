@@ -11,6 +11,7 @@ of the knee table: all its columns, then ``roi_file``, ``inside_fraction``, ``fl
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ import pandas as pd
 
 from kneegrade.bundles.manifest import LocatorSpec, hash_file
 from kneegrade.cohorts.table import KEY_COLUMNS, read_spacing, read_spacing_source, resolve_image
-from kneegrade.errors import KneegradeError, OutputError, TableError
+from kneegrade.errors import InternalError, KneegradeError, OutputError, TableError
 from kneegrade.images.geometry import apply_affine, invert_affine
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.crop import RoiSpec
@@ -46,6 +47,8 @@ RESULT_COLUMNS: Final = (
 FLUSH_EVERY: Final = 1000
 
 Result = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def write_rois(
         with _many_processes(n_workers) as map_over:
             jobs = map_over(write, rows, [names[i] for i in open_rows])
             for count, result in enumerate(jobs, start=1):
+                _tell_bug(result.pop("bug", None))
                 results[result["roi_file"]] = result
                 on_progress(n_done + count, len(names))
                 if count % FLUSH_EVERY == 0:
@@ -260,14 +264,10 @@ def _write_one(
         )
         knee, landmark_source = cut(row, radiograph)
     except KneegradeError as error:
-        return {
-            "roi_file": name,
-            "status": "failed",
-            "error_code": error.code,
-            "flags": "",
-            "landmarks": [],
-            "landmark_source": "",
-        }
+        return _failed(name, error)
+    except Exception as error:  # noqa: BLE001 whatever a film raises is that film's row
+        bug = InternalError.of(error)
+        return _failed(name, bug) | {"bug": bug}
     roi = knee.roi
     try:
         (folder / name).write_bytes(encode_png(roi.pixels))
@@ -289,6 +289,23 @@ def _write_one(
         "confidence": float(knee.landmarks.confidence.mean()),
         "landmarks": np.round(points, 2).ravel().tolist(),
         "landmark_source": landmark_source,
+    }
+
+
+def _tell_bug(bug: InternalError | None) -> None:
+    if bug is not None:
+        log.error("%s", bug)
+        log.info("%s", bug.trace)
+
+
+def _failed(name: str, error: KneegradeError) -> Result:
+    return {
+        "roi_file": name,
+        "status": "failed",
+        "error_code": error.code,
+        "flags": "",
+        "landmarks": [],
+        "landmark_source": "",
     }
 
 
@@ -329,7 +346,7 @@ def _read_finished(folder: Path, table: pd.DataFrame, names: list[str]) -> dict[
     }
 
 
-def _source_of(row: Mapping[str, Any]) -> tuple[str, str, tuple[float, float] | None]:
+def _source_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a row's ROI was made of: picture, contrast, and size of a pixel."""
     return row["image_path"], row.get("contrast", Contrast.UNKNOWN.value), read_spacing(row)
 

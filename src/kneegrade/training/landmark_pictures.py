@@ -111,10 +111,16 @@ def _picture_of(
 ) -> LandmarkPicture:
     stage = recipe.stage
     if stage is Stage.FILM:
-        affine = film_affine(radiograph.pixels.shape, PICTURE_PX)
+        affine = film_affine(radiograph.pixels.shape, PICTURE_PX, radiograph.pixel_size)
     else:
         points = knees[0].landmarks.kneel_points_px
-        affine = knee_affine(points[0], points[8], size_px=PICTURE_PX, plateau_widths=STORED_WIDTHS)
+        affine = knee_affine(
+            points[0],
+            points[8],
+            size_px=PICTURE_PX,
+            plateau_widths=STORED_WIDTHS,
+            pixel_size=radiograph.pixel_size,
+        )
     fill = float(np.percentile(radiograph.pixels, 2))
     pixels, _ = resample(radiograph.pixels, affine, (PICTURE_PX, PICTURE_PX), fill=fill)
     to_picture = invert_affine(affine)

@@ -20,6 +20,7 @@ from kneegrade.apps.batch import (
 )
 from kneegrade.errors import KneeNotFoundError, OutputError
 from kneegrade.grading.predictions import Row
+from kneegrade.images.read import read_radiograph
 from kneegrade.knees.find import InputKind
 from kneegrade.knees.pictures import read_png
 from kneegrade.knees.prepared import PreparedKnee
@@ -53,7 +54,7 @@ class RefusingGrader(CountingGrader):
         (knee,) = super().grade(source, **options)
         implant = KneeNotFoundError("knee.implant", "Metal.", "Leave it out.")
         missing = KneeNotFoundError("knee.not-found", "Not there.", "Look.")
-        found = PreparedKnee(knee.landmarks, knee.roi, implant)
+        found = PreparedKnee(read_radiograph(source), knee.landmarks, knee.roi, implant)
         return [
             RefusedKnee(knee.side, implant, found),
             RefusedKnee(knee.side.other, missing, None),

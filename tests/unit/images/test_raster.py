@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from kneegrade.errors import ImageError
 from kneegrade.images.raster import is_raster, read_raster
 from kneegrade.images.read import read_radiograph
-from kneegrade.types import Contrast, Flag, Radiograph, SpacingSource
+from kneegrade.types import Contrast, Flag, Radiograph
 
 RAMP = (np.arange(70 * 90).reshape(70, 90) * 37 % 256).astype(np.uint8)
 SMOOTH = np.add.outer(np.arange(80), np.arange(96)).astype(np.uint8)
@@ -25,8 +25,8 @@ def encode(pixels: np.ndarray, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def read(data: bytes, spacing_mm: tuple[float, float] | None = None) -> Radiograph:
-    return read_raster(data, spacing_mm=spacing_mm, contrast=Contrast.PLAIN)
+def read(data: bytes) -> Radiograph:
+    return read_raster(data, contrast=Contrast.PLAIN)
 
 
 def code_of(data: bytes) -> str:
@@ -65,13 +65,6 @@ def test_lossy_is_flagged(kind: str) -> None:
     radiograph = read(encode(SMOOTH, kind, quality=95))
     assert np.abs(radiograph.pixels - SMOOTH).max() <= 4
     assert Flag.LOSSY_COMPRESSION in radiograph.flags
-
-
-def test_spacing_of_the_caller() -> None:
-    radiograph = read(encode(RAMP, "PNG"), (0.2, 0.3))
-    assert radiograph.spacing_mm == (0.2, 0.3)
-    assert radiograph.spacing_source is SpacingSource.CALLER
-    assert radiograph.flags == {Flag.VIEW_UNKNOWN}
 
 
 def test_16_bit_white_is_zero() -> None:

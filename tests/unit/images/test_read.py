@@ -11,7 +11,7 @@ from PIL import Image
 from kneegrade.errors import ImageError
 from kneegrade.images import read as read_module
 from kneegrade.images.read import find_images, read_radiograph
-from kneegrade.types import Contrast, SpacingSource
+from kneegrade.types import Contrast, Flag, SpacingSource
 
 SAMPLES = Path(pydicom.__file__).parent / "data/test_files"
 RAMP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
@@ -52,6 +52,7 @@ def test_spacing_of_the_caller(tmp_path: Path, png: bytes, name: str) -> None:
     radiograph = read_radiograph(folder / name, spacing_mm=0.2)
     assert radiograph.spacing_mm == (0.2, 0.2)
     assert radiograph.spacing_source is SpacingSource.CALLER
+    assert Flag.SPACING_UNKNOWN not in radiograph.flags
     assert read_radiograph(folder / name, spacing_mm=(0.1, 0.3)).spacing_mm == (0.1, 0.3)
 
 

@@ -1,6 +1,7 @@
 """The choice of the knee, with the embedded networks on drawn films."""
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,10 @@ from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side
 BOTH = (Side.RIGHT, Side.LEFT)
 
 
+def find(locator: KneeLocator, radiograph: Radiograph, **options: Any) -> tuple[LocatedKnee, ...]:
+    return find_knees(locator, radiograph, **options).knees
+
+
 def error_mm(film: PhantomFilm, side: Side, points: np.ndarray) -> float:
     away = np.linalg.norm(points - film.knees[side].landmarks_px, axis=1)
     return float(away.mean()) * film.spacing_mm
@@ -25,7 +30,7 @@ def error_mm(film: PhantomFilm, side: Side, points: np.ndarray) -> float:
 
 def code_of(locator: KneeLocator, pixels: np.ndarray, side: Side | None = None) -> str:
     with pytest.raises(KneeNotFoundError) as caught:
-        find_knees(locator, whole_radiograph(pixels), side=side)
+        find(locator, whole_radiograph(pixels), side=side)
     assert caught.value.hint
     return caught.value.code
 
@@ -34,7 +39,7 @@ def code_of(locator: KneeLocator, pixels: np.ndarray, side: Side | None = None) 
 def test_both_knees_of_a_film(locator: KneeLocator, inverted: bool) -> None:
     film = draw_whole_film(*BOTH)
     pixels = film.pixels.astype(np.float32)
-    found = find_knees(locator, whole_radiograph(-pixels if inverted else pixels))
+    found = find(locator, whole_radiograph(-pixels if inverted else pixels))
     assert [knee.landmarks.side for knee in found] == list(BOTH)
     for knee in found:
         assert error_mm(film, knee.landmarks.side, knee.landmarks.points_px) < 1.0
@@ -51,7 +56,7 @@ def test_one_knee_turned(locator: KneeLocator, side: Side, angle: float) -> None
     turn = cv2.getRotationMatrix2D(((cols - 1) / 2, (rows - 1) / 2), angle, 1)
     pixels = cv2.warpAffine(film.pixels.astype(np.float32), turn, (cols, rows))
     truth = film.knees[side].landmarks_px[:, ::-1] @ turn[:, :2].T + turn[:, 2]
-    (knee,) = find_knees(locator, whole_radiograph(pixels))
+    (knee,) = find(locator, whole_radiograph(pixels))
     assert knee.landmarks.side is side
     away = np.linalg.norm(knee.landmarks.points_px - truth[:, ::-1], axis=1)
     assert away.mean() * film.spacing_mm < 1.2
@@ -60,17 +65,17 @@ def test_one_knee_turned(locator: KneeLocator, side: Side, angle: float) -> None
 def test_a_given_side_chooses_its_knee(locator: KneeLocator) -> None:
     film = draw_whole_film(*BOTH)
     for side in BOTH:
-        (knee,) = find_knees(locator, whole_radiograph(film.pixels), side=side)
+        (knee,) = find(locator, whole_radiograph(film.pixels), side=side)
         assert error_mm(film, side, knee.landmarks.points_px) < 1.0
         assert Flag.SIDE_FROM_PICTURE not in knee.landmarks.flags
 
 
 def test_a_header_that_contradicts_the_picture(locator: KneeLocator) -> None:
     film = draw_whole_film(Side.RIGHT)
-    (knee,) = find_knees(locator, replace(whole_radiograph(film.pixels), side=Side.LEFT))
+    (knee,) = find(locator, replace(whole_radiograph(film.pixels), side=Side.LEFT))
     assert knee.landmarks.side is Side.LEFT
     assert Flag.SIDE_CONFLICT in knee.landmarks.flags
-    (agreed,) = find_knees(locator, replace(whole_radiograph(film.pixels), side=Side.RIGHT))
+    (agreed,) = find(locator, replace(whole_radiograph(film.pixels), side=Side.RIGHT))
     assert Flag.SIDE_CONFLICT not in agreed.landmarks.flags
 
 
@@ -78,7 +83,7 @@ def test_the_callers_side_goes_before_the_headers(locator: KneeLocator) -> None:
     film = draw_whole_film(*BOTH)
     named = replace(whole_radiograph(film.pixels), side=Side.LEFT)
     for given in (None, *BOTH):
-        (knee,) = find_knees(locator, named, side=given)
+        (knee,) = find(locator, named, side=given)
         assert knee.landmarks.side is (given or Side.LEFT)
         assert error_mm(film, knee.landmarks.side, knee.landmarks.points_px) < 1.0
 
@@ -86,9 +91,9 @@ def test_the_callers_side_goes_before_the_headers(locator: KneeLocator) -> None:
 def test_a_mirrored_film_shows_the_other_side(locator: KneeLocator) -> None:
     film = draw_whole_film(Side.RIGHT)
     mirrored = film.pixels[:, ::-1]
-    (knee,) = find_knees(locator, whole_radiograph(mirrored))
+    (knee,) = find(locator, whole_radiograph(mirrored))
     assert knee.landmarks.side is Side.LEFT
-    (told,) = find_knees(locator, whole_radiograph(mirrored), side=Side.RIGHT)
+    (told,) = find(locator, whole_radiograph(mirrored), side=Side.RIGHT)
     assert told.landmarks.side is Side.RIGHT
     assert Flag.SIDE_CONFLICT in told.landmarks.flags
 
@@ -97,7 +102,7 @@ def test_the_knee_that_is_missing_on_a_film_of_both(locator: KneeLocator) -> Non
     pixels = draw_whole_film(*BOTH).pixels.copy()
     pixels[:, pixels.shape[1] // 2 :] = pixels.min()
     assert code_of(locator, pixels, Side.LEFT) == "knee.not-found"
-    (knee,) = find_knees(locator, whole_radiograph(pixels))
+    (knee,) = find(locator, whole_radiograph(pixels))
     assert knee.landmarks.side is Side.RIGHT
 
 
@@ -121,7 +126,7 @@ def test_a_crop_is_not_searched(locator: KneeLocator) -> None:
     film = draw_whole_film(Side.LEFT)
     crop, first = crop_of(film, Side.LEFT)
     for kind in InputKind:
-        (knee,) = find_knees(locator, whole_radiograph(crop), side=Side.LEFT, kind=kind)
+        (knee,) = find(locator, whole_radiograph(crop), side=Side.LEFT, kind=kind)
         assert error_mm(film, Side.LEFT, knee.landmarks.points_px + first) < 1.2, kind
 
 
@@ -129,7 +134,7 @@ def test_a_crop_is_not_searched(locator: KneeLocator) -> None:
 def test_the_side_of_a_crop_is_told_from_the_picture(locator: KneeLocator, side: Side) -> None:
     film = draw_whole_film(side)
     crop, first = crop_of(film, side)
-    (knee,) = find_knees(locator, whole_radiograph(crop), kind=InputKind.CROP)
+    (knee,) = find(locator, whole_radiograph(crop), kind=InputKind.CROP)
     assert knee.landmarks.side is side
     assert Flag.SIDE_FROM_PICTURE in knee.landmarks.flags
     assert error_mm(film, side, knee.landmarks.points_px + first) < 1.2
@@ -139,10 +144,10 @@ def test_a_crop_that_does_not_tell_its_side(locator: KneeLocator) -> None:
     crop, _ = crop_of(draw_whole_film(Side.LEFT), Side.LEFT)
     both = whole_radiograph(crop.astype(np.float32) + crop[:, ::-1])
     with pytest.raises(KneeNotFoundError) as caught:
-        find_knees(locator, both, kind=InputKind.CROP)
+        find(locator, both, kind=InputKind.CROP)
     assert caught.value.code == "knee.side-unknown"
     for side in BOTH:
-        (knee,) = find_knees(locator, both, side=side, kind=InputKind.CROP)
+        (knee,) = find(locator, both, side=side, kind=InputKind.CROP)
         assert knee.landmarks.side is side
 
 
@@ -153,7 +158,7 @@ def test_nothing_on_the_picture(
 ) -> None:
     noise = np.random.default_rng(0).normal(size=shape)
     with pytest.raises(KneeNotFoundError) as caught:
-        find_knees(locator, whole_radiograph(noise), kind=kind)
+        find(locator, whole_radiograph(noise), kind=kind)
     assert caught.value.code == "knee.not-found"
 
 
@@ -198,7 +203,7 @@ def find_marked(
     made = tuple(SideMarker(side, (50.0, col), 0.9, turned) for side, col, turned in markers)
     monkeypatch.setattr("kneegrade.knees.find.read_markers", lambda *_: made)
     film = Radiograph(np.zeros((800, 1400), np.float32), "id")
-    found = find_knees(locator, film, side=side, kind=InputKind.FILM)  # type: ignore[arg-type]
+    found = find(locator, film, side=side, kind=InputKind.FILM)  # type: ignore[arg-type]
     for knee in found:
         assert (Flag.SIDE_FROM_PICTURE in knee.landmarks.flags) is (side is None)
         lateral, medial = knee.landmarks.points_px[[0, 8], 1]
@@ -285,7 +290,7 @@ def test_a_mirrored_film_is_flagged_by_its_letters(locator: KneeLocator) -> None
     for sides in ((Side.RIGHT,), BOTH):
         film = draw_whole_film(*sides)
         for pixels, conflict in ((film.pixels, False), (film.pixels[:, ::-1], True)):
-            for knee in find_knees(locator, whole_radiograph(pixels)):
+            for knee in find(locator, whole_radiograph(pixels)):
                 assert (Flag.SIDE_CONFLICT in knee.landmarks.flags) is conflict
 
 

@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from made_films import draw_whole_film, whole_radiograph
 
-from kneegrade.errors import CODES, KneeNotFoundError
+from kneegrade.errors import CODES, ImageError, KneeNotFoundError
+from kneegrade.images.dicom_header import SPACING_FLAGS
 from kneegrade.knees.crop import PAPER_ROI, RoiSpec
+from kneegrade.knees.find import InputKind
+from kneegrade.knees.joint_space import measure_joint_space
 from kneegrade.knees.locate import KneeLocator
 from kneegrade.knees.prepared import (
     PreparedKnee,
@@ -135,19 +139,106 @@ def test_the_missing_knee_is_told_of_a_film_of_both_alone(locator: KneeLocator) 
     pixels = draw_whole_film(*BOTH).pixels.copy()
     both = prepare(locator, pixels)
     pixels[:, pixels.shape[1] // 2 :] = pixels.min()
-    film = whole_radiograph(pixels)
     knees = prepare(locator, pixels)
+    (knee,) = knees
     assert [knee.roi.side for knee in knees] == [Side.RIGHT]
-    missing = find_missing(film, knees, None)
+    missing = find_missing(knees, None)
     assert missing is not None
     assert missing.code == "knee.not-found"
     assert "left" in missing.message
-    assert find_missing(film, both, None) is None, "both are there"
-    assert find_missing(film, knees, Side.RIGHT) is None, "only the right one was asked for"
-    assert find_missing(replace(film, side=Side.RIGHT), knees, None) is None
-    assert find_missing(Radiograph(pixels, "id"), knees, None) is None, "its width is not known"
-    narrow = whole_radiograph(pixels[:, : pixels.shape[1] // 2])
-    assert find_missing(narrow, knees, None) is None
+    assert find_missing(both, None) is None, "both are there"
+    assert find_missing(knees, Side.RIGHT) is None, "only the right one was asked for"
+    named = replace(knee.radiograph, side=Side.RIGHT)
+    assert find_missing([replace(knee, radiograph=named)], None) is None
+    unknown = prepare_knees(locator, Radiograph(pixels, "id"), RoiSpec())
+    assert find_missing(unknown, None) is None, "its width is not known"
+    narrow = prepare(locator, pixels[:, : pixels.shape[1] // 2])
+    assert find_missing(narrow, None) is None
+
+
+@pytest.mark.parametrize("aspect", [0.6, 0.8, 1.25, 2.0])
+def test_the_shape_of_a_pixel_is_known_without_its_size(
+    locator: KneeLocator, aspect: float
+) -> None:
+    """Squeezed rows, told so, give the picture that square pixels give."""
+    film = draw_whole_film(Side.RIGHT).pixels.astype(np.float32)
+    size = (film.shape[1], round(film.shape[0] / aspect))
+    squeezed = cv2.resize(film, size, interpolation=cv2.INTER_AREA)
+    (square,) = prepare_knees(locator, Radiograph(film, "id"), RoiSpec())
+    oblong = Radiograph(squeezed, "id", pixel_aspect=film.shape[0] / squeezed.shape[0])
+    (knee,) = prepare_knees(locator, oblong, RoiSpec())
+    assert knee.refusal is None
+    assert knee.roi.spacing_mm is None
+    apart = (
+        knee.landmarks.points_px * oblong.pixel_size
+        - square.landmarks.points_px * square.radiograph.pixel_size
+    )
+    width = np.ptp(square.landmarks.points_px[:, 1])
+    assert np.linalg.norm(apart, axis=1).mean() < 0.012 * width
+    one, other = (
+        measure_joint_space(k.radiograph, k.landmarks).medial.minimum for k in (square, knee)
+    )
+    assert other.share == pytest.approx(one.share, abs=0.006)
+    assert other.mm is None
+
+
+def test_a_crop_of_oblong_pixels(locator: KneeLocator) -> None:
+    """A picture of 224 x 112 px of twice their width is a square one."""
+    whole = prepare(locator, draw_whole_film(Side.RIGHT).pixels)[0]
+    crop = cv2.resize(whole.roi.pixels, (112, 224), interpolation=cv2.INTER_AREA)
+    for kind in (InputKind.CROP, InputKind.AUTO):
+        (knee,) = prepare_knees(
+            locator, Radiograph(crop, "id", pixel_aspect=0.5), RoiSpec(), side=Side.RIGHT, kind=kind
+        )
+        assert knee.refusal is None
+        assert np.abs(knee.roi.pixels - whole.roi.pixels).mean() < 0.06
+
+
+@pytest.mark.parametrize("mm", [0.04, 1.6])
+@pytest.mark.parametrize("kind", [InputKind.FILM, InputKind.CROP])
+def test_a_plateau_that_no_person_has(locator: KneeLocator, mm: float, kind: InputKind) -> None:
+    """A tenth, or four times, of what the film really has: no mm, and no film of both."""
+    film = whole_radiograph(draw_whole_film(Side.RIGHT).pixels, mm=mm)
+    oblong = replace(film, spacing_mm=(mm, mm * 1.01))
+    (knee,) = prepare_knees(locator, oblong, RoiSpec(), side=Side.RIGHT, kind=kind)
+    assert knee.radiograph.spacing_mm is None
+    assert knee.radiograph.pixel_aspect == pytest.approx(1 / 1.01)
+    assert knee.roi.spacing_mm is None
+    assert Flag.SPACING_IMPLAUSIBLE in knee.roi.flags
+    assert not set(SPACING_FLAGS.values()) & knee.roi.flags
+    if kind is InputKind.FILM:
+        assert find_missing(prepare_knees(locator, film, RoiSpec()), None) is None
+    with pytest.raises(ImageError) as caught:
+        prepare_knees(locator, film, PAPER_ROI, side=Side.RIGHT, kind=kind)
+    assert caught.value.code == "image.spacing-missing"
+
+
+def test_landmarks_of_a_file_tell_an_implausible_spacing_too(locator: KneeLocator) -> None:
+    film = whole_radiograph(draw_whole_film(Side.RIGHT).pixels)
+    (found,) = prepare_knees(locator, film, RoiSpec())
+    wrong = replace(film, spacing_mm=(4.0, 4.0))
+    knee = prepare_landmarks(wrong, found.landmarks, RoiSpec(), locator)
+    assert Flag.SPACING_IMPLAUSIBLE in knee.roi.flags
+    right = prepare_landmarks(film, found.landmarks, RoiSpec(), locator)
+    assert Flag.SPACING_IMPLAUSIBLE not in right.roi.flags
+
+
+@pytest.mark.parametrize("by_header", [True, False])
+def test_the_other_knee_is_said_to_be_left_out(locator: KneeLocator, by_header: bool) -> None:
+    both, one = (whole_radiograph(draw_whole_film(*sides).pixels) for sides in (BOTH, BOTH[:1]))
+
+    def flags_of(film: Radiograph) -> frozenset[Flag]:
+        named = replace(film, side=Side.RIGHT) if by_header else film
+        side = None if by_header else Side.RIGHT
+        (knee,) = prepare_knees(locator, named, RoiSpec(), side=side)
+        return knee.roi.flags
+
+    assert Flag.OTHER_KNEE_LEFT_OUT in flags_of(both)
+    assert Flag.OTHER_KNEE_LEFT_OUT not in flags_of(one)
+    assert all(
+        Flag.OTHER_KNEE_LEFT_OUT not in knee.roi.flags
+        for knee in prepare_knees(locator, both, RoiSpec())
+    )
 
 
 @pytest.mark.real_data

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from kneegrade.bundles.manifest import hash_subject
 from kneegrade.errors import TableError
 from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.landmark_table import read_landmark_table, write_landmark_table
+from kneegrade.phantoms.dicom_film import write_dicom_film
 from kneegrade.training import landmark_data
 from kneegrade.training.landmark_data import (
     PLATEAU_SHARES,
@@ -66,6 +68,24 @@ def find_dot(pixels: np.ndarray, near: np.ndarray) -> np.ndarray:
 
 
 # pictures of a table
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_oblong_pixels_are_made_square_as_in_locating(tmp_path: Path, stage: Stage) -> None:
+    film = draw_coarse_film(Side.RIGHT, seed=1)
+    rows, cols = film.pixels.shape
+    squeezed = cv2.resize(film.pixels, (cols, rows // 2), interpolation=cv2.INTER_AREA)
+    header = {"ImagerPixelSpacing": None, "PixelAspectRatio": ["2", "1"]}
+    write_dicom_film(tmp_path / "square.dcm", film)
+    write_dicom_film(tmp_path / "oblong.dcm", replace(film, pixels=squeezed), header=header)
+    (square,) = tabled_knees(film, "own", "a", "square.dcm")
+    points = (square.landmarks.points_px + 0.5) * (0.5, 1) - 0.5
+    there = replace(square.landmarks, points_px=points)
+    oblong = replace(square, image_path="oblong.dcm", landmarks=there)
+    write_landmark_table([square, oblong], tmp_path / "landmarks.csv")
+    one, other = read(tmp_path / "landmarks.csv", stage)
+    np.testing.assert_allclose(one.points_px, other.points_px, atol=0.01)
+    assert np.corrcoef(one.pixels.ravel(), other.pixels.ravel())[0, 1] > 0.97
 
 
 @pytest.mark.parametrize("stage", Stage)

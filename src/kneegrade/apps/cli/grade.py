@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from kneegrade.apps.cli.exit_codes import exit_code_of
 from kneegrade.apps.cli.grade_table import print_rows
 from kneegrade.errors import OutputError, TableError
 from kneegrade.types import Contrast, Side, SpacingSource, Task
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from kneegrade.bundles.manifest import Bundle
     from kneegrade.knees.find import InputKind
 
-EXIT_SOME_FAILED = 1
-EXIT_NOTHING_DONE = 3
 WIDTH_OF_NO_TERMINAL = 160
 SMALLEST_MM = 0.001
 
@@ -105,9 +104,8 @@ def grade(
     else:
         print_rows(rows, [spec.task for spec in grader.bundle.tasks], _console())
     typer.echo("Written: " + ", ".join(str(path) for path in written), err=True)
-    n_failed = sum(row["status"] == "failed" for row in rows)
-    if n_failed:
-        raise typer.Exit(EXIT_NOTHING_DONE if n_failed == len(rows) else EXIT_SOME_FAILED)
+    statuses, codes = ([row[name] for row in rows] for name in ("status", "error_code"))
+    raise typer.Exit(exit_code_of(statuses, codes))
 
 
 def _console() -> Console:

@@ -10,6 +10,11 @@ import typer
 from kneegrade import __version__
 
 LIBRARIES: Final = ("numpy", "pydicom", "opencv-python-headless", "onnxruntime", "pandas", "torch")
+EXTRAS: Final = {
+    "study": ("pyarrow", "Parquet files, knee tables, evaluation"),
+    "train": ("torch", "training and export"),
+}
+"""A library that tells whether an extra is installed, and what the extra is for."""
 
 
 def info(
@@ -26,6 +31,7 @@ def info(
         "kneegrade": __version__,
         "python": platform.python_version(),
         "libraries": {name: _version_of(name) for name in LIBRARIES},
+        "extras": {name: _version_of(library) is not None for name, (library, _) in EXTRAS.items()},
         "bundle": {
             "bundle_id": found.bundle_id,
             "folder": str(found.folder),
@@ -42,6 +48,9 @@ def info(
     typer.echo(f"kneegrade {__version__} (Python {facts['python']})")
     for name, number in facts["libraries"].items():
         typer.echo(f"  {name} {number or 'not installed'}")
+    for name, (_, purpose) in EXTRAS.items():
+        state = "installed" if facts["extras"][name] else "not installed"
+        typer.echo(f"extra [{name}] {state}: {purpose}")
     typer.echo(f"bundle {found.bundle_id} ({found.licence})")
     for spec in found.tasks:
         typer.echo(f"  {spec.task.value}: {spec.task.label}, reported as {spec.decoding.value}")

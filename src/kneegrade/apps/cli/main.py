@@ -14,17 +14,15 @@ from typer.core import TyperGroup
 from kneegrade import __version__
 from kneegrade.apps.cli.cohort import app as cohort_app
 from kneegrade.apps.cli.evaluate import evaluate
+from kneegrade.apps.cli.exit_codes import INTERRUPTED, NOTHING_DONE, OUR_BUG, USAGE
 from kneegrade.apps.cli.export import export
-from kneegrade.apps.cli.grade import EXIT_NOTHING_DONE, grade
+from kneegrade.apps.cli.grade import grade
 from kneegrade.apps.cli.info import info
 from kneegrade.apps.cli.phantom import app as phantom_app
 from kneegrade.apps.cli.prepare import prepare
 from kneegrade.apps.cli.train import train
 from kneegrade.errors import KneegradeError
 
-EXIT_USAGE = 2
-EXIT_OUR_BUG = 70
-EXIT_INTERRUPTED = 130
 USAGE_CODES = frozenset(
     {
         "input.conflict",
@@ -40,7 +38,7 @@ class _Verbs(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             typer.echo("kneegrade: interrupted; the same command continues.", err=True)
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            raise typer.Exit(INTERRUPTED) from None
 
 
 app = typer.Typer(
@@ -87,7 +85,7 @@ def main() -> None:
         app(prog_name="kneegrade")
     except KneegradeError as error:
         typer.echo(f"kneegrade: {error}", err=True)
-        sys.exit(EXIT_USAGE if error.code in USAGE_CODES else EXIT_NOTHING_DONE)
+        sys.exit(USAGE if error.code in USAGE_CODES else NOTHING_DONE)
     except Exception:
         logging.getLogger(__name__).exception("This is a bug in kneegrade. Please report it.")
-        sys.exit(EXIT_OUR_BUG)
+        sys.exit(OUR_BUG)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kneegrade.apps.cli.exit_codes import exit_code_of
 from kneegrade.errors import OutputError
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find every knee of a table, bring it to standard pose; continues where it stopped."""
-    from kneegrade.apps.cli.grade import EXIT_NOTHING_DONE, EXIT_SOME_FAILED
     from kneegrade.apps.cli.progress import show_progress
     from kneegrade.apps.contact_sheet import write_contact_sheet
     from kneegrade.bundles.manifest import read_bundle
@@ -74,9 +74,7 @@ def prepare(
         typer.echo(json.dumps(summary, indent=2))
     else:
         _print_summary(summary)
-    if summary["failed"]:
-        nothing = summary["failed"] == len(index)
-        raise typer.Exit(EXIT_NOTHING_DONE if nothing else EXIT_SOME_FAILED)
+    raise typer.Exit(exit_code_of(index["status"].unique(), index["error_code"].unique()))
 
 
 def _roi_spec(size_px: int | None, width_mm: float | None, *, paper: bool) -> "RoiSpec":

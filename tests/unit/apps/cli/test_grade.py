@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import sys
 import zipfile
 from pathlib import Path
@@ -15,10 +16,12 @@ from made_films import CROP_MM, FILM_MM, NOTHING_IN_HEADER, draw_knee, write_pic
 from rich.console import Console
 from tiny_bundle import write_tiny_bundle
 
+from kneegrade import pipeline
 from kneegrade.apps.cli.grade_table import ROWS_SHOWN, print_rows
 from kneegrade.grading.predictions import read_predictions
+from kneegrade.images.read import read_radiograph
 from kneegrade.phantoms.dicom_film import write_dicom_film
-from kneegrade.types import Side, Task
+from kneegrade.types import Radiograph, Side, Task
 
 COLUMNS = (
     "source side status error_code kl kl_p0 kl_p1 kl_p2 kl_p3 kl_p4 flags "
@@ -354,7 +357,7 @@ def test_without_pandas_csv_and_json_are_written(
         "predictions.json",
     }
     assert (tmp_path / "out" / "report.html").is_file()
-    assert "[extra.missing]" in caplog.text
+    assert caplog.text == ""  # kneegrade info tells that there is no Parquet
     for module in [name for name in sys.modules if name.startswith("kneegrade.cohorts")]:
         monkeypatch.delitem(sys.modules, module)
     reply = grade("--knees", tmp_path / "k.csv", bundle=bundle, out=tmp_path / "out")
@@ -475,3 +478,36 @@ def test_a_long_list_is_cut() -> None:
     assert "and 3 more, in the files" in lines
     assert f"{ROWS_SHOWN + 3} knees graded, 1 picture failed (1 image.empty)." in lines
     assert any("image.empty: The file must" in line for line in lines)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_bug_costs_one_film_its_grades(
+    films: Path,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    verbose: bool,
+) -> None:
+    patient = "Doe^Jane"
+
+    def read(source: str, **options: Any) -> Radiograph:
+        if source.endswith("b-left.jpg"):
+            raise ZeroDivisionError(patient)
+        return read_radiograph(source, **options)
+
+    monkeypatch.setattr(pipeline, "read_radiograph", read)
+    out = tmp_path / "out"
+    with caplog.at_level(logging.INFO if verbose else logging.WARNING):
+        reply = grade(films, bundle=bundle, out=out)
+    assert reply.code == 70
+    codes = ["", "internal.error", "", "image.unreadable"]
+    assert [row["error_code"] for row in read_rows(out)] == codes
+    assert "ZeroDivisionError" in read_rows(out)[1]["error"]
+    assert "internal.error" in caplog.text
+    assert ('File "' in caplog.text) is verbose
+    written = (caplog.text, reply.out, reply.err, (out / "report.html").read_text())
+    assert not any(patient in text for text in written)
+    monkeypatch.undo()
+    assert grade(films, bundle=bundle, out=out).code == 1
+    assert [row["status"] for row in read_rows(out)] == ["ok", "ok", "ok", "failed"]

@@ -29,6 +29,7 @@ def test_it_tells_versions_and_the_bundle(bundle: Path) -> None:
     assert (reply.code, reply.err) == (0, "")
     assert f"kneegrade {__version__}" in reply.out
     assert f"numpy {version('numpy')}" in reply.out
+    assert "extra [study] installed: Parquet files" in reply.out
     assert "kl: Kellgren-Lawrence, reported as expected" in reply.out
     assert "jsn_m: joint space narrowing, medial" in reply.out
     assert str(bundle) in reply.out

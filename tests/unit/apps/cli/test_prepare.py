@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import kneegrade
 from made_films import draw_knee, write_picture
 
+from kneegrade.images.read import read_radiograph
+from kneegrade.knees import store
 from kneegrade.knees.store import read_index, read_roi_pixels
-from kneegrade.types import Side
+from kneegrade.types import Radiograph, Side
 
 
 @pytest.fixture
@@ -51,6 +54,26 @@ def test_json(table: Path, tmp_path: Path) -> None:
             "error_codes": {"image.empty": 1},
             "store": str(store),
         }
+
+
+def test_a_bug_costs_one_film(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read(source: str, **options: Any) -> Radiograph:
+        if source.endswith("left.png"):
+            raise ZeroDivisionError("Doe^Jane")
+        return read_radiograph(source, **options)
+
+    monkeypatch.setattr(store, "read_radiograph", read)
+    arguments = ("prepare", table, "--out", tmp_path / "rois", "--workers", "1")
+    reply = kneegrade(*arguments)
+    assert reply.code == 70
+    assert "1 internal.error" in reply.out
+    assert read_index(tmp_path / "rois")["status"].tolist() == ["ok", "failed", "failed"]
+    assert "internal.error" in caplog.text
+    assert "Doe^Jane" not in caplog.text + reply.out + reply.err
+    monkeypatch.undo()
+    assert kneegrade(*arguments).code == 1, "tried again"
 
 
 def test_nothing_to_keep_is_3(table: Path, tmp_path: Path) -> None:

@@ -18,12 +18,8 @@ from kneegrade.bundles.runner import OnnxNetwork, invalid_network
 from kneegrade.errors import KneeNotFoundError
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.contrast import standardise
-from kneegrade.knees.heatmaps import (
-    compute_probabilities,
-    decode_heatmaps,
-    find_second_peak,
-    outline_metal,
-)
+from kneegrade.knees.heatmaps import compute_probabilities, decode_heatmaps, find_second_peak
+from kneegrade.knees.metal import SHAFT_VIEWS, View, find_metal
 from kneegrade.knees.orientation import Orientation, judge_orientation
 from kneegrade.knees.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
 from kneegrade.knees.quality import KneeScores, measure_likeness, seems_a_knee
@@ -72,15 +68,12 @@ class LocatedKnee:
         Whether bone is dark.
     scores : KneeScores
         What the second network thinks of the picture.
-    metal_px : tuple of (k, 2) arrays
-        Outlines of what it takes for metal, ``(row, col)`` on the radiograph.
     """
 
     landmarks: Landmarks
     side_confidence: float
     inverted: bool
     scores: KneeScores
-    metal_px: tuple[Points, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +113,7 @@ class KneeLocator:
         self._spec = spec
         self._film = OnnxNetwork(spec.film, n_threads=n_threads)
         self._knee = OnnxNetwork(spec.knee, n_threads=n_threads)
+        self._field_of_view = spec.knee_field_of_view_plateau_widths
         for path, network, needed in (
             (spec.film, self._film, {"heatmaps": 4, "absent": 4}),
             (spec.knee, self._knee, {"heatmaps": 16, "absent": 16, "scores": 3, "metal": 1}),
@@ -151,7 +145,8 @@ class KneeLocator:
         found = self._find_plateaus(radiograph)
         if len(found) == 1:
             found = [self._choose_side(radiograph, found[0], hint)]
-        return tuple(self._refine_whole_or_cut(radiograph, plateau) for plateau in found)
+        knees = (self._refine_whole_or_cut(radiograph, plateau) for plateau in found)
+        return tuple(self._look_along_the_leg(radiograph, knee) for knee in knees)
 
     def locate_in_crop(self, radiograph: Radiograph, side: Side) -> LocatedKnee:
         """Find the landmarks in a picture that is cut to one knee of a known side."""
@@ -256,7 +251,7 @@ class KneeLocator:
     def judge(self, radiograph: Radiograph, landmarks: Landmarks) -> LocatedKnee:
         """Judge polarity and quality of a knee whose landmarks are known; they are kept."""
         judged = self._look(radiograph, landmarks.kneel_points_px[[0, 8]], landmarks.side)
-        return replace(judged, landmarks=landmarks)
+        return self._look_along_the_leg(radiograph, replace(judged, landmarks=landmarks))
 
     def _refine(self, radiograph: Radiograph, plateau: _Plateau) -> LocatedKnee:
         """Look as the film's network saw the plateau; if it lies otherwise, look again as it does.
@@ -289,7 +284,8 @@ class KneeLocator:
             return self._look(radiograph, ends_px, side, inverted=not guess)
         odds = outputs["scores"][0].astype(np.float64)
         not_knee, implant, moved = (1 / (1 + np.exp(-odds))).tolist()
-        metal = outline_metal(outputs["metal"][0, 0])
+        view = View(shown, affine, radiograph.pixels.shape, self._field_of_view)
+        metal = find_metal(view, outputs["metal"][0, 0], implant)
         if confidence[0].mean() < UNSURE:
             likeliest = place_average_knee(apply_affine(invert_affine(affine), ends_px))
         else:
@@ -300,30 +296,55 @@ class KneeLocator:
             side_confidence=1.0,
             inverted=guess,
             scores=KneeScores(
-                not_knee, implant if metal else 0.0, moved, compute_shape_distance(points[0])
+                not_knee,
+                implant if metal else 0.0,
+                moved,
+                compute_shape_distance(points[0]),
+                metal,
             ),
-            metal_px=tuple(apply_affine(affine, outline) for outline in metal),
         )
+
+    def _look_along_the_leg(self, radiograph: Radiograph, knee: LocatedKnee) -> LocatedKnee:
+        """Add the metal in the shafts, as far as the film shows them."""
+        if not seems_a_knee(radiograph, knee.landmarks, knee.scores):
+            return knee
+        size, width = self._spec.knee_size_px, self._field_of_view
+        places = list(knee.scores.metal)
+        for below in SHAFT_VIEWS:
+            affine = self._affine_of(radiograph, knee.landmarks.kneel_points_px[[0, 8]])
+            affine[:, 2] += affine[:, 0] * below * size / width
+            picture = _sample(radiograph, affine, size)
+            shown = -picture if knee.inverted else picture
+            view = View(shown, affine, radiograph.pixels.shape, width, below)
+            if not view.shows_shaft():
+                continue
+            outputs = self._knee.run(self._standardise(view.pixels))
+            score = float(1 / (1 + np.exp(-outputs["scores"][0, 1].astype(np.float64))))
+            found = find_metal(view, outputs["metal"][0, 0], score)
+            places += [place for place in found if place.in_shaft]
+        return replace(knee, scores=replace(knee.scores, metal=tuple(places)))
 
     def _judge(self, picture: FloatImage) -> Orientation:
         """Compare with the average knee, lateral first; it is about as wide as a crop."""
         size = picture.shape[0]
-        share = CROP_WIDTHS / self._spec.knee_field_of_view_plateau_widths
+        share = CROP_WIDTHS / self._field_of_view
         edge = max(round(size * (1 - share) / 2), 0)
         return judge_orientation(picture[edge : size - edge, edge : size - edge])
 
     def _picture_of(
         self, radiograph: Radiograph, ends_px: Points
     ) -> tuple[NDArray[np.float64], FloatImage]:
-        size = self._spec.knee_size_px
-        affine = knee_affine(
+        affine = self._affine_of(radiograph, ends_px)
+        return affine, _sample(radiograph, affine, self._spec.knee_size_px)
+
+    def _affine_of(self, radiograph: Radiograph, ends_px: Points) -> NDArray[np.float64]:
+        return knee_affine(
             ends_px[0],
             ends_px[1],
-            size_px=size,
-            plateau_widths=self._spec.knee_field_of_view_plateau_widths,
+            size_px=self._spec.knee_size_px,
+            plateau_widths=self._field_of_view,
             pixel_size=radiograph.pixel_size,
         )
-        return affine, _sample(radiograph, affine, size)
 
     def _standardise(self, picture: FloatImage) -> NDArray[np.float32]:
         return standardise(picture, self._spec.clip_percentiles)[np.newaxis, np.newaxis]

@@ -103,7 +103,9 @@ def _prepare(knee: LocatedKnee, radiograph: Radiograph, spec: RoiSpec) -> Prepar
         landmarks=knee.landmarks,
         roi=replace(roi, flags=roi.flags | flags),
         refusal=_refuse(flags),
-        metal_px=knee.metal_px if Flag.IMPLANT in flags else (),
+        metal_px=tuple(place.outline_px for place in knee.scores.metal)
+        if Flag.IMPLANT in flags
+        else (),
     )
 
 

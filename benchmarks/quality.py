@@ -6,13 +6,13 @@ Usage: python benchmarks/quality.py TABLE [--bundle PATH] [--split val] [--knees
 TABLE is a knee table of the open set (crops of one knee). Every knee of the split is checked as it
 is; of each, one failure per kind is made and checked: metal painted on it, by kind, pictures of no
 knee, motion, wrong exposure, a part cut off, inverted grey values. Phantom films with a prosthesis,
-of a hand and of a knee from the side are drawn, and films with metal in a shaft. Whatever is no
-knee, and each knee cut off, is told by the codes that it ends with. `--not-knees` names a
-folder of real pictures that must not be graded: each goes through KneeGrader. `--plain` names one
-of whole plain films of one knee: they and their mirror images are checked, and metal is drawn in
-their shafts. `--metal` names a CSV of the knees that do hold
-metal in the bone, of any split (`knee_kl_metal.csv` unless told: all of the open set, found by eye
-without a network's help): they are no false alarms, and whether they are detected is printed by
+of a hand, of a knee from the side and of too many knees are drawn, and films with metal in a shaft.
+What no knee and a knee cut off end as is told by code. `--not-knees` names a folder of real
+pictures that must not be graded: each goes through KneeGrader. `--plain` names one of whole plain
+films of one knee: they and their mirror images are checked, as they are and with metal drawn in a
+shaft. `--metal` names a CSV of the knees that do hold metal in the bone, of any split
+(`knee_kl_metal.csv` unless told: all of the open set, found by eye without a network's help): they
+are no false alarms, and whether they are refused, or graded and flagged as suspected, is printed by
 kind.
 `--measures` prints how each measure is distributed over the knees instead, and which knees the
 network suspects most: the bars in kneegrade/knees/quality.py are set by those of the train split.

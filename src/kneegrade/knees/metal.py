@@ -123,6 +123,9 @@ class View:
 def find_metal(view: View, logits: NDArray[np.float32], score: float) -> tuple[MetalPlace, ...]:
     """Outline what is rather metal than not, and measure it on the film.
 
+    At the joint, metal may also be darker than the bone: a prosthesis leaves too little of a knee
+    for the polarity to be told by.
+
     Parameters
     ----------
     view : View
@@ -145,6 +148,8 @@ def find_metal(view: View, logits: NDArray[np.float32], score: float) -> tuple[M
     for outline in outlines:
         within = _fill((outline,), pixels.shape)
         contrast, reaches = _measure_contrast(pixels, within, metal, bone)
+        if not view.below_joint and contrast < 0:
+            contrast, reaches = _measure_contrast(-pixels, within, metal, bone)
         beside = float((reaches & ~near & view.find_shown()).sum() / max(reaches.sum(), 1))
         in_bone = float(bone[within].mean()) >= 0.5 and beside < BESIDE_BONE
         middle = float(rows[np.nonzero(within)[0]].mean())

@@ -40,6 +40,10 @@ PLAIN_CONTRAST: Final = 0.18
 """Certainty and contrast of a `MetalPlace` from which the metal is plain to see: the 44 have 0.94
 and 0.23 or more; of natural knees (890 of both splits, the plain films) the places that the network
 outlines at a score of 0.4 or more have at most 0.87 and 0.17."""
+SURE_METAL: Final = 0.95
+"""Score and certainty from which plain metal need only be brighter at all: where little else is in
+view, as beside a prosthesis, or the bone is burnt out. No natural knee reaches both, the nearest in
+score (0.91) has 0.55, the nearest in certainty (0.87) has 0.74."""
 SUSPECT_FROM: Final = 0.1
 SUSPECT_CONTRAST: Final = 0.3
 """Score and contrast from which metal is suspected where the score alone does not tell it: the tip
@@ -139,10 +143,13 @@ class KneeScores:
     @property
     def has_plain_metal(self) -> bool:
         """Whether the network sees metal at the joint and the film shows it."""
-        return self.implant >= IMPLANT_FROM and any(
-            place.certainty >= PLAIN_CERTAINTY and place.contrast >= PLAIN_CONTRAST
-            for place in self.metal
-            if not place.in_shaft
+        if self.implant < IMPLANT_FROM:
+            return False
+        at_joint = [place for place in self.metal if not place.in_shaft]
+        return any(
+            (p.certainty >= PLAIN_CERTAINTY and p.contrast >= PLAIN_CONTRAST)
+            or (min(p.certainty, self.implant) >= SURE_METAL and p.contrast > 0)
+            for p in at_joint
         )
 
     @property

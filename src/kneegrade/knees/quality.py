@@ -45,9 +45,9 @@ SURE_METAL: Final = 0.95
 view, as beside a prosthesis, or the bone is burnt out. No natural knee reaches both, the nearest in
 score (0.91) has 0.55, the nearest in certainty (0.87) has 0.74."""
 SUSPECT_FROM: Final = 0.1
-SUSPECT_CONTRAST: Final = 0.3
+SUSPECT_CONTRAST: Final = 0.4
 """Score and contrast from which metal is suspected where the score alone does not tell it: the tip
-of a nail among the 46 (0.10, 0.57), 1 of the 890."""
+of a nail among the 46 (0.10, 0.57); the nearest natural knee has 0.22 and 0.38."""
 SHAFT_SCORE: Final = 0.8
 SHAFT_CERTAINTY: Final = 0.965
 SHAFT_CONTRAST: Final = 0.2

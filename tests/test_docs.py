@@ -25,6 +25,8 @@ from kneegrade.grading.predictions import (
     SPACE_COLUMNS,
     task_columns,
 )
+from kneegrade.images.archives import ARCHIVE_SUFFIXES
+from kneegrade.images.formats import FORMATS, GIVE_A_PICTURE, PICTURE_SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -173,6 +175,14 @@ def test_every_code_and_flag_is_documented_and_no_other() -> None:
     titles = {"code", "flag", "---"}
     flags = {row[0]: row[1] for row in documented if "." not in row[0] and row[0] not in titles}
     assert flags == {flag.value: flag.meaning for flag in Flag}
+
+
+def test_every_format_and_suffix_is_documented() -> None:
+    page = read(ROOT / "docs" / "grading.md")
+    for name in (*FORMATS, *PICTURE_SUFFIXES, *ARCHIVE_SUFFIXES):
+        assert name in page
+    assert all(name in read(README) for name in FORMATS)
+    assert GIVE_A_PICTURE.removesuffix(".") in read(ROOT / "docs" / "errors.md")
 
 
 def test_the_recipe_is_documented_as_it_ships() -> None:

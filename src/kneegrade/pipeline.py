@@ -103,8 +103,8 @@ class KneeGrader:
         Parameters
         ----------
         source : str or Path
-            A DICOM, PNG, JPEG, TIFF or WebP file, or ``archive.zip::member`` (also .tar, .tar.gz,
-            .tgz).
+            A DICOM, PNG, JPEG, TIFF, WebP or BMP file, or ``archive.zip::member`` (also .tar,
+            .tar.gz, .tgz).
         side : Side or None
             The knee that is meant; None takes the header's side, else every knee on the film.
         kind : InputKind

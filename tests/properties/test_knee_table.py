@@ -1,5 +1,6 @@
 """A knee table comes back from disk as it went."""
 
+import csv
 import tempfile
 from pathlib import Path
 
@@ -9,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kneegrade.cohorts.table import check_knee_table, read_knee_table, write_knee_table
+from kneegrade.cohorts.table import (
+    check_knee_table,
+    read_knee_table,
+    read_with_notes,
+    write_knee_table,
+)
+from kneegrade.text_table import SEPARATORS
 from kneegrade.types import Contrast, Side, SpacingSource, Task
 
 letters = st.characters(exclude_categories=["Cs", "Cc"])
@@ -85,6 +92,42 @@ def test_round_trip_of_a_workbook(table: pd.DataFrame) -> None:
         write_book(normal, path)
         back = read_knee_table(path)
     pd.testing.assert_frame_equal(back, normal)
+
+
+def write_dialect(
+    table: pd.DataFrame, separator: str, encoding: str, path: Path, *, says_so: bool, index: bool
+) -> None:
+    """As a spreadsheet or a person's program would save the table."""
+    text = table.rename(columns=str.upper).to_csv(
+        sep=separator,
+        decimal="." if separator == "," else ",",
+        index=index,
+        lineterminator="\r\n",
+        quoting=csv.QUOTE_ALL if index else csv.QUOTE_MINIMAL,
+    )
+    if says_so:
+        text = f"sep={separator}\r\n{text}\r\n"
+    path.write_bytes(text.encode(encoding))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    table=tables,
+    separator=st.sampled_from(SEPARATORS),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    says_so=st.booleans(),
+    index=st.booleans(),
+)
+def test_round_trip_of_a_dialect(
+    table: pd.DataFrame, separator: str, encoding: str, says_so: bool, index: bool
+) -> None:
+    normal = check_knee_table(table).drop(columns="note", errors="ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "knees.txt"
+        write_dialect(normal, separator, encoding, path, says_so=says_so, index=index)
+        back, notes = read_with_notes(path)
+    pd.testing.assert_frame_equal(back, normal)
+    assert sum("was left out" in note for note in notes) == index
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])

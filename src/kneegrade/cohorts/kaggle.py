@@ -4,6 +4,7 @@ Chen P. Knee Osteoarthritis Severity Grading Dataset. Mendeley Data, V1, 2018,
 doi:10.17632/56rmx5bjcr.1. The knees are OAI participants at the baseline visit.
 """
 
+import logging
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
+from kneegrade.cohorts.raw_table import read_raw_table
 from kneegrade.cohorts.schema import (
     SCHEMA,
     Column,
@@ -21,8 +23,8 @@ from kneegrade.cohorts.schema import (
     convert_cells,
 )
 from kneegrade.cohorts.table import MEMBER_SEPARATOR
-from kneegrade.cohorts.text_table import read_text_table
 from kneegrade.errors import TableError
+from kneegrade.text_table import find_columns
 from kneegrade.types import Contrast, Side, Task
 
 COHORT: Final = "oai"
@@ -44,6 +46,7 @@ SPACING_COLUMNS: Final = (
 )
 """Of a table of pixel sizes; every cell must be filled."""
 
+_log = logging.getLogger(__name__)
 _KNEE = re.compile(r"(?P<split>train|val|test)/(?P<kl>[0-4])/(?P<subject>[0-9]{7})(?P<side>[LRlr])")
 _ARCHIVE = re.compile(r"(train|val|test)-kl[0-4]\.zip")
 _LAYOUT_HINT = (
@@ -137,7 +140,7 @@ def join_spacing(knees: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
     knees : DataFrame
         A knee table without spacing.
     path : Path
-        CSV with the columns of `SPACING_COLUMNS`.
+        CSV, Parquet or .xlsx with the columns of `SPACING_COLUMNS`.
 
     Returns
     -------
@@ -154,8 +157,10 @@ def join_spacing(knees: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
         table.key-duplicate, with the row.
     """
     try:
-        cells, rows = read_text_table(path)
-        check_columns(cells, tuple(column.name for column in SPACING_COLUMNS))
+        raw, rows, notes = read_raw_table(path)
+        names = tuple(column.name for column in SPACING_COLUMNS)
+        cells = raw.rename(columns=find_columns(map(str, raw.columns), names))
+        check_columns(cells, names)
         sizes = pd.DataFrame(
             {
                 column.name: convert_cells(cells[column.name], column, rows)
@@ -171,6 +176,8 @@ def join_spacing(knees: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
             )
     except TableError as error:
         raise error.within(path.name) from error
+    for note in notes:
+        _log.warning(f"{path.name}: {note}")
     joined = knees.merge(
         sizes.rename(columns={"spacing_row_mm": "spacing_mm"}), "left", ["subject_id", "side"]
     )
@@ -277,7 +284,7 @@ def _sort_pictures(pictures: Iterable[tuple[str, str]]) -> tuple[dict[_Knee, _Pi
 
 
 def _read_labels(path: Path) -> dict[_Knee, _Label]:
-    cells, rows = read_text_table(path)
+    cells, rows, _ = read_raw_table(path)
     missing = [name for name in LABEL_COLUMNS if name not in cells.columns]
     if missing:
         raise TableError(

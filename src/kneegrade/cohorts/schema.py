@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kneegrade.errors import TableError
+from kneegrade.text_table import parse_number
 from kneegrade.types import Contrast, Side, SpacingSource, Task
 
 SCHEMA_VERSION: Final = 1
 KEY_COLUMNS: Final = ("cohort", "subject_id", "visit_months", "side", "reading")
-NO_NUMBER: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "."})
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,8 @@ def describe_schema() -> str:
 _PAGE_TOP = f"""# The knee table
 
 Version {SCHEMA_VERSION}. One row is one reading of one knee at one visit. Parquet (the number of
-the version is in its metadata as `schema_version`) or CSV (UTF-8, one header row; comma, semicolon
-or tab). Excel (`.xlsx`, the first sheet) is read too, not written.
+the version is in its metadata as `schema_version`) or CSV. Excel (`.xlsx`, the first sheet) and
+[other text tables](#text-tables) are read too, not written.
 
 Your own table needs `image_path` and `side` only. Where they are missing, `cohort` becomes `own`,
 `visit_months` 0, `reading` empty, and `subject_id` the `image_path`: then two pictures count as two
@@ -182,6 +182,17 @@ number rows as in a file whose header is row 1.
 A spreadsheet changes ids: `0012` becomes 12, and a long number, once saved as CSV, `9.0E+06`.
 Format the column as text before you fill it. The second is refused; of the first a note is printed
 where most ids are longer.
+
+A backslash in `image_path` is read as `/`, unless there is a file of just that name.
+
+## Text tables
+
+Every table that you give as text (`.csv`, `.tsv`, `.txt`), also to `--truth` and `evaluate`, may
+have commas, semicolons, tabs or bars, a first line `sep=;`, and UTF-8 or UTF-16 (Excel's "Unicode
+text"). Other text is read as Windows-1252, with a note: a name may come out wrong, a grade cannot.
+Columns are found in any case, with blanks or hyphens for `_`; `0,5` is a half; a nameless first
+column of row numbers, as pandas writes it, is left out. A row of another length than the header is
+refused.
 """
 
 
@@ -301,14 +312,11 @@ def _is_missing(value: Any) -> bool:
 def _parse_number(value: Any, column: Column) -> Any:
     if _is_missing(value):
         return pd.NA
-    if isinstance(value, str):
-        if value.strip().lower() in NO_NUMBER:
-            return pd.NA
-        if "_" in value:
-            raise ValueError
     if isinstance(value, bool | np.bool_):
         raise TypeError
-    number = float(value)
+    number = parse_number(value) if isinstance(value, str) else float(value)
+    if number is None:
+        return pd.NA
     if not (column.low <= number <= column.high):
         raise ValueError
     if column.dtype == "Float64":

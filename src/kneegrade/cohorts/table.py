@@ -5,7 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from kneegrade.cohorts.raw_table import read_raw_table
 from kneegrade.cohorts.schema import (
     KEY_COLUMNS,
     SCHEMA,
@@ -23,9 +24,8 @@ from kneegrade.cohorts.schema import (
     check_knee_table,
     normal_form,
 )
-from kneegrade.cohorts.text_table import read_text_table
-from kneegrade.cohorts.workbook import read_workbook
 from kneegrade.errors import OutputError, TableError
+from kneegrade.text_table import BINARY_SUFFIXES, TEXT_SUFFIXES, find_columns, tell_renames
 from kneegrade.types import SpacingSource
 
 __all__ = [
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 MEMBER_SEPARATOR: Final = "::"
-READ_SUFFIXES: Final = (".parquet", ".csv", ".xlsx")
+READ_SUFFIXES: Final = (*BINARY_SUFFIXES, *TEXT_SUFFIXES)
 WRITTEN_SUFFIXES: Final = (".parquet", ".csv")
 ID_DIGITS: Final = 5
 """Ids of fewer digits may be running numbers, whose lengths differ anyway."""
@@ -59,7 +59,7 @@ def read_knee_table(path: Path) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
-        ``.parquet``, ``.csv`` or ``.xlsx``.
+        ``.parquet``, ``.csv``, ``.tsv``, ``.txt`` or ``.xlsx``.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def read_knee_table(path: Path) -> pd.DataFrame:
     """
     table, notes = read_with_notes(path)
     for note in notes:
-        _log.warning(note)
+        _log.warning(f"{path.name}: {note}")
     return table
 
 
@@ -87,7 +87,8 @@ def read_with_notes(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     Parameters
     ----------
     path : Path
-        ``.parquet``, ``.csv`` or ``.xlsx`` (its first sheet).
+        ``.parquet``, ``.xlsx`` (its first sheet), or text (see `kneegrade.text_table`):
+        ``.csv``, ``.tsv`` or ``.txt``.
 
     Returns
     -------
@@ -112,21 +113,15 @@ def read_with_notes(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    notes: list[str] = []
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
-        raw, row_numbers = read_text_table(path)
-    elif suffix == ".xlsx":
-        raw, row_numbers, notes = read_workbook(path)
-    else:
-        raw = _read_parquet(path)
-        row_numbers = np.arange(len(raw)) + 2
-    renamed, renames = _rename_columns(raw)
+    raw, row_numbers, notes = read_raw_table(path)
+    renames = find_columns(map(str, raw.columns), (column.name for column in SCHEMA))
+    renamed = raw.rename(columns=renames)
     check_columns(renamed, ("image_path", "side"))
+    notes += tuple(tell_renames(renames))
     if "subject_id" in renamed:
         notes += _check_ids(renamed["subject_id"], row_numbers)
     filled, more = _fill_key(renamed)
-    return normal_form(filled, row_numbers), (*notes, *renames, *more)
+    return normal_form(filled, row_numbers), (*notes, *more)
 
 
 def write_knee_table(table: pd.DataFrame, path: Path) -> None:
@@ -194,8 +189,8 @@ def resolve_image(table_path: Path, image_path: str) -> str:
     table_path : Path
         The file of the table.
     image_path : str
-        Relative to the table's folder, or absolute; ``a.zip::member`` names a picture inside an
-        archive (.zip, .tar, .tar.gz, .tgz).
+        Relative to the table's folder, or absolute; as POSIX or Windows writes it.
+        ``a.zip::member`` names a picture inside an archive (.zip, .tar, .tar.gz, .tgz).
 
     Returns
     -------
@@ -203,7 +198,19 @@ def resolve_image(table_path: Path, image_path: str) -> str:
         The same with the folder in front; ``::member`` stays.
     """
     file, separator, member = image_path.partition(MEMBER_SEPARATOR)
-    return f"{table_path.parent / file}{separator}{member}"
+    return f"{table_path.parent / _find_file(table_path.parent, file)}{separator}{member}"
+
+
+def _find_file(folder: Path, file: str) -> str:
+    r"""Name of a file as this machine writes it, of one typed by hand or written on Windows.
+
+    ``films\a.png`` is ``films/a.png`` and blanks around are left out, unless there is a file of
+    just that name.
+    """
+    plain = file.strip().replace("\\", "/")
+    if plain == file or not plain or os.path.lexists(folder / file):
+        return file
+    return plain
 
 
 def read_spacing(row: Mapping[str, Any]) -> float | tuple[float, float] | None:
@@ -267,8 +274,9 @@ def rebase_images(table: pd.DataFrame, old_folder: Path, new_folder: Path) -> pd
 
     def rebase(image_path: str) -> str:
         file, separator, member = image_path.partition(MEMBER_SEPARATOR)
-        if Path(file).is_absolute():
+        if Path(file).is_absolute() or PureWindowsPath(file).is_absolute():
             return image_path
+        file = _find_file(old, file)
         try:
             moved = Path(os.path.relpath(old / file, new))
         except ValueError:  # another drive on Windows
@@ -291,7 +299,7 @@ def _check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
     return suffix
 
 
-def _check_ids(ids: pd.Series, row_numbers: NDArray[np.int64]) -> list[str]:
+def _check_ids(ids: pd.Series, row_numbers: NDArray[np.int64]) -> tuple[str, ...]:
     """Refuse ids that a spreadsheet has rounded; note those that may have lost leading zeros."""
     texts = [("" if pd.isna(value) else str(value).strip()) for value in ids]
     for row, text in zip(row_numbers, texts, strict=True):
@@ -306,49 +314,11 @@ def _check_ids(ids: pd.Series, row_numbers: NDArray[np.int64]) -> list[str]:
     longest = max(lengths, default=0)
     short = [row for row, n in zip(row_numbers, lengths, strict=True) if 0 < n < longest]
     if longest < ID_DIGITS or not 0 < len(short) < lengths.count(longest):
-        return []
-    return [
+        return ()
+    return (
         f"{len(short)} ids have fewer digits than the {longest} that most have, first in row "
-        f"{short[0]}: if a spreadsheet has dropped leading zeros, two people may count as one."
-    ]
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        raise TableError(
-            "table.not-found", f"There is no table at {path}.", "Check the spelling of the path."
-        )
-    try:
-        with pq.ParquetFile(path) as file:
-            arrow = file.read()
-        frame = arrow.to_pandas()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise TableError(
-            "table.unreadable",
-            f"{path} is no Parquet file, or is damaged ({type(error).__name__}).",
-            "Write it again, or give a CSV file a name that ends in .csv.",
-        ) from error
-    version = (arrow.schema.metadata or {}).get(b"schema_version", b"1")
-    if not version.isdigit() or int(version) > SCHEMA_VERSION:
-        raise TableError(
-            "table.unreadable",
-            f"The table has schema version {version.decode(errors='replace')}; this kneegrade "
-            f"reads up to {SCHEMA_VERSION}.",
-            "Install a newer kneegrade.",
-        )
-    return frame.reset_index(drop=all(name is None for name in frame.index.names))
-
-
-def _rename_columns(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    known = {column.name for column in SCHEMA}
-    taken = set(raw.columns)
-    names = {}
-    for name in raw.columns:
-        plain = str(name).strip().lower()
-        if plain in known and plain not in taken:
-            names[name] = plain
-            taken.add(plain)
-    return raw.rename(columns=names), [f"Column {a!r} was read as {b!r}." for a, b in names.items()]
+        f"{short[0]}: if a spreadsheet has dropped leading zeros, two people may count as one.",
+    )
 
 
 def _fill_key(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

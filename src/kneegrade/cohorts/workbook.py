@@ -8,12 +8,10 @@ import zlib
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from kneegrade.cohorts.text_table import arrange_cells
 from kneegrade.errors import TableError
+from kneegrade.text_table import TextTable, arrange_cells
 
 _DAMAGES: Final = (
     OSError,
@@ -34,7 +32,7 @@ _DAMAGES: Final = (
 RuntimeError."""
 
 
-def read_workbook(path: Path) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
+def read_workbook(path: Path) -> TextTable:
     """Read the first sheet of an ``.xlsx`` file; of a formula, the value that was saved.
 
     Parameters
@@ -43,13 +41,9 @@ def read_workbook(path: Path) -> tuple[pd.DataFrame, NDArray[np.int64], list[str
 
     Returns
     -------
-    cells : DataFrame
-        As `read_text_table`: every column of dtype ``string``; a number of the sheet as Python
-        writes it (12, 1.4), a date as ``2020-01-31 00:00:00``.
-    row_numbers : (n,) array, int64
-        As the spreadsheet numbers its rows.
-    notes : list of str
-        Says which sheet was read where there are several.
+    TextTable
+        A number of the sheet as Python writes it (12, 1.4), a date as ``2020-01-31 00:00:00``; rows
+        as the spreadsheet numbers them. A note says which sheet was read where there are several.
 
     Raises
     ------
@@ -74,13 +68,11 @@ def read_workbook(path: Path) -> tuple[pd.DataFrame, NDArray[np.int64], list[str
             f"({type(error).__name__}).",
             "Open it in a spreadsheet and save it again as .xlsx or as CSV in UTF-8.",
         ) from error
-    cells, row_numbers = arrange_cells(
-        [[_write_cell(value) for value in row] for row in sheet.itertuples(index=False)]
-    )
     notes = []
     if len(names) > 1:
         notes.append(f"The workbook has {len(names)} sheets: the first, {names[0]!r}, was read.")
-    return cells, row_numbers, notes
+    rows = sheet.itertuples(index=False)
+    return arrange_cells([[_write_cell(value) for value in row] for row in rows], notes)
 
 
 def _write_cell(value: Any) -> str:

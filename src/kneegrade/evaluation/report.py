@@ -77,8 +77,8 @@ def summarise_agreement(
     -------
     dict
         ``schema_version``, ``bundle_ids``, ``readings``, ``bootstrap``, ``counts`` (n_knees,
-        n_failed, n_without_truth, n_not_predicted) and ``groups``: by use of the subjects, its
-        ``label``, ``n_knees``, ``n_subjects`` and ``tasks``. A task has ``n_knees``,
+        n_failed, n_without_truth, n_not_predicted, n_unknown_status) and ``groups``: by use of the
+        subjects, its ``label``, ``n_knees``, ``n_subjects`` and ``tasks``. A task has ``n_knees``,
         ``n_subjects``, ``confusion`` (rows: the reader's grade) and, by decoding and metric,
         ``estimate, low, high``, None where not defined. The group ``trained`` has no tasks.
     """

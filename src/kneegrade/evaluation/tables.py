@@ -20,6 +20,7 @@ from kneegrade.evaluation.metrics import (
     compute_ece,
 )
 from kneegrade.evaluation.subject_use import UseGroup
+from kneegrade.grading.predictions import STATUSES
 from kneegrade.types import Task
 
 METRIC_LABELS: Final[Mapping[str, str]] = MappingProxyType(
@@ -120,7 +121,10 @@ def join_truth(predictions: pd.DataFrame, knees: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_outcomes(joined: pd.DataFrame) -> dict[str, int]:
-    """Count the knees compared, failed, predicted without truth, and not predicted."""
+    """Count the knees compared, failed, predicted without truth, and not predicted.
+
+    ``n_unknown_status`` of those that failed have a status that kneegrade does not know.
+    """
     counts = joined["outcome"].value_counts()
     names = {
         "n_knees": Outcome.COMPARED,
@@ -128,7 +132,11 @@ def count_outcomes(joined: pd.DataFrame) -> dict[str, int]:
         "n_without_truth": Outcome.WITHOUT_TRUTH,
         "n_not_predicted": Outcome.NOT_PREDICTED,
     }
-    return {name: int(counts.get(outcome.value, 0)) for name, outcome in names.items()}
+    unknown = joined["status"].notna() & ~joined["status"].isin(STATUSES)
+    return {
+        **{name: int(counts.get(outcome.value, 0)) for name, outcome in names.items()},
+        "n_unknown_status": int(unknown.sum()),
+    }
 
 
 def select_group(joined: pd.DataFrame, use: UseGroup) -> pd.DataFrame:
@@ -309,7 +317,7 @@ def _normalise(table: pd.DataFrame, tasks: list[Task], kind: str) -> pd.DataFram
     result["visit_months"] = _to_integers(result["visit_months"], "visit_months", kind)
     for name in {"source", "image_path"} & set(table.columns):
         paths = table[name].astype("string").str.replace("\\", "/", regex=False)
-        result[name] = paths.str.removeprefix("./")
+        result[name] = paths.str.strip().str.removeprefix("./")
     for task in tasks:
         result[task.value] = _to_integers(table[task], task.value, kind)
         if not result[task].dropna().between(0, task.n_grades - 1).all():

@@ -11,17 +11,25 @@ over members (``kl_spread``), then what was measured (``SPACE_COLUMNS``), ``flag
 
 import csv
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kneegrade.errors import KneegradeError, MissingExtraError, TableError
 from kneegrade.grading.grader import expected_grade
 from kneegrade.knees.joint_space import JointSpace
+from kneegrade.text_table import find_columns, tell_renames
 from kneegrade.types import Flag, KneePrediction, Side, Task
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from kneegrade.cohorts.schema import Column
 
 SCHEMA_VERSION: Final = 1
 KEY_COLUMNS: Final = ("cohort", "subject_id", "visit_months", "side", "reading")
@@ -30,7 +38,11 @@ LAST_COLUMNS: Final = ("flags", "bundle_id")
 TEXT_COLUMNS: Final = tuple(
     name for name in (*FIRST_COLUMNS, "spacing_source", *LAST_COLUMNS) if name != "visit_months"
 )
+STATUSES: Final = ("ok", "refused", "failed")
 DECIMALS: Final = 6
+ROUNDING: Final = 1e-6
+SUM_TOLERANCE: Final = 0.01
+"""How far the probabilities of a knee may sum to more or less than 1."""
 SPACE_COLUMNS: Final = (
     *(f"jsw_{half}_{unit}" for half in "lm" for unit in ("mm", "share")),
     *(f"jsw_fixed_{half}_{unit}" for half in "lm" for unit in ("mm", "share")),
@@ -47,6 +59,8 @@ tibia, lateral and medial, and the femorotibial angle; shares are of the plateau
 square. See `kneegrade.knees.joint_space`."""
 
 Row = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 def task_columns(task: Task) -> list[str]:
@@ -163,20 +177,54 @@ def write_parquet(rows: Sequence[Row], tasks: Sequence[Task], path: Path) -> Non
     """
     pandas = _import_pandas("Writing Parquet")
     table = pandas.DataFrame(list(rows), columns=table_columns(tasks))
-    _normalise(table).to_parquet(path, index=False)
+    _normalise(table, np.arange(len(table)) + 2).to_parquet(path, index=False)
 
 
 def read_predictions(path: Path) -> "pd.DataFrame":
-    """Read a prediction table by its suffix: .parquet, .csv or .json.
+    """Read a prediction table, kneegrade's own or another's; what was let pass goes to the log.
+
+    Parameters
+    ----------
+    path : Path
+        ``.json``, ``.parquet``, ``.xlsx``, or text (see `kneegrade.text_table`).
+
+    Returns
+    -------
+    DataFrame
+        As `read_with_notes`.
+
+    Raises
+    ------
+    TableError, MissingExtraError
+        As `read_with_notes`.
+    """
+    table, notes = read_with_notes(path)
+    for note in notes:
+        _log.warning(f"{path.name}: {note}")
+    return table
+
+
+def read_with_notes(path: Path) -> tuple["pd.DataFrame", tuple[str, ...]]:
+    """Read a prediction table and say what is odd about it.
+
+    Returns
+    -------
+    table : DataFrame
+        Text as ``string``, sides spelled ``right`` or ``left``, ``status`` in lower case, visit and
+        grades as nullable integers, the other numbers as float64.
+    notes : tuple of str
+        One sentence for each leniency; a ``status`` that is none of `STATUSES` is kept, and noted.
 
     Raises
     ------
     TableError
-        ``table.not-found``, ``table.unreadable`` or ``table.column-missing``.
+        ``table.not-found``, ``table.unreadable``, ``table.empty``, ``table.column-missing``, or
+        ``table.value-invalid``: a side, grade or number that is none, or probabilities of a graded
+        knee that do not sum to 1.
     MissingExtraError
         Without the extra ``[study]``.
     """
-    pandas = _import_pandas("Reading a prediction table")
+    _import_pandas("Reading a prediction table")
     if not path.is_file():
         raise TableError(
             "table.not-found",
@@ -184,15 +232,21 @@ def read_predictions(path: Path) -> "pd.DataFrame":
             "Check the path: kneegrade grade writes predictions.parquet, .csv and .json.",
         )
     try:
-        if path.suffix == ".parquet":
-            table = pandas.read_parquet(path)
-        elif path.suffix == ".json":
-            document = json.loads(path.read_text(encoding="utf-8"))
-            table = pandas.DataFrame(document["predictions"])
-        else:
-            table = pandas.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, "string"))
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise _unreadable(path, error) from error
+        return _read(path)
+    except TableError as error:
+        raise error if path.name in error.message else error.within(path.name) from error
+
+
+def _read(path: Path) -> tuple["pd.DataFrame", tuple[str, ...]]:
+    from kneegrade.cohorts.raw_table import RawTable, read_raw_table
+
+    if path.suffix.lower() == ".json":
+        table = _read_json(path)
+        raw = RawTable(table, np.arange(len(table)) + 2)
+    else:
+        raw = read_raw_table(path)
+    renames = find_columns(map(str, raw.cells.columns), table_columns(list(Task)))
+    table = raw.cells.rename(columns=renames)
     missing = [name for name in ("source", "status") if name not in table.columns]
     if missing:
         raise TableError(
@@ -200,46 +254,96 @@ def read_predictions(path: Path) -> "pd.DataFrame":
             f"A prediction table needs the columns source and status. {missing} is not there.",
             "Give a table that kneegrade grade or train wrote.",
         )
+    table = _normalise(table, raw.row_numbers)
+    _check_probabilities(table, raw.row_numbers)
+    unknown = ~table["status"].isin(STATUSES).to_numpy(bool)
+    notes = [*raw.notes, *tell_renames(renames)]
+    if unknown.any():
+        notes.append(
+            f"{int(unknown.sum())} of {len(table)} rows have a status that is none of "
+            f"{', '.join(STATUSES)}, first in row {raw.row_numbers[unknown.argmax()]}: they count "
+            "as failed."
+        )
+    return table, tuple(notes)
+
+
+def _read_json(path: Path) -> "pd.DataFrame":
+    """Rows of the JSON form, with the columns it left out because every value was absent."""
+    pandas = _import_pandas("Reading a prediction table")
     try:
-        return _normalise(_add_left_out(table) if path.suffix == ".json" else table)
-    except (ValueError, TypeError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> TableError:
-    return TableError(
-        "table.unreadable",
-        f"{str(path)!r} is no prediction table: {error}.",
-        "Give a table that kneegrade grade or train wrote (.parquet, .csv or .json).",
-    )
-
-
-def _add_left_out(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Columns that JSON left out because every value was absent."""
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        table = pandas.DataFrame(document["predictions"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise TableError(
+            "table.unreadable",
+            f"{path.name} is no prediction table in JSON ({type(error).__name__}).",
+            "Give a table that kneegrade grade or train wrote (.parquet, .csv or .json).",
+        ) from error
     columns = table_columns([task for task in Task if task.value in table.columns])
     return table.reindex(columns=[*columns, *table.columns.difference(columns)])
 
 
-def _normalise(table: "pd.DataFrame") -> "pd.DataFrame":
-    """Text as strings, visit and grades as nullable integers, the rest as floats."""
-    tasks = {task.value for task in Task}
+def _normalise(table: "pd.DataFrame", row_numbers: NDArray[np.int64]) -> "pd.DataFrame":
+    """Bring every column of a prediction table to its type (see `read_with_notes`)."""
+    from kneegrade.cohorts.schema import convert_cells
+
+    columns = _columns_to_check()
+    result = table.copy()
     for name in table.columns:
-        if name in TEXT_COLUMNS:
-            table[name] = table[name].astype("string")
-            if name not in KEY_COLUMNS:
-                table[name] = table[name].fillna("")
-        elif name == "visit_months":
-            table[name] = table[name].astype("Int16")
-        elif name in tasks:
-            table[name] = table[name].astype("Int8")
-        elif name in SPACE_COLUMNS or _task_of(name) in tasks:
-            table[name] = table[name].astype("float64")
-    return table
+        if name in columns:
+            cells = convert_cells(table[name], columns[name], row_numbers)
+            is_float = columns[name].dtype == "Float64"
+            result[name] = cells.to_numpy(np.float64, na_value=np.nan) if is_float else cells
+        elif name in TEXT_COLUMNS:
+            cells = table[name].astype("string")
+            result[name] = cells if name == "reading" else cells.fillna("")
+    result["status"] = result["status"].str.strip().str.lower()
+    return result
 
 
-def _task_of(column: str) -> str:
-    """``kl`` of ``kl_p0``, ``kl_expected``, ``kl_spread``."""
-    return column.split("_p")[0].removesuffix("_expected").removesuffix("_spread")
+def _columns_to_check() -> "dict[str, Column]":
+    """What a cell of each column may hold, where it is no free text."""
+    from kneegrade.cohorts.schema import SCHEMA, Column
+
+    def number(name: str, words: str, low: float = -np.inf, high: float = np.inf) -> Column:
+        return Column(name, "Float64", f"{words}, or empty", "", low=low, high=high)
+
+    checked = {"cohort", "subject_id", "visit_months", "side", *Task}
+    columns = [replace(column, required=False) for column in SCHEMA if column.name in checked]
+    for task in Task:
+        high = task.n_grades - 1
+        columns += [
+            *(
+                number(f"{task}_p{grade}", "a probability 0-1", 0, 1 + ROUNDING)
+                for grade in range(task.n_grades)
+            ),
+            number(f"{task}_expected", f"a number 0-{high}", 0, high + ROUNDING),
+            number(f"{task}_spread", "a number from 0", 0),
+        ]
+    columns += [number(name, "a number") for name in SPACE_COLUMNS if name != "spacing_source"]
+    return {column.name: column for column in columns}
+
+
+def _check_probabilities(table: "pd.DataFrame", row_numbers: NDArray[np.int64]) -> None:
+    for task in Task:
+        names = [f"{task}_p{grade}" for grade in range(task.n_grades)]
+        if not {task.value, *names} <= set(table.columns):
+            continue
+        graded = ((table["status"] == "ok") & table[task.value].notna()).to_numpy(bool)
+        probabilities = table.loc[graded, names].to_numpy(np.float64)
+        if np.isnan(probabilities).all():
+            continue
+        sums = probabilities.sum(axis=1)
+        wrong = ~(np.abs(sums - 1) <= SUM_TOLERANCE)
+        if wrong.any():
+            at = wrong.argmax()
+            got = "an empty cell" if np.isnan(sums[at]) else f"a sum of {sums[at]:.3g}"
+            raise TableError(
+                "table.value-invalid",
+                f"Row {row_numbers[graded][at]}, columns {names[0]} to {names[-1]}: probabilities "
+                f"that sum to 1 were expected. Got {got}.",
+                "Correct the row, or leave these columns out: a grade alone is compared too.",
+            )
 
 
 def _first_columns(source: str, key: Mapping[str, Any]) -> Row:

@@ -37,6 +37,7 @@ from kneegrade.images.dicom_header import (
     read_view,
 )
 from kneegrade.images.dicom_tables import apply_table, apply_voi
+from kneegrade.images.formats import GIVE_A_PICTURE, has_preamble
 from kneegrade.images.gdcm_apart import decode_apart
 from kneegrade.types import Contrast, Flag, FloatImage, Radiograph
 
@@ -72,11 +73,6 @@ _ONE_SAMPLE: Final = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 _MAX_RLE_RATIO: Final = 64  # two bytes make at most 128
 _GROUPS_AT_START: Final = frozenset({b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"})
 _CHARACTER_SET: Final = re.compile("character set|encoding|code extension", re.IGNORECASE)
-
-
-def has_preamble(head: bytes) -> bool:
-    """Tell a DICOM file by its first 132 bytes."""
-    return head[128:132] == b"DICM"
 
 
 def read_dicom(data: bytes, *, contrast: Contrast) -> Radiograph:
@@ -128,7 +124,7 @@ def read_dicom(data: bytes, *, contrast: Contrast) -> Radiograph:
 def _open_dataset(data: bytes) -> Dataset:
     named = has_preamble(data)
     if not named and data[:2] not in _GROUPS_AT_START:
-        raise _unreadable("no sign of DICOM, PNG, JPEG, TIFF or WebP")
+        raise _unreadable("no sign of a picture")
     try:
         if named:
             _check_inflated(data)
@@ -143,7 +139,7 @@ def _open_dataset(data: bytes) -> Dataset:
     except PYDICOM_ERRORS as error:
         raise _unreadable(f"{type(error).__name__} from pydicom") from None
     if not sane:
-        raise _unreadable("no sign of DICOM, PNG, JPEG, TIFF or WebP")
+        raise _unreadable("no sign of a picture")
     if not read_value(dataset, "PixelData", set()):
         raise ImageError(
             "image.no-pixels",
@@ -342,5 +338,5 @@ def _unreadable(what: str) -> ImageError:
     return ImageError(
         "image.unreadable",
         f"The file cannot be read as a DICOM image. Got {what}.",
-        "Give a DICOM, PNG, JPEG, TIFF or WebP file.",
+        GIVE_A_PICTURE,
     )

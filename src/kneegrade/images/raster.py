@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF and WebP: grey pictures whose spacing only the caller may know."""
+"""PNG, JPEG, TIFF, WebP and BMP: grey pictures whose spacing only the caller may know."""
 
 import hashlib
 import warnings
@@ -12,9 +12,10 @@ from PIL import Image, UnidentifiedImageError
 
 from kneegrade.errors import ImageError
 from kneegrade.images.checks import check_not_blank, check_size, grey_from_colour
+from kneegrade.images.formats import RASTER_FORMATS
 from kneegrade.types import Contrast, Flag, FloatImage, Radiograph
 
-_FORMATS: Final = ("PNG", "JPEG", "TIFF", "WEBP")
+_PILLOW_FORMATS: Final = tuple(name.upper() for name in RASTER_FORMATS)
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG_START: Final = b"\xff\xd8\xff"
 _PILLOW_ERRORS: Final = (
@@ -34,13 +35,6 @@ _PILLOW_ERRORS: Final = (
 """What Pillow raises on damaged files: OSError covers most, SyntaxError is a broken PNG chunk."""
 _TAG_PHOTOMETRIC: Final = 262
 _TAG_ORIENTATION: Final = 274
-
-
-def is_raster(head: bytes) -> bool:
-    """Tell PNG, JPEG, TIFF and WebP by their first 12 bytes."""
-    return head.startswith((_PNG_START, _JPEG_START, b"II*\0", b"MM\0*")) or (
-        head.startswith(b"RIFF") and head[8:12] == b"WEBP"
-    )
 
 
 def read_raster(data: bytes, *, contrast: Contrast) -> Radiograph:
@@ -91,7 +85,7 @@ def _check_with_pillow(data: bytes) -> tuple[int, bool, bool]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pictures of 90 million pixels and odd EXIF
         try:
-            picture = Image.open(BytesIO(data), formats=_FORMATS)
+            picture = Image.open(BytesIO(data), formats=_PILLOW_FORMATS)
             n_frames = getattr(picture, "n_frames", 1)
         except Image.DecompressionBombError as error:
             raise ImageError(
@@ -163,6 +157,7 @@ def _truncated(what: str) -> ImageError:
 def _unreadable(what: str) -> ImageError:
     return ImageError(
         "image.unreadable",
-        f"The picture cannot be read; a grey PNG, JPEG, TIFF or WebP was expected. Got: {what}.",
+        "The picture cannot be read; a grey "
+        f"{', '.join(RASTER_FORMATS[:-1])} or {RASTER_FORMATS[-1]} was expected. Got: {what}.",
         "Open it in a viewer and save it again as PNG.",
     )

@@ -1,28 +1,21 @@
-"""Any radiograph file -> `Radiograph`, and which files a list of paths means."""
+"""Any radiograph file -> `Radiograph`."""
 
-import glob
 import math
-import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from kneegrade.errors import ImageError
-from kneegrade.images.archives import read_member, split_member
+from kneegrade.images.archives import is_archive, list_members, read_member, split_member
 from kneegrade.images.checks import check_file_size
-from kneegrade.images.dicom import has_preamble, read_dicom
+from kneegrade.images.dicom import read_dicom
 from kneegrade.images.dicom_header import SPACING_FLAGS
-from kneegrade.images.raster import is_raster, read_raster
+from kneegrade.images.formats import GIVE_A_PICTURE, HEAD_BYTES, RASTER_FORMATS, tell_format
+from kneegrade.images.raster import read_raster
 from kneegrade.types import Contrast, Radiograph, SpacingSource
 
 MAX_FILE_BYTES: Final = 1 << 30
 """A file of 1 GiB and more is no radiograph: read no further."""
-PICTURE_SUFFIXES: Final = frozenset(
-    {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
-)
-_HEAD_BYTES: Final = 132
-_OAI_NAME: Final = "001"
 
 
 def read_radiograph(
@@ -32,7 +25,7 @@ def read_radiograph(
     spacing_source: SpacingSource = SpacingSource.CALLER,
     contrast: Contrast = Contrast.UNKNOWN,
 ) -> Radiograph:
-    """Read one radiograph: DICOM, PNG, JPEG, TIFF or WebP, told apart by content.
+    """Read one radiograph: DICOM, PNG, JPEG, TIFF, WebP or BMP, told apart by content.
 
     Parameters
     ----------
@@ -59,82 +52,9 @@ def read_radiograph(
             "The file must hold a picture. Got 0 bytes.",
             "Copy the file again.",
         )
-    read = read_raster if is_raster(data) and not has_preamble(data) else read_dicom
+    read = read_raster if tell_format(data) in RASTER_FORMATS else read_dicom
     radiograph = read(data, contrast=contrast)
     return radiograph if spacing is None else _with_spacing(radiograph, spacing, spacing_source)
-
-
-def find_images(paths: Sequence[str | Path]) -> list[Path]:
-    """List the pictures that files, folders and globs mean.
-
-    A file stays, whether or not it exists or is a picture: reading it tells. A folder is walked
-    for `PICTURE_SUFFIXES` and, among files without a suffix (or with a number for one), those
-    that are DICOM or called ``001``. Hidden files, DICOMDIR and folders behind links are skipped.
-
-    Parameters
-    ----------
-    paths : sequence of str or Path
-        ``~`` stands for the home folder; ``*``, ``?``, ``[...]`` and ``**`` are expanded.
-
-    Returns
-    -------
-    list of Path
-        Sorted, each file once.
-
-    Raises
-    ------
-    ImageError
-        ``input.nothing`` if nothing was found.
-    """
-    found: list[Path] = []
-    unmatched: list[Path] = []
-    for given in paths:
-        path = Path(given).expanduser()
-        if path.is_dir():
-            found += _walk(path)
-        elif path.exists() or not glob.has_magic(str(path)):
-            found.append(path)
-        elif matches := [Path(name) for name in glob.glob(str(path), recursive=True)]:  # noqa: PTH207
-            for match in matches:
-                found += _walk(match) if match.is_dir() else [match]
-        else:
-            unmatched.append(path)
-    if not found:
-        raise ImageError(
-            "input.nothing",
-            f"At least one picture was expected. Got {len(paths)} paths without any.",
-            "Pictures end in .dcm, .png, .jpg, .tif or .webp, or are DICOM without a suffix.",
-        )
-    return sorted({path.absolute(): path for path in found + unmatched}.values())
-
-
-def _walk(folder: Path) -> list[Path]:
-    """Pictures under a folder; a folder that cannot be listed stands for itself."""
-    found: list[Path] = []
-
-    def keep(error: OSError) -> None:
-        found.append(Path(error.filename))
-
-    for parent, folders, names in os.walk(folder, onerror=keep):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files = [Path(parent) / name for name in names if not name.startswith(".")]
-        found.extend(filter(_looks_like_picture, files))
-    return found
-
-
-def _looks_like_picture(path: Path) -> bool:
-    if path.stem.upper() == "DICOMDIR":
-        return False
-    suffix = path.suffix.lower()
-    if suffix in PICTURE_SUFFIXES or path.name == _OAI_NAME:
-        return True
-    if (suffix and not suffix[1:].isdigit()) or not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            return has_preamble(file.read(_HEAD_BYTES))
-    except OSError:
-        return True  # reading it will tell why
 
 
 def _with_spacing(
@@ -173,15 +93,30 @@ def _read_bytes(source: str) -> bytes:
             raise ImageError("image.not-found", "There is no file at this path.", "Check the path.")
         if not path.is_file():
             raise _unreadable("a folder or a device")
+        if is_archive(path):
+            _check_no_archive(path)
         check_file_size(path.stat().st_size, MAX_FILE_BYTES)
         return path.read_bytes()
     except (OSError, ValueError) as error:
         raise _unreadable(type(error).__name__) from error
 
 
+def _check_no_archive(path: Path) -> None:
+    """Refuse an archive with what is wrong with it, or because it is no single picture."""
+    with path.open("rb") as file:
+        if tell_format(file.read(HEAD_BYTES)) is not None:
+            return
+    list_members(path, n_bytes=0, max_bytes=MAX_FILE_BYTES)
+    raise ImageError(
+        "image.unreadable",
+        "A single picture was expected. Got an archive.",
+        "Name one of its pictures: archive.zip::member.",
+    )
+
+
 def _unreadable(what: str) -> ImageError:
     return ImageError(
         "image.unreadable",
         f"The file cannot be read as a picture. Got {what}.",
-        "Give a DICOM, PNG, JPEG, TIFF or WebP file.",
+        GIVE_A_PICTURE,
     )

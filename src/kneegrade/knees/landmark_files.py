@@ -143,7 +143,7 @@ def read_kneel_table(path: Path) -> list[KneelKnee]:
         landmarks.invalid, with the row; table.not-found or table.column-missing.
     """
     rows = read_rows(path, _KNEEL_COLUMNS)
-    return [_read_kneel_row(path, number, row) for number, row in enumerate(rows, start=2)]
+    return [_read_kneel_row(path, number, row) for number, row in rows]
 
 
 def _read_kneel_row(path: Path, number: int, row: dict[str, str]) -> KneelKnee:

@@ -22,6 +22,7 @@ from kneegrade.knees.landmark_files import (
     read_kneel_table,
 )
 from kneegrade.knees.landmark_table import TabledKnee, read_landmark_table
+from kneegrade.text_table import read_text_table
 from kneegrade.types import Landmarks, Radiograph, Side
 
 LEAST_PLATEAU_PX: Final = 2.0
@@ -173,8 +174,11 @@ def _check_plateau(landmarks: Landmarks) -> None:
 
 
 def _is_kneel(path: Path) -> bool:
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        return _KNEEL_MARK in file.readline().rstrip().replace('"', "").split(",")
+    try:
+        names = read_text_table(path).names
+    except TableError:
+        return False  # who reads it next says what is wrong
+    return _KNEEL_MARK in map(str.lower, names)
 
 
 def _to_film(landmarks: Landmarks, radiograph: Radiograph) -> Landmarks:

@@ -1,4 +1,4 @@
-"""Landmark table, CSV: one row per point of a knee on a picture.
+"""Landmark table, CSV or another text table: one row per point of a knee on a picture.
 
 Columns: ``cohort``, ``subject_id``, ``image_path`` (relative to the table; or
 ``archive.zip::member``), ``side``, ``landmark`` (``t0`` to ``t8``, ``f0`` to ``f6``), ``row`` and
@@ -7,6 +7,7 @@ Phantom studies write one (``truth-landmarks.csv``), training reads them.
 """
 
 import csv
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,15 @@ from typing import Final
 import numpy as np
 
 from kneegrade.errors import TableError
+from kneegrade.text_table import find_columns, parse_number, read_text_table
 from kneegrade.types import LANDMARK_NAMES, Landmarks, LandmarkScheme, Side
 
 LANDMARK_COLUMNS: Final = (
     *("cohort", "subject_id", "image_path", "side"),
     *("landmark", "row", "col"),
 )
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,42 +54,45 @@ def read_landmark_table(path: Path) -> list[TabledKnee]:
         ``table.not-found``, ``table.column-missing`` or ``landmarks.invalid``, with the row.
     """
     knees: dict[tuple[str, str], tuple[dict[str, str], dict[str, tuple[float, float]]]] = {}
-    for number, row in enumerate(read_rows(path, LANDMARK_COLUMNS), start=2):
+    for number, row in read_rows(path, LANDMARK_COLUMNS):
         _, points = knees.setdefault((row["image_path"], row["side"]), (row, {}))
         try:
-            points[row["landmark"]] = (float(row["row"]), float(row["col"]))
-        except ValueError as error:
-            raise _invalid(path, f"row {number} has no numbers in row and col") from error
+            down, across = parse_number(row["row"]), parse_number(row["col"])
+        except ValueError:
+            down = across = None
+        if down is None or across is None:
+            raise _invalid(path, f"row {number} has no numbers in row and col")
+        points[row["landmark"].strip().lower()] = (down, across)
     return [_knee_of(path, about, points) for about, points in knees.values()]
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read the rows of a CSV in UTF-8; each has the columns that are asked for.
+def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Read the rows of a text table, each with its number; what was let pass goes to the log.
 
     Raises
     ------
     TableError
         ``table.not-found``, ``table.column-missing`` or ``landmarks.invalid``.
     """
-    if not path.is_file():
-        raise TableError("table.not-found", f"There is no table at {path}.", "Check the path.")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise TableError(
-                    "table.column-missing",
-                    f"{path.name} has no column {missing[0]!r}.",
-                    f"It needs the columns {', '.join(columns)}.",
-                )
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _invalid(path, "it is no CSV in UTF-8") from error
-    for number, row in enumerate(rows, start=2):
-        if any(row[name] is None for name in columns):
-            raise _invalid(path, f"row {number} is shorter than the header")
-    return rows
+        table = read_text_table(path)
+    except TableError as error:
+        if error.code == "table.not-found":
+            raise
+        raise _invalid(path, error.message) from error
+    renames = find_columns(table.names, columns)
+    names = [renames.get(name, name) for name in table.names]
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise TableError(
+            "table.column-missing",
+            f"{path.name} has no column {missing[0]!r}.",
+            f"It needs the columns {', '.join(columns)}.",
+        )
+    for note in table.notes:
+        _log.warning(f"{path.name}: {note}")
+    rows = [dict(zip(names, cells, strict=True)) for cells in table.rows]
+    return list(zip(table.row_numbers, rows, strict=True))
 
 
 def write_landmark_table(knees: Sequence[TabledKnee], path: Path) -> None:

@@ -81,7 +81,7 @@ def test_input_is_left_alone() -> None:
         ("spacing_mm", -0.1, "0.001-5", "'-0.1'"),
         ("spacing_mm", 0, "0.001-5", "'0'"),
         ("spacing_mm", float("inf"), "0.001-5", "'inf'"),
-        ("spacing_mm", "0,143", "0.001-5", "'0,143'"),
+        ("spacing_mm", "1,143.5", "0.001-5", "'1,143.5'"),
         ("spacing_source", "ruler", "calibrated", "'ruler'"),
         ("visit_months", 12.5, "0-32767", "'12.5'"),
         ("visit_months", None, "0-32767", "an empty cell"),

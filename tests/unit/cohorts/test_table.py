@@ -60,6 +60,8 @@ def test_blank_subject_is_filled_and_counted(tmp_path: Path) -> None:
         "\ufeffimage_path;side;kl\na.png;R;2\nb.png;L;NA\n",
         "image_path\tside\tkl\r\na.png\tR\t2\r\nb.png\tL\t.\r\n",
         "Side , Image_Path,kl,\nR,a.png,2,\n\nL,b.png,nan,\n,,,\n",
+        'sep=;\r\n"Image path";"SIDE ";"KL"\r\n"a.png";"RIGHT";"2,0"\r\n"b.png";" left";""\r\n',
+        ",image_path,side,kl\n0,a.png,R,2\n1,b.png,L,\n",
     ],
 )
 def test_dialects(tmp_path: Path, text: str) -> None:
@@ -102,7 +104,7 @@ def test_bad_csv(tmp_path: Path, text: str, code: str, words: str) -> None:
 
 def test_csv_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "knees.csv"
-    path.write_bytes("image_path,side\nü.png,R\n".encode("utf-16"))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
     with pytest.raises(TableError) as caught:
         read_knee_table(path)
     assert caught.value.code == "table.unreadable"
@@ -233,6 +235,27 @@ def test_resolve_image(tmp_path: Path) -> None:
     assert resolve_image(table, "a/b.png") == str(tmp_path / "a" / "b.png")
     assert resolve_image(table, "/x/a.zip::m/b.png") == "/x/a.zip::m/b.png"
     assert resolve_image(table, "a.zip::m/b.png") == f"{tmp_path}/a.zip::m/b.png"
+
+
+def test_paths_written_on_windows_or_by_hand_find_their_file(tmp_path: Path) -> None:
+    table = tmp_path / "knees.csv"
+    (tmp_path / "films").mkdir()
+    for name in ("a.png", "b.zip"):
+        (tmp_path / "films" / name).write_bytes(b"")
+    for written in ("films\\a.png", ".\\films\\a.png", " films/a.png ", "films\\b.zip::m\\c.png"):
+        found, _, member = resolve_image(table, written).partition("::")
+        assert Path(found).is_file(), written
+        assert member in {"", "m\\c.png"}
+    (tmp_path / "films\\a.png").write_bytes(b"its own")
+    (tmp_path / " d.png").write_bytes(b"its own")
+    assert Path(resolve_image(table, "films\\a.png")).read_bytes() == b"its own"
+    assert Path(resolve_image(table, " d.png")).read_bytes() == b"its own"
+
+
+def test_rebased_images_of_windows(tmp_path: Path) -> None:
+    table = read_text(tmp_path, "image_path,side\nfilms\\a.png,R\nC:\\films\\a.png,R\n")
+    moved = rebase_images(table, tmp_path, tmp_path / "out")
+    assert moved["image_path"].tolist() == ["../films/a.png", "C:\\films\\a.png"]
 
 
 def test_rebased_images_are_the_same_files(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ KEY = ["cohort", "subject_id", "visit_months", "side", "reading"]
 
 
 def counts(joined: pd.DataFrame) -> tuple[int, ...]:
-    return tuple(count_outcomes(joined).values())
+    return tuple(count_outcomes(joined).values())[:4]
 
 
 def compared(joined: pd.DataFrame) -> pd.DataFrame:
@@ -126,6 +126,15 @@ def test_wrong_values(
     with pytest.raises(TableError) as caught:
         join_truth(wrong, knees)
     assert caught.value.code == code
+
+
+def test_a_status_that_nobody_knows_counts_as_failed_and_is_counted(
+    predictions: pd.DataFrame, knees: pd.DataFrame
+) -> None:
+    predictions.loc[:2, "status"] = ["refused", "done", ""]
+    joined = join_truth(predictions[:50], knees)
+    assert counts(joined) == (47, 3, 0, 10)
+    assert count_outcomes(joined)["n_unknown_status"] == 2
 
 
 @pytest.mark.parametrize("column", ["status", "source", "kl"])

@@ -18,6 +18,7 @@ from kneegrade.grading.predictions import (
     SPACE_COLUMNS,
     Row,
     read_predictions,
+    read_with_notes,
     row_of_error,
     row_of_prediction,
     table_columns,
@@ -253,18 +254,93 @@ def test_no_table_there(tmp_path: Path) -> None:
         ("p.json", b"[1, 2]"),
         ("p.json", b"{}"),
         ("p.json", b'{"predictions": 3}'),
-        ("p.csv", b""),
         ("p.csv", b"\xff\xfe\x00"),
-        ("p.csv", b"source,status,kl\na,ok,severe\n"),
-        ("p.csv", b"source,status,kl\na,ok,300\n"),
-        ("p.csv", b"source,status,kl\na,ok,1.5\n"),
-        ("p.csv", b"source,status,kl_p0\na,ok,high\n"),
-        ("p.csv", b"source,status,visit_months\na,ok,baseline\n"),
     ],
 )
 def test_a_file_that_is_no_table(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     assert code_of(tmp_path / name) == "table.unreadable"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("source,status,kl\na,ok,severe\n", "Row 2, column 'kl'"),
+        ("source,status,kl\na,ok,300\n", "Row 2, column 'kl'"),
+        ("source;status;kl\na;ok;4\nb;ok;5\n", "Row 3, column 'kl': expected a whole number 0-4"),
+        ("source,status,kl\na,ok,1.5\n", "Row 2, column 'kl'"),
+        ("source,status,kl_p0\na,ok,high\n", "Row 2, column 'kl_p0'"),
+        ("source,status,kl_p0\na,ok,40\n", "Row 2, column 'kl_p0'"),
+        ("source,status,kl_expected\na,ok,-1\n", "column 'kl_expected'"),
+        ("source,status,visit_months\na,ok,baseline\n", "column 'visit_months'"),
+        ("source,status,side\na,ok,up\n", "column 'side': expected right or left"),
+        ("source,status,subject_id\na,ok,9\x01\n", "column 'subject_id'"),
+    ],
+)
+def test_a_cell_that_is_out_of_its_scale(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(text)
+    assert code_of(path) == "table.value-invalid"
+    with pytest.raises(TableError) as caught:
+        read_predictions(path)
+    assert words in caught.value.message
+    assert caught.value.message.startswith("p.csv: ")
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_bytes(b"")
+    assert code_of(tmp_path / "p.csv") == "table.empty"
+
+
+HAND_MADE = """\ufeffsep=;
+Source;Side;STATUS;KL;kl_p0;kl_p1;kl_p2;kl_p3;kl_p4;
+films\\a.png;L;OK ;3,0;0;0,1;0,2;0,7;0;
+b.png;Right;Ok;1;0,5;0,5;0;0;0;
+c.png;;Failed;;;;;;;
+d.png;r;done;2;0;0;1;0;0;
+e.png;r;;2;;;;;;
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_table_made_by_hand(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "p.csv"
+    path.write_bytes(HAND_MADE.encode(encoding))
+    table, notes = read_with_notes(path)
+    assert table["source"].tolist() == ["films\\a.png", *(f"{name}.png" for name in "bcde")]
+    assert table["side"].fillna("-").tolist() == ["left", "right", "-", "right", "right"]
+    assert table["status"].tolist() == ["ok", "ok", "failed", "done", ""]
+    assert table["kl"].fillna(-1).tolist() == [3, 1, -1, 2, 2]
+    assert table["kl_p1"].fillna(-1).tolist() == [0.1, 0.5, -1, 0, -1]
+    assert [note for note in notes if "status" in note and "rows" in note] == [
+        "2 of 5 rows have a status that is none of ok, refused, failed, first in row 5: they count "
+        "as failed."
+    ]
+    assert "Column 'KL' was read as 'kl'." in notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "got"), [("0,0.1,0.2,0.3,0", "a sum of 0.6"), ("0,0.5,0.5,,0", "an empty cell")]
+)
+@pytest.mark.parametrize("status", ["ok", "refused"])
+def test_probabilities_that_are_none(tmp_path: Path, cells: str, got: str, status: str) -> None:
+    path = tmp_path / "p.csv"
+    head = f"source,status,kl,{','.join(f'kl_p{grade}' for grade in range(5))}"
+    path.write_text(f"{head}\na,ok,0,0.99,0.005,0,0,0\nb,failed,,,,,,\nc,{status},2,{cells}\n")
+    if status == "refused":
+        assert len(read_predictions(path)) == 3
+        return
+    with pytest.raises(TableError, match="Row 4, columns kl_p0 to kl_p4") as caught:
+        read_predictions(path)
+    assert caught.value.code == "table.value-invalid"
+    assert got in caught.value.message
+
+
+def test_what_was_let_pass_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("source,Status\na,ok\n")
+    read_predictions(path)
+    assert caplog.messages == ["p.csv: Column 'Status' was read as 'status'."]
 
 
 @pytest.mark.parametrize("text", ["source,kl\na,1\n", "status,kl\nok,1\n"])

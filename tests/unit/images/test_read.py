@@ -10,7 +10,7 @@ from PIL import Image
 
 from kneegrade.errors import ImageError
 from kneegrade.images import read as read_module
-from kneegrade.images.read import find_images, read_radiograph
+from kneegrade.images.read import read_radiograph
 from kneegrade.types import Contrast, Flag, SpacingSource
 
 SAMPLES = Path(pydicom.__file__).parent / "data/test_files"
@@ -103,57 +103,3 @@ def test_bad_archives(tmp_path: Path, png: bytes, monkeypatch: pytest.MonkeyPatc
     assert code_of(f"{tmp_path / 'text.zip'}::film.png") == "image.unreadable"
     monkeypatch.setattr(read_module, "MAX_FILE_BYTES", 100)
     assert code_of(f"{archive}::film.png") == "image.too-large"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name in (
-        "b.PNG",
-        "a.dcm",
-        "deep/c.tiff",
-        "deep/001",
-        "notes.txt",
-        ".hidden.png",
-        ".cache/d.png",
-        "DICOMDIR",
-        "IM0002",
-    ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    dicom = (SAMPLES / "MR_small.dcm").read_bytes()
-    for name in ("IM0001", "1.2.840.7", "DICOMDIR"):
-        (tmp_path / name).write_bytes(dicom)
-    return tmp_path
-
-
-def test_folder_is_walked(folder: Path) -> None:
-    found = [str(path.relative_to(folder)) for path in find_images([folder])]
-    assert found == ["1.2.840.7", "IM0001", "a.dcm", "b.PNG", "deep/001", "deep/c.tiff"]
-
-
-def test_files_stay_and_come_once(folder: Path) -> None:
-    given = [folder / "notes.txt", str(folder / "absent.png"), folder / "b.PNG", folder / "b.PNG"]
-    assert find_images(given) == sorted({Path(path) for path in given})
-    assert find_images([folder, folder / "a.dcm"]) == find_images([folder])
-
-
-def test_members_of_archives_stay() -> None:
-    assert find_images(["films.zip::deep/film.png"]) == [Path("films.zip::deep/film.png")]
-
-
-def test_globs(folder: Path) -> None:
-    assert find_images([str(folder / "*.dcm")]) == [folder / "a.dcm"]
-    assert find_images([str(folder / "**/*.tiff")]) == [folder / "deep/c.tiff"]
-    assert find_images([str(folder / "de*")]) == [folder / "deep/001", folder / "deep/c.tiff"]
-    (folder / "x[1].png").touch()
-    assert find_images([folder / "x[1].png"]) == [folder / "x[1].png"]
-    unmatched = folder / "*.webp"
-    assert unmatched in find_images([unmatched, folder])
-
-
-@pytest.mark.parametrize("paths", [[], ["."], ["*.nothing"]])
-def test_nothing_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str]) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ImageError) as caught:
-        find_images(paths)
-    assert caught.value.code == "input.nothing"

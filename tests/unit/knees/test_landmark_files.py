@@ -139,8 +139,8 @@ def test_a_damaged_row_of_kneels_table_is_named(tmp_path, old, new):
     assert caught.value.code == "landmarks.invalid"
 
 
-@pytest.mark.parametrize("damage", ["S\xe9".encode("latin-1"), b"x" * 200_000])
-def test_a_table_that_is_no_csv_in_utf_8(tmp_path, damage):
+@pytest.mark.parametrize("damage", [b"\0", b"\x81", b"x" * 200_000])
+def test_a_table_that_is_no_csv(tmp_path, damage):
     path = tmp_path / "kneel.csv"
     path.write_bytes(KNEEL_HEADER.encode() + damage + KNEEL_ROW.format(side="R").encode())
     with pytest.raises(TableError) as caught:

@@ -1,6 +1,5 @@
 """``kneegrade grade``: pictures + bundle -> predictions and a page."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from kneegrade.apps.cli.exit_codes import exit_code_of
+from kneegrade.apps.cli.exit_codes import DONE, SOME_FAILED, exit_code_of
 from kneegrade.apps.cli.grade_table import print_rows
 from kneegrade.errors import OutputError, TableError
-from kneegrade.types import Contrast, Side, SpacingSource, Task
+from kneegrade.types import Contrast, Side, SpacingSource
 
 if TYPE_CHECKING:
     from kneegrade.apps.batch import BatchKnee, Picture
@@ -53,7 +52,9 @@ KindOption = Annotated[
 def grade(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH...", help="Pictures, folders or globs.", show_default=False),
+        typer.Argument(
+            metavar="PATH...", help="Pictures, folders, archives or globs.", show_default=False
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")] = (
         Path("kneegrade-output")
@@ -79,7 +80,9 @@ def grade(
     ] = "default",
     truth: Annotated[
         Path | None,
-        typer.Option("--truth", metavar="CSV", help="Known grades by file and side, for the page."),
+        typer.Option(
+            "--truth", metavar="TABLE", help="Known grades by file and side, for the page."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
@@ -89,23 +92,30 @@ def grade(
     """
     from kneegrade.apps.batch import grade_batch, write_tables
     from kneegrade.apps.cli.progress import show_progress
+    from kneegrade.apps.truth import match_truth, read_truth
     from kneegrade.pipeline import KneeGrader
 
     pictures = _pictures_of(paths, knees, split, side, spacing_mm, contrast)
-    known = _read_truth(truth)
+    known = None if truth is None else read_truth(truth)
     grader = KneeGrader(bundle)
     with show_progress("Grading") as on_progress:
         graded = grade_batch(pictures, grader, out, kind=kind, on_progress=on_progress)
     rows = [knee.row for knee in graded]
     written = write_tables(rows, grader.bundle, out)
-    written.append(_write_page(graded, grader.bundle, out, known))
+    grades, notes = match_truth(known, rows)
+    written.append(_write_page(graded, grader.bundle, out, grades))
     if as_json:
         typer.echo(written[0].read_text(encoding="utf-8"), nl=False)
     else:
         print_rows(rows, [spec.task for spec in grader.bundle.tasks], _console())
     typer.echo("Written: " + ", ".join(str(path) for path in written), err=True)
+    for note in notes:
+        typer.echo(f"kneegrade: {note}", err=True)
     statuses, codes = ([row[name] for row in rows] for name in ("status", "error_code"))
-    raise typer.Exit(exit_code_of(statuses, codes))
+    code = exit_code_of(statuses, codes)
+    if code == DONE and known is not None and not grades:
+        code = SOME_FAILED  # the table of known grades came to nothing
+    raise typer.Exit(code)
 
 
 def _console() -> Console:
@@ -133,17 +143,20 @@ def _pictures_of(
         )
     if knees is not None:
         return _pictures_of_table(knees, split, side, spacing_mm, contrast)
-    from kneegrade.images.read import find_images
+    from kneegrade.images.find import find_images
 
+    found = find_images(list(paths or []))
+    if found.passed_over:
+        typer.echo(found.passed_over_line, err=True)
     return [
-        Picture(_printable(path), str(path), side, spacing_mm, contrast=contrast)
-        for path in find_images(list(paths or []))
+        Picture(_printable(source), source, side, spacing_mm, contrast=contrast)
+        for source in found.sources
     ]
 
 
-def _printable(path: Path) -> str:
+def _printable(source: str) -> str:
     """The path as text that can be written, also where its bytes are no UTF-8."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    return source.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _pictures_of_table(
@@ -189,26 +202,6 @@ def _pictures_of_table(
     ]
 
 
-def _read_truth(path: Path | None) -> dict[tuple[str, str], dict[str, int]]:
-    """Known grades by file name and side; columns ``file``, ``side`` and one per task."""
-    if path is None:
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        tasks = [task.value for task in Task]
-        return {
-            (row["file"], row["side"]): {task: int(row[task]) for task in tasks if row.get(task)}
-            for row in rows
-        }
-    except (OSError, KeyError, ValueError) as error:
-        raise TableError(
-            "table.unreadable",
-            f"{str(path)!r} is no table of known grades (columns file, side, kl, ...): {error!r}.",
-            "Check the path and the columns, or leave --truth out.",
-        ) from error
-
-
 def _write_page(
     knees: "Sequence[BatchKnee]",
     bundle: "Bundle",
@@ -229,7 +222,7 @@ def _write_page(
                 row=knee.row,
                 picture_png=file.read_bytes() if is_shown else None,
                 drawing=knee.drawing,
-                truth=truth.get((Path(knee.row["source"]).name, knee.row["side"] or "")),
+                truth=truth.get((knee.row["source"], knee.row["side"] or "")),
             )
         )
     page = out / "report.html"

@@ -130,3 +130,39 @@ def test_errors_reach_the_caller(
         run(tables[0], tmp_path / "nothing.csv", "--out", tmp_path / "out")
     assert not_found.value.code == "table.not-found"
     assert not (tmp_path / "out").exists()
+
+
+def test_tables_saved_again_by_a_spreadsheet_give_the_same_figures(
+    tables: list[str], bundles: dict[str, str], tmp_path: Path
+) -> None:
+    before = run(*tables, "--out", tmp_path / "a", "--rounds", "5", "--json")[0]
+    for name in tables:
+        table = pd.read_csv(name, dtype={"subject_id": "string"}, keep_default_na=False)
+        table["side"] = table["side"].str.upper().str[0]
+        for path in {"source", "image_path"} & {*table.columns}:
+            table[path] = "films\\" + table[path]
+        if "status" in table:
+            table["status"] = "Ok "
+        text = table.rename(columns=str.title).to_csv(sep="\t", decimal=",", float_format="%.3f")
+        Path(name).write_text(text, encoding="utf-16")
+    assert run(*tables, "--out", tmp_path / "b", "--rounds", "5", "--json")[0] == before
+
+
+def test_what_is_odd_about_predictions_is_said_once(
+    tables: list[str],
+    bundles: dict[str, str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = pd.read_csv(tables[0])
+    table.loc[3, "status"] = "done"
+    table.to_csv(tables[0], index=False)
+    metrics = json.loads(run(*tables, "--out", tmp_path, "--rounds", "5", "--json")[0])
+    assert (metrics["counts"]["n_failed"], metrics["counts"]["n_unknown_status"]) == (1, 1)
+    assert "none of ok, refused, failed" in (tmp_path / "report.html").read_text()
+    assert caplog.text.count("1 of 40 rows have a status") == 1
+    table.assign(kl=7).to_csv(tables[0], index=False)
+    with pytest.raises(TableError, match="Row 2, column 'kl'") as caught:
+        run(*tables, "--out", tmp_path / "not")
+    assert caught.value.code == "table.value-invalid"
+    assert not (tmp_path / "not").exists()

@@ -105,6 +105,39 @@ def test_a_second_call_says_the_same(films: Path, bundle: Path, tmp_path: Path) 
     assert kneegrade("grade", films, "--out", tmp_path / "out", "--bundle", films).code == 3
 
 
+def test_an_archive_is_graded_like_a_folder(films: Path, bundle: Path, tmp_path: Path) -> None:
+    (films / "readme.txt").write_text("Not a film.")
+    with zipfile.ZipFile(tmp_path / "films.zip", "w") as archive:
+        for path in films.iterdir():
+            archive.write(path, f"deep/{path.name}")
+    truth = tmp_path / "truth.csv"
+    truth.write_text("file,side,kl\na-right.png,right,4\n")
+    folder, packed = (
+        grade(path, "--truth", truth, bundle=bundle, out=tmp_path / out)
+        for path, out in ((films, "one"), (tmp_path / "films.zip", "two"))
+    )
+    assert packed.code == folder.code == 1
+    line = "Passed over 1 file that is no picture: 1 .txt."
+    assert packed.err.splitlines()[0] == folder.err.splitlines()[0] == line
+    of_folder, of_archive = read_rows(tmp_path / "one"), read_rows(tmp_path / "two")
+    assert [row["source"].partition("::deep/")[2] for row in of_archive] == [
+        Path(row["source"]).name for row in of_folder
+    ]
+    for row, other in zip(of_folder, of_archive, strict=True):
+        assert row | {"source": ""} == other | {"source": ""}
+    for out in ("one", "two"):
+        assert "made with KL 4" in (tmp_path / out / "report.html").read_text(encoding="utf-8")
+
+
+def test_results_within_the_folder_are_not_graded(films: Path, bundle: Path) -> None:
+    first = grade(films, bundle=bundle, out=films)
+    assert grade(films, bundle=bundle, out=films) == first
+    inside = films / "results"
+    assert grade(films, bundle=bundle, out=inside).out == first.out
+    assert grade(films, bundle=bundle, out=inside).out == first.out
+    assert len(read_rows(inside)) == 4
+
+
 # a knee table
 
 
@@ -335,8 +368,27 @@ def test_known_grades_that_cannot_be_read_stop_before_any_work(
 ) -> None:
     reply = grade(films, "--truth", tmp_path / "no.csv", bundle=bundle, out=tmp_path / "out")
     assert reply.code == 3
-    assert "[table.unreadable]" in reply.err
+    assert "[table.not-found]" in reply.err
     assert not (tmp_path / "out").exists()
+    (tmp_path / "nine.csv").write_text("file,side,kl\na-right.png,right,9\n")
+    reply = grade(films, "--truth", tmp_path / "nine.csv", bundle=bundle, out=tmp_path / "out")
+    assert (reply.code, reply.err.count("\n")) == (3, 1)
+    assert "Row 2, column 'kl'" in reply.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_of_known_grades_that_match_no_knee_are_said(
+    films: Path, bundle: Path, tmp_path: Path
+) -> None:
+    truth = tmp_path / "truth.csv"
+    for rows, code, words in (
+        ("films\\a-right.png;R;3,0\nother.png;L;2\n", 0, "1 of 2 rows of truth.csv match no knee"),
+        ("other.png;L;2\n", 1, "No row of truth.csv matches a knee"),
+    ):
+        truth.write_text("\ufeffFile;Side;KL\n" + rows, encoding="utf-8")
+        reply = grade(films / "a-right.png", "--truth", truth, bundle=bundle, out=tmp_path / "out")
+        assert (reply.code, reply.err.count(words)) == (code, 1)
+        assert (tmp_path / "out" / "report.html").is_file()
 
 
 # without the extra [study]
@@ -360,6 +412,9 @@ def test_without_pandas_csv_and_json_are_written(
     assert caplog.text == ""  # kneegrade info tells that there is no Parquet
     for module in [name for name in sys.modules if name.startswith("kneegrade.cohorts")]:
         monkeypatch.delitem(sys.modules, module)
+    (tmp_path / "truth.csv").write_text("file,side,kl\na-right.png,R,3\n")
+    known = ("--truth", tmp_path / "truth.csv")
+    assert grade(films / "a-right.png", *known, bundle=bundle, out=tmp_path / "out").code == 0
     reply = grade("--knees", tmp_path / "k.csv", bundle=bundle, out=tmp_path / "out")
     assert (reply.code, reply.err.count("\n")) == (3, 1)
     assert "[extra.missing]" in reply.err

@@ -1,4 +1,4 @@
-# make demo: set up what grading needs, grade the films that ship with the project.
+# make demo: set up what grading needs, grade the films that ship with the project, real ones first.
 # make test: set up everything, check and test everything.
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,8 @@ SETTINGS := pyproject.toml requirements/constraints.txt
 
 demo: $(VENV)/.study
 	rm -rf demo-output
-	$(BIN)/kneegrade grade demo/films --out demo-output --truth demo/truth.csv
+	$(BIN)/kneegrade grade demo/real demo/films --out demo-output --truth demo/truth.csv \
+		--attribution "$$(head -n 1 demo/real/ATTRIBUTION.txt)"
 	@echo "Open demo-output/report.html"
 
 test: $(VENV)/.all lint

@@ -1,15 +1,18 @@
 """False alarms of each quality flag on real knees, and how much of what must be flagged is.
 
 Usage: python benchmarks/quality.py TABLE [--bundle PATH] [--split val] [--knees N]
-                                    [--metal FILE] [--not-knees DIR] [--measures]
+                            [--metal FILE] [--not-knees DIR] [--plain DIR] [--measures]
 
 TABLE is a knee table of the open set (crops of one knee). Every knee of the split is checked as it
 is; of each, one failure per kind is made and checked: metal painted on it, by kind, pictures of no
 knee, motion, wrong exposure, a part cut off, inverted grey values. Phantom films with a prosthesis,
-of a hand and of a knee from the side are drawn. `--not-knees` names a folder of real pictures that
-must not be graded: each goes through KneeGrader. `--metal` names a CSV of the knees that do hold
-metal in the bone, of any split (`knee_kl_metal.csv` unless told: all of the open set, found by eye
-without a network's help): they are no false alarms, and whether they are detected is printed by
+of a hand, of a knee from the side and of too many knees are drawn, and films with metal in a shaft.
+What no knee and a knee cut off end as is told by code. `--not-knees` names a folder of real
+pictures that must not be graded: each goes through KneeGrader. `--plain` names one of whole plain
+films of one knee: they and their mirror images are checked, as they are and with metal drawn in a
+shaft. `--metal` names a CSV of the knees that do hold metal in the bone, of any split
+(`knee_kl_metal.csv` unless told: all of the open set, found by eye without a network's help): they
+are no false alarms, and whether they are refused, or graded and flagged as suspected, is printed by
 kind.
 `--measures` prints how each measure is distributed over the knees instead, and which knees the
 network suspects most: the bars in kneegrade/knees/quality.py are set by those of the train split.
@@ -30,6 +33,7 @@ from kneegrade.errors import KneegradeError
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.crop import RoiSpec, crop_knee
 from kneegrade.knees.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.prepared import prepare_knees
 from kneegrade.knees.quality import QualityMeasures, check_quality, measure_quality
 from kneegrade.phantoms.films import PhantomFilm, draw_film, draw_hand_film, draw_lateral_film
 from kneegrade.phantoms.likely_knee import draw_likely_knee
@@ -38,6 +42,7 @@ from kneegrade.phantoms.shape import draw_body
 from kneegrade.pipeline import GradedKnee, KneeGrader, RefusedKnee
 from kneegrade.training.made_failures import blur_by_motion, draw_not_knee, paint_metal
 from kneegrade.training.made_metal import METAL_KINDS, PLATEAU_MM
+from kneegrade.training.shaft_metal import SHAFT_METAL_KINDS, paint_shaft_metal
 from kneegrade.types import Flag, Radiograph, Side
 
 KNEE_KL_METAL = Path(__file__).with_name("knee_kl_metal.csv")
@@ -48,11 +53,15 @@ TOO_MANY = ("RLR", "LRL", "RRL", "LLR", "RR", "LL")
 """Knees side by side that are no pair, left to right on the film."""
 N_TOO_MANY = 10
 LENGTHS_MM = (2, 3, 4, 6, 8)
+N_SHAFTS, SHAFT_FILM_MM = 30, (350.0, 180.0)
+"""Phantom films with metal in the tibia, a plateau width below the joint, and their size."""
 QUALITY_FLAGS = (
-    *(Flag.NOT_A_KNEE, Flag.IMPLANT, Flag.KNEE_CUT_OFF),
+    *(Flag.NOT_A_KNEE, Flag.IMPLANT, Flag.METAL_SUSPECTED, Flag.KNEE_CUT_OFF),
     *(Flag.BLURRED, Flag.BADLY_EXPOSED, Flag.POLARITY_CORRECTED),
 )
 NO_KNEE = {"knee.not-found", "knee.cut-off", "knee.too-many", Flag.NOT_A_KNEE.value}
+METAL = {Flag.IMPLANT, Flag.NOT_A_KNEE}
+"""What refuses a knee with metal."""
 Gray8 = np.ndarray
 Maker = Callable[[Gray8, LocatedKnee, np.random.Generator], Gray8]
 
@@ -76,6 +85,22 @@ def check_film(locator: KneeLocator, radiograph: Radiograph) -> set[str]:
     if not knees:
         return {"knee.not-found"}
     return set.union(*(check_one(radiograph, knee) for knee in knees))
+
+
+def find_end(locator: KneeLocator, radiograph: Radiograph, side: Side | None = None) -> str:
+    """What a picture ends as: the code of an error or refusal, or graded, flagged for metal."""
+    try:
+        knees = prepare_knees(locator, radiograph, RoiSpec(), side=side)
+    except KneegradeError as error:
+        return error.code
+    return " + ".join(
+        knee.refusal.code
+        if knee.refusal
+        else f"graded, {Flag.METAL_SUSPECTED}"
+        if Flag.METAL_SUSPECTED in knee.roi.flags
+        else "graded"
+        for knee in knees
+    )
 
 
 def paint(kind: str) -> Maker:
@@ -134,7 +159,7 @@ def cut(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
 
 
 KINDS: dict[str, tuple[Maker, set[str]]] = {
-    **{f"metal: {kind}": (paint(kind), {Flag.IMPLANT, Flag.NOT_A_KNEE}) for kind in METAL_KINDS},
+    **{f"metal: {kind}": (paint(kind), METAL) for kind in METAL_KINDS},
     "no knee, made": (lambda picture, _, rng: draw_not_knee(picture, rng), NO_KNEE),
     **{f"motion of {mm} mm": (move(mm), {Flag.BLURRED}) for mm in LENGTHS_MM},
     **{
@@ -209,9 +234,55 @@ def check_too_many(locator: KneeLocator) -> dict[str, list[bool]]:
     return hits
 
 
+def read_plain_films(folder: Path) -> Iterator[tuple[Radiograph, Side]]:
+    """Films of one left knee, each followed by its mirror image."""
+    for path in sorted(folder.glob("*.jpg")):
+        film = read_radiograph(path)
+        yield film, Side.LEFT
+        yield replace(film, pixels=film.pixels[:, ::-1]), Side.RIGHT
+
+
+def draw_shaft_films() -> Iterator[tuple[Radiograph, Side]]:
+    for i in range(N_SHAFTS):
+        rng = np.random.default_rng([SEED, i])
+        body = draw_body(sex=("female", "male")[i % 2], bmi=rng.uniform(20, 38), rng=rng)
+        scanner, side = list(SCANNERS.values())[i % len(SCANNERS)], list(Side)[i // 2 % 2]
+        film = draw_film(
+            body=body,
+            knees={side: draw_likely_knee({}, seed=SEED + i)},
+            scanner=scanner,
+            size_mm=SHAFT_FILM_MM,
+            spacing_mm=0.3,
+            rng=rng,
+        )
+        yield Radiograph(film.pixels.astype(np.float32), f"shaft-{i}"), side
+
+
+def print_shafts(
+    locator: KneeLocator, name: str, films: list[tuple[Radiograph, Side]], places: tuple[float, ...]
+) -> None:
+    """How whole films end as they are, and with metal in a shaft, so far below the plateau."""
+    print_ends(f"{name}, natural", [find_end(locator, film, side) for film, side in films])
+    for below in places:
+        for number, kind in enumerate(SHAFT_METAL_KINDS):
+            ends = []
+            for i, (film, side) in enumerate(films):
+                (knee,) = locator.locate(film, hint=side)
+                points = knee.landmarks.kneel_points_px
+                rng = np.random.default_rng([SEED, i, number, int(below > 0)])
+                made = paint_shaft_metal(film.pixels, points, rng, kind=kind, below_plateau=below)
+                ends.append(find_end(locator, replace(film, pixels=made), side))
+            print_ends(f"{name}, {kind} {below:+g} widths below", ends)
+
+
+def print_ends(name: str, ends: list[str]) -> None:
+    print(f"  {name:44} {len(ends):4d}  {dict(Counter(ends).most_common())}")
+
+
 def check_phantoms(locator: KneeLocator) -> dict[str, list[bool]]:
     """Whether each phantom film is refused; those from the side also when cut to their middle."""
     signs = NO_KNEE | {Flag.IMPLANT.value}
+    told: dict[str, list[str]] = {}
     hits: dict[str, list[bool]] = {}
     for kind, n in N_PHANTOMS.items():
         for i in range(n):
@@ -219,10 +290,15 @@ def check_phantoms(locator: KneeLocator) -> dict[str, list[bool]]:
             radiograph = Radiograph(pixels=film.pixels.astype(np.float32), source_id=f"{kind}-{i}")
             found = check_film(locator, radiograph)
             hits.setdefault(f"{kind}, phantom", []).append(bool(found & signs))
+            told.setdefault(f"{kind}, phantom", []).append(find_end(locator, radiograph))
             if kind == "lateral":
                 cut = replace(radiograph, pixels=_cut_middle(radiograph.pixels))
                 found = check_crop(locator, cut, (Side.RIGHT, Side.LEFT)[i % 2])
                 hits.setdefault(f"{kind}, phantom, cut", []).append(bool(found & signs))
+                told.setdefault(f"{kind}, phantom, cut", []).append(find_end(locator, cut))
+    print("told as")
+    for name, ends in told.items():
+        print_ends(name, ends)
     return hits
 
 
@@ -257,24 +333,25 @@ def print_grader(folder: Path, bundle: str) -> None:
     grader = KneeGrader(bundle)
     graded: Counter[str] = Counter()
     total: Counter[str] = Counter()
-    codes: Counter[str] = Counter()
+    codes: dict[str, Counter[str]] = {}
     for path in sorted(
         p for p in folder.rglob("*") if p.suffix.lower() in {".jpg", ".png", ".dcm"}
     ):
         kind = "".join(c for c in path.stem.split("-")[0] if c.isalpha()) + path.suffix
         total[kind] += 1
+        of_kind = codes.setdefault(kind, Counter())
         try:
             knees = grader.grade(path)
         except KneegradeError as error:
-            codes[error.code] += 1
+            of_kind[error.code] += 1
             continue
-        codes.update(knee.error.code for knee in knees if isinstance(knee, RefusedKnee))
+        of_kind.update(knee.error.code for knee in knees if isinstance(knee, RefusedKnee))
         if any(isinstance(knee, GradedKnee) for knee in knees):
             graded[kind] += 1
             print(f"graded: {path.name}")
     for kind, n in total.items():
-        print(f"real, {kind:24} {n:5d}  refused {1 - graded[kind] / n:7.1%}")
-    print("why:", dict(codes))
+        told = dict(codes[kind])
+        print(f"real, {kind:24} {n:5d}  refused {1 - graded[kind] / n:7.1%}  told as {told}")
 
 
 def main() -> None:
@@ -285,6 +362,7 @@ def main() -> None:
     parser.add_argument("--knees", type=int)
     parser.add_argument("--metal", type=Path, default=KNEE_KL_METAL)
     parser.add_argument("--not-knees", type=Path)
+    parser.add_argument("--plain", type=Path)
     parser.add_argument("--measures", action="store_true")
     args = parser.parse_args()
     locator = KneeLocator(read_bundle(args.bundle).locator)
@@ -293,6 +371,8 @@ def main() -> None:
         return
     real: Counter[str] = Counter()
     made: dict[str, list[bool]] = {name: [] for name in KINDS}
+    suspected: Counter[str] = Counter()
+    told: dict[str, list[str]] = {"cut off": [], "no knee, made": []}
     n_real = 0
     for i, (_, radiograph, side) in enumerate(read_knees(args)):
         knee = locator.locate_in_crop(radiograph, side)
@@ -312,6 +392,9 @@ def main() -> None:
             else:
                 found = check_crop(locator, failure, side)
             made[kind].append(bool(found & signs))
+            suspected[kind] += Flag.METAL_SUSPECTED in found and not found & METAL
+            if kind in told:
+                told[kind].append(find_end(locator, failure))
     print(f"{n_real} real knees without metal: false alarms")
     for flag in (*QUALITY_FLAGS, "any but inverted"):
         print(f"  {flag!s:28} {real[flag]:4d}  {real[flag] / max(n_real, 1):7.2%}")
@@ -319,9 +402,18 @@ def main() -> None:
     for kind, radiograph, side in read_knees(args, metal=True):
         found = check_crop(locator, radiograph, side)
         for name in ("real metal, all", f"real metal: {kind}"):
-            made.setdefault(name, []).append(bool(found & {Flag.IMPLANT, Flag.NOT_A_KNEE}))
-    for kind, hits in {**made, **check_phantoms(locator), **check_too_many(locator)}.items():
+            made.setdefault(name, []).append(bool(found & METAL))
+            suspected[name] += Flag.METAL_SUSPECTED in found and not found & METAL
+    for kind, hits in made.items():
+        flagged = f"  suspected {suspected[kind] / len(hits):6.1%}" if "metal" in kind else ""
+        print(f"  {kind:28} {len(hits):4d}  {np.mean(hits):7.1%}{flagged}")
+    for kind, hits in {**check_phantoms(locator), **check_too_many(locator)}.items():
         print(f"  {kind:28} {len(hits):4d}  {np.mean(hits):7.1%}")
+    for kind, ends in told.items():
+        print_ends(kind, ends)
+    print_shafts(locator, "phantom", list(draw_shaft_films()), (1.0,))
+    if args.plain:
+        print_shafts(locator, "plain", list(read_plain_films(args.plain)), (1.0, -1.2))
     if args.not_knees:
         print_grader(args.not_knees, args.bundle)
 

@@ -21,6 +21,12 @@ per round and fold; it continues where it stopped. With ``--further N``, ``landm
 gets N other knees of the split "train" with the points that a network of the last round finds: to
 teach the scores of what spoils a picture on more bones than KNEEL's. It prints the tables of
 errors, and by how much the grain of the pictures bears out that they were stretched.
+
+With ``--measure BUNDLE`` it trains nothing and prints the errors of a bundle's locator on the knees
+of the split "val", after the best translation with one scale and with two:
+
+    python benchmarks/real_landmarks.py --kneel bf_landmarks_1_0.3.csv --knees knees.parquet \
+        --measure default
 """
 
 import argparse
@@ -34,7 +40,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kneegrade.bundles.manifest import hash_subject
+from kneegrade.bundles.manifest import hash_subject, read_bundle
 from kneegrade.cohorts.table import read_knee_table, resolve_image
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.landmark_files import KneelKnee, read_kneel_table
@@ -228,6 +234,24 @@ def fit_one_scale(shape_mm: NDArray[np.float64], points_px: NDArray[np.float64])
     return np.linalg.norm(points / ((shape * points).sum() / (shape**2).sum()) - shape, axis=1)
 
 
+def summarise_fits(
+    shapes_and_points: Sequence[tuple], knees: Sequence[Knee], title: str
+) -> NDArray:
+    """Print the errors after the best translation with one scale, then with two; return these."""
+    one = np.array([fit_one_scale(*pair) for pair in shapes_and_points])
+    summarise(one, knees, f"{title}, after the best translation and one scale")
+    best = np.array([fit_frame(*pair, robust=False).residuals_mm for pair in shapes_and_points])
+    summarise(best, knees, f"{title}, after the best translation and scales")
+    return best
+
+
+def measure_bundle(name: str, knees: Sequence[Knee]) -> None:
+    """Print the errors of a bundle's locator on the knees that were held out from training."""
+    held = [knee for knee in knees if knee.split == "val"]
+    found = find_points(KneeLocator(read_bundle(name).locator), held, whole=False)
+    summarise_fits([(k.shape_mm, p) for k, p in zip(held, found, strict=True)], held, name)
+
+
 def measure_grain_aspect(pixels: NDArray[np.float32]) -> float:
     """Log ratio of the finest detail along rows to that along columns."""
     window = np.outer(np.hanning(pixels.shape[0]), np.hanning(pixels.shape[1]))
@@ -277,17 +301,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kneel", type=Path, required=True)
     parser.add_argument("--knees", type=Path, required=True)
-    parser.add_argument("--phantoms", type=Path, required=True)
-    parser.add_argument("--film", type=Path, required=True)
-    parser.add_argument("--start", type=Path, required=True)
+    parser.add_argument("--measure", metavar="BUNDLE", help="measure its locator, train nothing")
+    parser.add_argument("--phantoms", type=Path)
+    parser.add_argument("--film", type=Path)
+    parser.add_argument("--start", type=Path)
     parser.add_argument("--recipes", nargs="+", default=["locator-knee-round", "locator-knee"])
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--metal", type=Path, default=KNEE_KL_METAL, help="CSV, as for quality.py")
     parser.add_argument("--further", type=int, default=0, metavar="N")
     args = parser.parse_args()
+    if not args.measure and not all((args.phantoms, args.film, args.start, args.out)):
+        parser.error("--phantoms, --film, --start and --out are needed to train")
     args.metal = set(pd.read_csv(args.metal)["image"])
     knees = read_knees(args.kneel, args.knees)
+    if args.measure:
+        measure_bundle(args.measure, knees)
+        return
     first = args.out / "round-start"
     first.mkdir(parents=True, exist_ok=True)
     locator = KneeLocator(export_locator(args.film, args.start, first))
@@ -306,10 +336,7 @@ def main() -> None:
         title = f"Round {number}, as it stands (frames of the round before)"
         summarise(np.array(stands), knees, title)
         pairs = [(k.shape_mm, p) for k, p in zip(knees, found, strict=True)]
-        one = np.array([fit_one_scale(*pair) for pair in pairs])
-        summarise(one, knees, f"Round {number}, after the best translation and one scale")
-        best = np.array([fit_frame(*pair, robust=False).residuals_mm for pair in pairs])
-        summarise(best, knees, f"Round {number}, after the best translation and scales")
+        best = summarise_fits(pairs, knees, f"Round {number}")
     print("  by point:", " ".join(f"{e:.2f}" for e in best.mean(axis=0)))
     write_errors(args.out / "errors.csv", knees, best)
     spacing = np.array([1 / f.px_per_mm for f in frames])

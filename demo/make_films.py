@@ -7,11 +7,14 @@ import csv
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from kneegrade.images.raster import SYNTHETIC_TEXT
 from kneegrade.phantoms.dicom_film import write_dicom_film
 from kneegrade.phantoms.films import PhantomFilm, draw_film
 from kneegrade.phantoms.scanners import SCANNERS
@@ -61,7 +64,7 @@ class DemoFilm:
         )
 
     def write(self, path: Path, film: PhantomFilm) -> None:
-        """In the format that the file's name says; a picture has 8 bits and no header."""
+        """In the format that the file's name says; a picture has 8 bits, and a text as its mark."""
         if path.suffix == ".dcm":
             write_dicom_film(
                 path,
@@ -71,8 +74,23 @@ class DemoFilm:
                 transfer_syntax=SYNTAXES[self.syntax],
             )
         else:
-            eight_bits = (film.pixels >> (film.bits_stored - 8)).astype(np.uint8)
-            path.write_bytes(cv2.imencode(path.suffix, eight_bits)[1].tobytes())
+            picture = Image.fromarray((film.pixels >> (film.bits_stored - 8)).astype(np.uint8))
+            options: dict[str, Any] = {
+                ".png": {"pnginfo": _png_text(), "optimize": True},
+                ".tif": {
+                    "description": SYNTHETIC_TEXT,
+                    "compression": "tiff_lzw",
+                    "tiffinfo": {317: 2},
+                },
+                ".jpg": {"comment": SYNTHETIC_TEXT, "quality": 95},
+            }[path.suffix]
+            picture.save(path, **options)
+
+
+def _png_text() -> PngInfo:
+    text = PngInfo()
+    text.add_text("Description", SYNTHETIC_TEXT)
+    return text
 
 
 R, L = Side.RIGHT, Side.LEFT

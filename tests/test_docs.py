@@ -27,6 +27,7 @@ from kneegrade.grading.predictions import (
 )
 from kneegrade.images.archives import ARCHIVE_SUFFIXES
 from kneegrade.images.formats import FORMATS, GIVE_A_PICTURE, PICTURE_SUFFIXES
+from kneegrade.images.read import read_radiograph
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -238,6 +239,27 @@ def test_readme_is_short_and_says_what_it_does_not_do_first() -> None:
         *("patellofemoral", "fracture", "tumour", "implant", "refused"),
     ):
         assert needed.lower() in first_screen.lower()
+
+
+@needs_bundle
+def test_every_figure_of_the_readme_is_in_the_model_card() -> None:
+    measured = read(README).partition("Measured (all")[2].partition("\n## ")[0]
+    figures = set(re.findall(r"\d+\.\d+|\b\d{2,}\b", measured))
+    assert {"0.800", "819", "0.842", "95.2"} <= figures
+    card = set(re.findall(r"\d+\.\d+|\b\d+\b", read(DEFAULT_FOLDER / "MODEL_CARD.md")))
+    assert figures <= card
+
+
+def test_real_films_ship_with_the_line_that_their_licence_asks_for() -> None:
+    folder = ROOT / "demo" / "real"
+    line, *rest = read(folder / "ATTRIBUTION.txt").splitlines()
+    assert "https://creativecommons.org/licenses/by/4.0/" in " ".join(rest)
+    quoted = " ".join(read(README).replace("\n> ", " ").split())
+    assert line in quoted
+    assert "head -n 1 demo/real/ATTRIBUTION.txt" in read(ROOT / "Makefile")
+    films = [path for path in folder.iterdir() if path.suffix != ".txt"]
+    assert len(films) == 3
+    assert all(Flag.SYNTHETIC not in read_radiograph(film).flags for film in films)
 
 
 def test_version_and_changed_grades() -> None:

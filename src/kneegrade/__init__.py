@@ -1,4 +1,7 @@
-"""kneegrade reads knee radiographs: Kellgren-Lawrence and OARSI grades. Research use only."""
+"""kneegrade reads knee radiographs: Kellgren-Lawrence grades and joint space widths.
+
+OARSI grades with a bundle trained on them; the one that ships is not. Research use only.
+"""
 
 from kneegrade.errors import KneegradeError
 from kneegrade.types import (

@@ -16,6 +16,7 @@ class Flag(StrEnum):
         flag.meaning = meaning
         return flag
 
+    SYNTHETIC = ("synthetic", "The file says that it was drawn by a program.")
     SIDE_FROM_PICTURE = (
         "side-from-picture",
         "No side was given: it is judged by the picture, a lead letter on it first.",
@@ -92,6 +93,10 @@ class Flag(StrEnum):
         "The picture shows no knee, or none in a PA or AP view (from the side, for example).",
     )
     IMPLANT = ("implant", "The knee holds metal: a prosthesis, screws, a plate, a nail, wires.")
+    METAL_SUSPECTED = (
+        "metal-suspected",
+        "There may be metal at the joint, or is some in a shaft: look whether the knee is natural.",
+    )
     KNEE_CUT_OFF = ("knee-cut-off", "Too much of the knee lies outside the film.")
     BLURRED = ("blurred", "The knee moved during the exposure: its outlines are blurred.")
     BADLY_EXPOSED = (

@@ -10,52 +10,23 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from kneegrade.apps.grade_report_words import (
+    DECODING_WORDS,
+    KL_CRITERIA,
+    KL_WORDS,
+    METRIC_WORDS,
+    SPACING_WORDS,
+    USE_WORDS,
+    WIDTH_WORDS,
+)
 from kneegrade.bundles.manifest import Bundle, Decoding, SubjectUse
 from kneegrade.errors import OutputError
-from kneegrade.knees.drawing import KneeDrawing
+from kneegrade.knees.drawing import KneeDrawing, write_mm
 from kneegrade.knees.joint_space import FIXED
 from kneegrade.types import Flag, Side, SpacingSource, Task
 
 EMBEDDED_PICTURES: Final = 200
 """Only the pictures of so many knees stand in the page, which would grow too big otherwise."""
-
-KL_WORDS: Final = (
-    "no osteoarthritis",
-    "doubtful osteoarthritis",
-    "minimal osteoarthritis",
-    "moderate osteoarthritis",
-    "severe osteoarthritis",
-)
-"""The KL grades in the words of Kellgren and Lawrence (Ann Rheum Dis 1957)."""
-
-METRIC_WORDS: Final = {
-    "quadratic_kappa": "Quadratic kappa",
-    "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy",
-    "mae": "Mean distance in grades",
-}
-USE_WORDS: Final = {
-    SubjectUse.TRAINED: "The network was trained on these subjects: this says nothing about others",
-    SubjectUse.SELECTED: "These subjects helped to choose or calibrate the network, so the figures "
-    "are somewhat too good",
-    SubjectUse.UNSEEN: "The network was neither trained, chosen nor calibrated on these subjects",
-}
-SPACING_WORDS: Final = {
-    SpacingSource.CALIBRATED: "Millimetres: in the patient, by a calibrated size of a pixel.",
-    SpacingSource.MAGNIFICATION_CORRECTED: "Millimetres: at the detector, divided by the "
-    "magnification that the header estimates.",
-    SpacingSource.DETECTOR_PLANE: "Millimetres: at the detector: lengths are magnified.",
-    SpacingSource.KIND_UNKNOWN: "Millimetres: by the header, which does not tell in which plane.",
-    SpacingSource.CALLER: "Millimetres: by the size of a pixel that was given.",
-    SpacingSource.TABLE: "Millimetres: by the size of a pixel in the knee table.",
-    SpacingSource.LANDMARK_FRAME: "Millimetres: fitted to known landmarks on the picture.",
-    SpacingSource.UNKNOWN: "Millimetres: none, the size of a pixel is not known.",
-}
-WIDTH_WORDS: Final = {"jsw": "Smallest", "jsw_fixed": "Fixed place"}
-DECODING_WORDS: Final = {
-    Decoding.MOST_PROBABLE: "the most probable one",
-    Decoding.EXPECTED: "the expected grade, rounded",
-}
 
 
 @dataclass(frozen=True)
@@ -72,8 +43,8 @@ class ReportedKnee:
     drawing : KneeDrawing or None
         What is drawn over the picture.
     truth : mapping or None
-        The grades that a synthetic film was made with, by task; empty where it shows nothing to
-        grade, as an implant. None for any other film.
+        The known grades by task: what a synthetic film was made with, a reader's of any other
+        film; empty where there is nothing to grade, as an implant. None where nothing is known.
     """
 
     row: Mapping[str, Any]
@@ -115,11 +86,17 @@ class _Card:
     lines: Sequence[_TaskLine]
     is_synthetic: bool
     has_truth: bool
+    made_with_nothing: bool
     flags: Sequence[tuple[str, str]]
 
 
 def write_grade_report(
-    path: Path, knees: Sequence[ReportedKnee], bundle: Bundle, *, version: str
+    path: Path,
+    knees: Sequence[ReportedKnee],
+    bundle: Bundle,
+    *,
+    version: str,
+    attribution: str = "",
 ) -> None:
     """Write the page; it refers to nothing outside itself.
 
@@ -128,19 +105,22 @@ def write_grade_report(
     path : Path
         Replaced where it exists.
     knees : sequence of ReportedKnee
-        In the order of the page; neighbours of one file stand under its name, the right knee
-        first. The pictures of the first `EMBEDDED_PICTURES` knees are embedded.
+        In the order of the page, but that synthetic films come last, under a heading of their
+        own; neighbours of one file stand under its name, the right knee first. The pictures of
+        the first `EMBEDDED_PICTURES` knees are embedded.
     bundle : Bundle
         What graded them. What its manifest does not tell is left out of the page.
     version : str
         Version of kneegrade.
+    attribution : str
+        A line that stands with the pictures, as their licence asks; or nothing.
 
     Raises
     ------
     OutputError
         ``output.not-writable``.
     """
-    page = _render(knees, bundle, version)
+    page = _render(knees, bundle, version, attribution)
     try:
         path.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
@@ -151,7 +131,7 @@ def write_grade_report(
         ) from error
 
 
-def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str) -> str:
+def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str, attribution: str) -> str:
     environment = Environment(
         loader=PackageLoader("kneegrade.apps"),
         autoescape=True,
@@ -160,18 +140,23 @@ def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str) -> str:
         lstrip_blocks=True,
     )
     shown = [knee for knee in knees if knee.row.get("status") in ("ok", "refused")]
+    shown.sort(key=lambda knee: is_synthetic(knee.row))
     cards = [(knee, _card(knee, number, bundle)) for number, knee in enumerate(shown)]
     films = [
         (name, sorted((card for _, card in of_film), key=lambda card: card.side == Side.LEFT))
         for name, of_film in groupby(cards, key=lambda pair: _name(pair[0].row))
     ]
+    sections = [
+        (synthetic, list(of_section))
+        for synthetic, of_section in groupby(films, key=lambda film: film[1][0].is_synthetic)
+    ]
     n_refused = sum(knee.row["status"] == "refused" for knee in shown)
     failed = [knee.row for knee in knees if knee.row.get("status") not in ("ok", "refused")]
     return environment.get_template("grade_report.html.jinja").render(
-        films=films,
+        sections=sections,
+        attribution=attribution,
         n_graded=len(cards) - n_refused,
         n_refused=n_refused,
-        has_synthetic=any(card.is_synthetic for _, card in cards),
         failed=[
             {name: _text(row.get(name)) for name in ("side", "error_code", "error")}
             | {"name": _name(row)}
@@ -181,6 +166,7 @@ def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str) -> str:
         version=version,
         n_embedded=EMBEDDED_PICTURES,
         kl_words=KL_WORDS,
+        kl_criteria=KL_CRITERIA if Task.KL in {spec.task for spec in bundle.tasks} else (),
         fixed_places=" and ".join(f"{100 * share:.0f} %" for share in FIXED.values()),
         decodings=_decodings(bundle),
         network=_network(bundle),
@@ -189,10 +175,16 @@ def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str) -> str:
     )
 
 
+def is_synthetic(row: Mapping[str, Any]) -> bool:
+    """Whether the file of a row says that it was drawn by a program; these come last."""
+    return Flag.SYNTHETIC.value in _text(row.get("flags")).split(";")
+
+
 def _card(knee: ReportedKnee, number: int, bundle: Bundle) -> _Card:
     truth = knee.truth or {}
     graded_by_bundle = {spec.task for spec in bundle.tasks}
     is_refused = knee.row["status"] == "refused"
+    synthetic = is_synthetic(knee.row)
     lines = {
         task: _task_line(task, knee.row, truth, bundle)
         for task in Task
@@ -211,8 +203,9 @@ def _card(knee: ReportedKnee, number: int, bundle: Bundle) -> _Card:
         beyond_embedded=number >= EMBEDDED_PICTURES,
         kl=lines.pop(Task.KL, None),
         lines=list(lines.values()),
-        is_synthetic=knee.truth is not None,
+        is_synthetic=synthetic,
         has_truth=bool(truth),
+        made_with_nothing=synthetic and knee.truth is not None and not truth,
         flags=[(name, _meaning(name)) for name in _text(knee.row.get("flags")).split(";") if name],
     )
 
@@ -259,7 +252,10 @@ def _write_width(row: Mapping[str, Any], name: str) -> str:
     percent = "" if share is None else f"{100 * share:.1f} %"
     if mm is None:
         return percent
-    return f"{mm:.1f} mm ({percent})" if percent else f"{mm:.1f} mm"
+    source = _text(row.get("spacing_source"))
+    known = SpacingSource(source) if source in set(SpacingSource) else SpacingSource.UNKNOWN
+    written = write_mm(mm, known)
+    return f"{written} ({percent})" if percent else written
 
 
 def _write_angle(row: Mapping[str, Any]) -> str:
@@ -317,9 +313,10 @@ def _network(bundle: Bundle) -> dict[str, Any]:
     ]
     return {
         "data": [
-            {name: _text(entry.get(name)) for name in ("name", "licence", "attribution")}
+            {name: _text(entry.get(name)) for name in ("name", "licence", "attribution", "readers")}
             for entry in data
         ],
+        "landmarks": _texts(bundle.locator.facts.get("data")),
         "with_real_grades": [t.label for t in tasks if t.value in (with_real_grades or [])],
         "without_real_grades": [
             t.label for t in tasks if with_real_grades is not None and t not in with_real_grades

@@ -26,6 +26,7 @@ from kneegrade.images.dicom_header import (
     read_side,
     read_source_id,
     read_spacing,
+    read_synthetic,
     read_value,
     read_view,
 )
@@ -65,6 +66,7 @@ def read_dicom(data: bytes, *, contrast: Contrast) -> Radiograph:
         side = read_side(header, flags)
         source_id = read_source_id(header, flags)
         read_processing(header, file.syntax, codestream, flags)
+        read_synthetic(header, flags)
         polarity_stated = _photometric(header) in {"MONOCHROME1", "MONOCHROME2"}
     for warning in caught:
         is_character_set = _CHARACTER_SET.search(str(warning.message))

@@ -250,6 +250,12 @@ def read_processing(
         flags.add(Flag.LOSSY_COMPRESSION)
 
 
+def read_synthetic(dataset: Dataset, flags: set[Flag]) -> None:
+    """Flag what SyntheticData (0008,001C) says was made artificially (PS3.3 section C.12.1)."""
+    if str(read_value(dataset, "SyntheticData", flags) or "").strip().upper() == "YES":
+        flags.add(Flag.SYNTHETIC)
+
+
 def read_source_id(dataset: Dataset, flags: set[Flag]) -> str | None:
     """SOP Instance UID, or None where it is no UID."""
     text = str(read_value(dataset, "SOPInstanceUID", flags) or "")

@@ -46,7 +46,8 @@ class FoundImages:
     Parameters
     ----------
     sources : tuple of str
-        Files, and members of archives as ``archive::member``: sorted, each once.
+        Files, and members of archives as ``archive::member``, each once: in the order of the paths
+        that were given, and sorted within what one of them means.
     passed_over : mapping
         How many files are no pictures, by suffix; "" stands for those without one.
     """
@@ -97,24 +98,17 @@ def find_images(paths: Sequence[str | Path]) -> FoundImages:
     """
     search = _Search()
     found: list[str] = []
-    unmatched: list[str] = []
+    n_unmatched = 0
     for given in paths:
         path = Path(given).expanduser()
         matches = [path]
         if not os.path.lexists(path) and glob.has_magic(str(path)):
             matches = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
-            unmatched += [] if matches else [str(path)]
-        for match in matches:
-            mode = _mode_of(match)
-            if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and is_archive(match)):
-                found += search.walk(match)
-            else:
-                found.append(str(match))
-    result = FoundImages(
-        tuple(sorted(_each_once(found + unmatched), key=lambda source: Path(source).parts)),
-        MappingProxyType(search.passed_over),
-    )
-    if not found:
+            n_unmatched += not matches
+        meant = [source for match in matches or [path] for source in search.find(match)]
+        found += sorted(_each_once(meant), key=lambda source: Path(source).parts)
+    result = FoundImages(tuple(_each_once(found)), MappingProxyType(search.passed_over))
+    if len(found) == n_unmatched:
         raise ImageError(
             "input.nothing",
             f"At least one picture was expected. Got none. {result.passed_over_line}".strip(),
@@ -129,6 +123,14 @@ class _Search:
     def __init__(self) -> None:
         self.passed_over: Counter[str] = Counter()
         self._seen: set[str] = set()
+
+    def find(self, path: Path) -> Iterator[str]:
+        """Yield what one path means."""
+        mode = _mode_of(path)
+        if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and is_archive(path)):
+            yield from self.walk(path)
+        else:
+            yield str(path)
 
     def walk(self, root: Path) -> Iterator[str]:
         """Yield the sources under a folder; what lies behind links comes last."""

@@ -1,9 +1,11 @@
 """PNG, JPEG, TIFF, WebP and BMP: grey pictures whose spacing only the caller may know."""
 
+import contextlib
 import hashlib
+import re
 import warnings
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,6 +16,9 @@ from kneegrade.errors import ImageError
 from kneegrade.images.checks import check_not_blank, check_size, grey_from_colour
 from kneegrade.images.formats import RASTER_FORMATS
 from kneegrade.types import Contrast, Flag, FloatImage, Radiograph
+
+SYNTHETIC_TEXT: Final = "SYNTHETIC RADIOGRAPH: drawn by a program, not of a patient."
+"""The mark of a drawn picture: in a PNG's text, a JPEG's comment, a TIFF's ImageDescription."""
 
 _PILLOW_FORMATS: Final = tuple(name.upper() for name in RASTER_FORMATS)
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
@@ -34,7 +39,22 @@ _PILLOW_ERRORS: Final = (
 )
 """What Pillow raises on damaged files: OSError covers most, SyntaxError is a broken PNG chunk."""
 _TAG_PHOTOMETRIC: Final = 262
+_TAG_DESCRIPTION: Final = 270
 _TAG_ORIENTATION: Final = 274
+_TAG_XMP: Final = 700
+_SYNTHETIC: Final = re.compile(
+    re.escape(SYNTHETIC_TEXT) + "|digitalsourcetype/(trained)?algorithmicMedia", re.IGNORECASE
+)
+"""Our mark, or that of XMP: the IPTC's digital source types of what a program made as a whole."""
+
+
+class _Facts(NamedTuple):
+    """What Pillow tells of a picture beside its pixels."""
+
+    orientation: int
+    lossy: bool
+    white_is_zero: bool
+    synthetic: bool
 
 
 def read_raster(data: bytes, *, contrast: Contrast) -> Radiograph:
@@ -55,18 +75,20 @@ def read_raster(data: bytes, *, contrast: Contrast) -> Radiograph:
         ``image.unreadable``, ``.truncated``, ``.multi-frame``, ``.too-large``, ``.too-small``,
         ``.colour``, ``.blank``.
     """
-    orientation, lossy, white_is_zero = _check_with_pillow(data)
+    facts = _check_with_pillow(data)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise _unreadable("OpenCV cannot decode it")
     grey = _grey(pixels)
-    if white_is_zero and pixels.dtype == np.uint16:  # OpenCV has turned 8 bits already, not 16
+    if facts.white_is_zero and pixels.dtype == np.uint16:  # OpenCV turns 8 bits itself, not 16
         grey = np.float32(65535) - grey
-    grey = _turn(grey, orientation)
+    grey = _turn(grey, facts.orientation)
     check_not_blank(grey)
     flags = {Flag.VIEW_UNKNOWN, Flag.SPACING_UNKNOWN}
-    if lossy:
+    if facts.lossy:
         flags.add(Flag.LOSSY_COMPRESSION)
+    if facts.synthetic:
+        flags.add(Flag.SYNTHETIC)
     return Radiograph(
         pixels=grey,
         source_id=hashlib.sha256(data).hexdigest(),
@@ -75,8 +97,8 @@ def read_raster(data: bytes, *, contrast: Contrast) -> Radiograph:
     )
 
 
-def _check_with_pillow(data: bytes) -> tuple[int, bool, bool]:
-    """Check header, then data; return orientation, whether lossy, whether TIFF zero is white.
+def _check_with_pillow(data: bytes) -> _Facts:
+    """Check header, then data.
 
     Pillow reads the size without decoding, and notices missing data where OpenCV fills in.
     """
@@ -112,11 +134,25 @@ def _check_with_pillow(data: bytes) -> tuple[int, bool, bool]:
             orientation = int(picture.getexif().get(_TAG_ORIENTATION, 1))
         except _PILLOW_ERRORS as error:
             raise _truncated(type(error).__name__) from error
+        synthetic = _is_marked_synthetic(picture)
     if picture.format == "TIFF":  # OpenCV obeys the orientation of a TIFF itself
         tags = getattr(picture, "tag_v2", {})
-        return 1, False, tags.get(_TAG_PHOTOMETRIC) == 0
+        return _Facts(1, False, tags.get(_TAG_PHOTOMETRIC) == 0, synthetic)
     lossy = picture.format == "JPEG" or (picture.format == "WEBP" and b"VP8L" not in data)
-    return orientation, lossy, False
+    return _Facts(orientation, lossy, False, synthetic)
+
+
+def _is_marked_synthetic(picture: Image.Image) -> bool:
+    """Tell whether a text of the file says that a program drew it; broken ones say nothing."""
+    texts = list(picture.info.values())
+    for tag in (_TAG_DESCRIPTION, _TAG_XMP):
+        with contextlib.suppress(*_PILLOW_ERRORS):
+            texts.append(picture.getexif().get(tag))
+    return any(
+        _SYNTHETIC.search(text.decode("latin-1") if isinstance(text, bytes) else text)
+        for text in texts
+        if isinstance(text, bytes | str)
+    )
 
 
 def _grey(pixels: NDArray[Any]) -> FloatImage:

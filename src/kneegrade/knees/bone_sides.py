@@ -40,7 +40,7 @@ from the joint. Median of traced real knees of Kellgren-Lawrence grade 0 and 1 o
 crops: 320 of its training split for the femur, 219 for the tibia."""
 _SIDE_REACH_MM: Final = MappingProxyType({Bone.FEMUR: (7.0, 2.5), Bone.TIBIA: (9.0, 5.0)})
 """Reach and trust of `follow_edges`: beside the femur the skin is nearer than beside the tibia."""
-_SHAFTS: Final = MappingProxyType(
+SHAFTS: Final = MappingProxyType(
     {
         Bone.FEMUR: (
             (-158, -123, -93, -76, -65, -56, -47),
@@ -78,8 +78,8 @@ class FemorotibialAngle:
     Parameters
     ----------
     degrees : float
-        180 where the axes are in line, below it in valgus (a healthy knee: about 176), above it
-        in varus.
+        180 where the axes are in line; a healthy knee lies a few degrees below. Not the
+        hip-knee-ankle angle.
     femur_mm, tibia_mm : float
         Length of shaft that each axis rests on, in mm of a knee whose plateau is 80 mm wide.
 
@@ -203,7 +203,7 @@ def _wide_affine(pose: StandardPose) -> FloatArray:
 
 def _sides_of(bone: Bone, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Lateral and medial side of a mean knee's shaft in the coarse picture, (n, 2) each."""
-    down, *tables = (np.array(values) * _SHAFT_PX_PER_MM for values in _SHAFTS[bone])
+    down, *tables = (np.array(values) * _SHAFT_PX_PER_MM for values in SHAFTS[bone])
     lateral, medial = (
         np.stack([rows, np.interp(rows, down, table)], axis=1) + np.array(_SHAFT_SIZE) / 2
         for table in tables
@@ -263,7 +263,7 @@ def _trace_axis(pixels: FloatImage, bone: Bone, rows: FloatArray) -> float | Non
 
 def _mean_axis_slope(bone: Bone) -> float:
     """Slope of the mean knee's shaft, from its part that does not flare."""
-    rows, lateral, medial = (np.array(values) for values in _SHAFTS[bone])
+    rows, lateral, medial = (np.array(values) for values in SHAFTS[bone])
     middle = (lateral + medial) / 2
     far = (np.abs(rows) >= 67) & (np.abs(rows) <= 125)
     return float(np.polyfit(rows[far], middle[far], 1)[0])

@@ -5,7 +5,7 @@ Everything is in px of the ROI, as plain lists, so that it can be kept in JSON a
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +13,21 @@ from numpy.typing import NDArray
 from kneegrade.images.geometry import apply_affine, invert_affine
 from kneegrade.knees.joint_space import JointSpace, Length
 from kneegrade.knees.locate import UNSURE
-from kneegrade.types import KneeROI, Landmarks
+from kneegrade.types import KneeROI, Landmarks, SpacingSource
 
 Line = list[list[float]]
+
+EXACT: Final = frozenset({SpacingSource.CALIBRATED, SpacingSource.CALLER, SpacingSource.TABLE})
+"""Sizes of a pixel that hold in the patient, as far as those who gave them can be trusted."""
 
 
 @dataclass(frozen=True)
 class WidthLine:
-    """One width: its two ends ``[[row, col], [row, col]]`` and what is written beside it."""
+    """One width: its two ends ``[[row, col], [row, col]]``, what is written beside it and below."""
 
     ends: Line
     label: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,17 +89,25 @@ def draw_knee(
 
     is_found = landmarks.confidence.mean() >= UNSURE
     spaces = () if joint_space is None else (joint_space.lateral, joint_space.medial)
+    source = SpacingSource.UNKNOWN if joint_space is None else joint_space.spacing_source
+    note = "at the detector" if source is SpacingSource.DETECTOR_PLANE else ""
     return KneeDrawing(
         size_px=roi.pixels.shape[0],
         landmarks=line(landmarks.kneel_points_px) if is_found else [],
         margins=[line(margin) for s in spaces for margin in (s.femur_px, s.tibia_px)],
-        widths=tuple(WidthLine(line(s.minimum_line_px), write_length(s.minimum)) for s in spaces),
+        widths=tuple(
+            WidthLine(line(s.minimum_line_px), _write_length(s.minimum, source), note)
+            for s in spaces
+        ),
         metal=[line(outline) for outline in metal_px],
     )
 
 
-def write_length(length: Length) -> str:
+def _write_length(length: Length, source: SpacingSource) -> str:
     """A length as text: in mm where they are known, else as a share of the plateau's width."""
-    if length.mm is None:
-        return f"{100 * length.share:.1f} %"
-    return f"{length.mm:.1f} mm"
+    return f"{100 * length.share:.1f} %" if length.mm is None else write_mm(length.mm, source)
+
+
+def write_mm(mm: float, source: SpacingSource) -> str:
+    """Millimetres as text, with ``≈`` unless they are calibrated, or given by a person."""
+    return f"{'' if source in EXACT else '≈'}{mm:.1f} mm"

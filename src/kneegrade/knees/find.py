@@ -17,6 +17,7 @@ from kneegrade.knees.locate import KneeLocator, LocatedKnee
 from kneegrade.knees.markers import SideMarker, read_markers
 from kneegrade.knees.orientation import judge_orientation
 from kneegrade.knees.plateau_width import drop_implausible_spacing
+from kneegrade.knees.quality import seems_a_knee
 from kneegrade.types import Flag, Radiograph, Side
 
 FILM_OF_BOTH_MM: Final = 300.0
@@ -102,14 +103,11 @@ def find_knees(
 def _knees_of_film(locator: KneeLocator, radiograph: Radiograph, given: Side | None) -> FoundKnees:
     found = locator.locate(radiograph, hint=given)
     if not found:
-        raise KneeNotFoundError(
-            "knee.not-found",
-            "No knee was found on the picture.",
-            "If the picture is cut to one knee, say --input crop.",
-        )
+        raise _not_found()
     radiograph = drop_implausible_spacing(radiograph, [knee.landmarks for knee in found])
     markers = _share_out(_read_markers(radiograph, found), found)
-    _check_letters_differ(markers)
+    if all(_seems_a_knee(radiograph, knee) for knee in found):
+        _check_letters_differ(markers)
     if given is None:
         if len(found) == 1:
             found = (_with_own_side(locator, radiograph, found[0], markers[0]),)
@@ -117,6 +115,8 @@ def _knees_of_film(locator: KneeLocator, radiograph: Radiograph, given: Side | N
         return FoundKnees(radiograph, tuple(_flag_conflicts(knees, markers)))
     flagged = _flag_conflicts(found, markers)
     meant = [knee for knee in flagged if knee.landmarks.side is given]
+    if not meant and not any(_seems_a_knee(radiograph, knee) for knee in found):
+        raise _not_found()
     if not meant or (len(found) == 1 and _lies_in_other_half(found[0], radiograph, given)):
         raise not_found_on_film_of_both(given)
     if len(found) > len(meant):
@@ -173,7 +173,7 @@ def _with_own_side(
     """The only knee on a film, with the side that its marker tells, else the picture."""
     letter = _find_letter(markers)
     if letter is None or markers[0].mirrored:
-        if knee.side_confidence < LEAST_SIDE:
+        if knee.side_confidence < LEAST_SIDE and _seems_a_knee(radiograph, knee):
             raise _side_unknown()
         return knee
     if letter is knee.landmarks.side:
@@ -230,9 +230,9 @@ def _knee_of_crop(locator: KneeLocator, radiograph: Radiograph, given: Side | No
         knee = locator.locate_in_crop(radiograph, given)
     else:
         shown = judge_orientation(radiograph.pixels)
-        if shown.side_margin < LEAST_CROP_MARGIN:
-            raise _side_unknown()
         knee = locator.locate_in_crop(radiograph, shown.side)
+        if shown.side_margin < LEAST_CROP_MARGIN and _seems_a_knee(radiograph, knee):
+            raise _side_unknown()
         knee = _flagged(knee, Flag.SIDE_FROM_PICTURE)
     return FoundKnees(drop_implausible_spacing(radiograph, [knee.landmarks]), (knee,))
 
@@ -245,9 +245,21 @@ def _lies_in_other_half(knee: LocatedKnee, radiograph: Radiograph, given: Side) 
     return is_left_of_middle != (given is Side.RIGHT)
 
 
+def _seems_a_knee(radiograph: Radiograph, knee: LocatedKnee) -> bool:
+    return seems_a_knee(radiograph, knee.landmarks, knee.scores)
+
+
 def _flagged(knee: LocatedKnee, flag: Flag) -> LocatedKnee:
     flags = knee.landmarks.flags | {flag}
     return replace(knee, landmarks=replace(knee.landmarks, flags=flags))
+
+
+def _not_found() -> KneeNotFoundError:
+    return KneeNotFoundError(
+        "knee.not-found",
+        "No knee was found on the picture.",
+        "Give a PA or AP film of the whole knee; if it is cut to one knee, say --input crop.",
+    )
 
 
 def _side_unknown() -> KneeNotFoundError:

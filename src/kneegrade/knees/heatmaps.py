@@ -67,23 +67,16 @@ def decode_heatmaps(
     return points * STRIDE + (STRIDE - 1) / 2, confidence
 
 
-def find_second_peak(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Confidence of the best place that is not near the point itself; parameters as above.
-
-    Returns
-    -------
-    (n, k) array, float64 in [0, 1]
-    """
-    n, k = probabilities.shape[:2]
-    second = np.empty((n, k))
-    for i in range(n):
-        for j in range(k):
-            rest = probabilities[i, j].copy()
-            row, col = np.unravel_index(int(rest.argmax()), rest.shape)
-            near = 2 * WINDOW_PX
-            rest[max(row - near, 0) : row + near + 1, max(col - near, 0) : col + near + 1] = 0
-            second[i, j] = _mean_around_peak(rest)[1]
-    return second
+def find_second_peak(
+    probabilities: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The best place that is not near the point itself; as `decode_heatmaps`."""
+    rest = probabilities.copy()
+    near = 2 * WINDOW_PX
+    for heatmap in rest.reshape(-1, *rest.shape[2:]):
+        row, col = np.unravel_index(int(heatmap.argmax()), heatmap.shape)
+        heatmap[max(row - near, 0) : row + near + 1, max(col - near, 0) : col + near + 1] = 0
+    return decode_heatmaps(rest)
 
 
 def outline_metal(logits: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:

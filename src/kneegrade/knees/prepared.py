@@ -82,6 +82,9 @@ def find_missing(knees: list[PreparedKnee], side: Side | None) -> KneeNotFoundEr
     radiograph = knees[0].radiograph
     if side is not None or radiograph.side is not None or len(knees) != 1:
         return None
+    refusal = knees[0].refusal
+    if refusal is not None and refusal.code == "knee.not-a-knee":
+        return None
     if not is_film_of_both(radiograph):
         return None
     return not_found_on_film_of_both(knees[0].roi.side.other)
@@ -100,7 +103,9 @@ def _prepare(knee: LocatedKnee, radiograph: Radiograph, spec: RoiSpec) -> Prepar
         landmarks=knee.landmarks,
         roi=replace(roi, flags=roi.flags | flags),
         refusal=_refuse(flags),
-        metal_px=knee.metal_px if Flag.IMPLANT in flags else (),
+        metal_px=tuple(place.outline_px for place in knee.scores.metal)
+        if Flag.IMPLANT in flags
+        else (),
     )
 
 

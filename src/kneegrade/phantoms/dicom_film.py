@@ -96,6 +96,7 @@ def _patient_and_equipment(digest: str, scanner: Scanner) -> Dataset:
     if digital:
         ds.PresentationIntentType = "FOR PRESENTATION"
     ds.ImageType = ["DERIVED", "PRIMARY"]
+    ds.SyntheticData = "YES"
     ds.BodyPartExamined = "KNEE"
     return ds
 

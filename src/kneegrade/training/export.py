@@ -37,7 +37,9 @@ PARITY_KNEES: Final = 100
 PARITY_BOUND: Final = 1e-4
 CARD_TEXTS: Final = ("name", "licence", "attribution", "readers")
 CARD_LISTS: Final = ("tasks_with_real_grades", "not_validated_on", "never_assessed")
-BUNDLE_LICENCE: Final = "Apache-2.0"
+BUNDLE_LICENCE: Final = (
+    "Apache-2.0 for our own rights in the weights; what they were trained on keeps its terms"
+)
 
 
 def export_bundle(

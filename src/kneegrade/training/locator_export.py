@@ -24,8 +24,10 @@ LANDMARK_DATA: Final = MappingProxyType(
     {
         "oai": 'Landmarks of real knees: A. Tiulpin, I. Melekhov, S. Saarakkala, "KNEEL: Knee '
         'Anatomical Landmark Localization Using Hourglass Networks", ICCV Workshops 2019 '
-        "(arXiv:1907.12237), on pictures of the open set named under Training data, in frames "
-        "that benchmarks/real_landmarks.py recovers",
+        "(arXiv:1907.12237), whose authors ask for this citation of whoever uses them and state no "
+        "other licence; on pictures of the open set named under Training data, in frames that "
+        "benchmarks/real_landmarks.py recovers. KNEEL's code and networks, which are "
+        "non-commercial, are not used",
         PHANTOM_COHORT: "Phantoms drawn by kneegrade",
     }
 )

@@ -106,12 +106,12 @@ def _paint_once(
 
     base = picture.astype(np.float32)
     if metal.insert is not None:
-        gap = _fill([to_px(metal.insert)], len(picture))
+        gap = fill_outlines([to_px(metal.insert)], len(picture))
         gap = cv2.GaussianBlur(gap, (0, 0), 1.5) * np.float32(rng.uniform(0.5, 0.95))
         plastic = np.percentile(base, rng.uniform(12, 45))
         base += gap * (np.float32(plastic) + 0.15 * (base - base.mean()) - base)
-    mask = _fill([to_px(outline) for outline in metal.outlines], len(picture))
-    return _burn_in(base, mask, metal.opacity, rng)
+    mask = fill_outlines([to_px(outline) for outline in metal.outlines], len(picture))
+    return burn_in(base, mask, metal.opacity, rng)
 
 
 def _make_metal(kind: str, rng: np.random.Generator) -> _Metal:
@@ -119,7 +119,7 @@ def _make_metal(kind: str, rng: np.random.Generator) -> _Metal:
     return makers[METAL_KINDS.index(kind)](rng)
 
 
-def _burn_in(
+def burn_in(
     base: Float, mask: Float, opacity: float, rng: np.random.Generator
 ) -> tuple[Gray8, Float]:
     """White where the mask is 1, by how much; now and then with a halo, or the rest darker."""
@@ -379,8 +379,8 @@ def _lone_wire(radius: float, rng: np.random.Generator) -> list[Points]:
     return outlines
 
 
-def _fill(outlines_px: list[Points], n: int) -> Float:
-    """Cover of each pixel by the outlines (row, col), 0 to 1."""
+def fill_outlines(outlines_px: list[Points], n: int) -> Float:
+    """Cover of each pixel of a square picture by outlines (row, col) in px, 0 to 1."""
     mask = np.zeros((n, n), np.uint8)
     for outline in outlines_px:
         xy = np.rint(np.clip(outline[:, ::-1], -4 * n, 5 * n) * 2**_SUBPIXELS).astype(np.int32)

@@ -18,16 +18,19 @@ def write_model_card(bundle: Bundle, recipe: Recipe, parity: float, notes: str) 
     parity : float
         Largest difference of a probability between the trained and the exported networks.
     notes : str
-        Markdown with further measurements, or nothing.
+        Markdown with further measurements, or nothing. What stands before its first heading goes
+        right below the measured agreement, the rest to the end.
     """
+    beside, heading, further = f"\n{notes}".partition("\n## ")
     parts = [
         *_head(bundle, recipe),
         *_data(bundle),
         *_agreement(bundle.agreement),
+        *([f"\n{beside.strip()}"] if beside.strip() else []),
         *_limits(bundle),
         *_input(bundle, parity),
         *_locator(bundle),
-        notes.strip(),
+        f"{heading}{further}".strip(),
     ]
     text = "\n".join(parts).strip() + "\n"
     (bundle.folder / "MODEL_CARD.md").write_text(text, encoding="utf-8")

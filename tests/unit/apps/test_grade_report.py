@@ -25,7 +25,7 @@ DRAWING = KneeDrawing(
     landmarks=[[30.0 + i, 2.5 * i] for i in range(16)],
     margins=[[[20.0, 4.0], [21.5, 12.0]], [[30.0, 4.0], [31.5, 12.0]]],
     widths=(
-        WidthLine([[20.0, 8.0], [30.0, 8.0]], "5.4 mm"),
+        WidthLine([[20.0, 8.0], [30.0, 8.0]], "≈5.4 mm", "at the detector"),
         WidthLine([[21.0, 50.0], [26.0, 50.5]], "2.7 mm"),
     ),
     metal=[],
@@ -42,6 +42,7 @@ SPACE = {
     "fta_deg": 175.34,
     "spacing_source": "detector-plane",
 }
+SYNTHETIC = frozenset({Flag.SYNTHETIC})
 BUNDLE = Bundle(
     folder=Path("bundle"),
     name="open-knees",
@@ -65,7 +66,7 @@ BUNDLE = Bundle(
         knee_size_px=64,
         knee_field_of_view_plateau_widths=1.5,
         clip_percentiles=(1.0, 99.0),
-        facts={},
+        facts={"data": ["Points by others (2019)"]},
     ),
     average="probability",
     training={
@@ -74,6 +75,7 @@ BUNDLE = Bundle(
                 "name": "Open knees",
                 "licence": "CC BY 4.0",
                 "attribution": "Someone (2018), https://example.org/knees",
+                "readers": "one team",
             }
         ],
         "not_validated_on": ["knees with an implant"],
@@ -162,8 +164,15 @@ def failed(source: str = "broken.dcm") -> ReportedKnee:
     return ReportedKnee(row_of_error(error, source, {}, None, BUNDLE.bundle_id), None, None, None)
 
 
-def render(folder: Path, knees: Sequence[ReportedKnee], bundle: Bundle = BUNDLE) -> Page:
-    write_grade_report(folder / "report.html", knees, bundle, version="1.2.3")
+def render(
+    folder: Path,
+    knees: Sequence[ReportedKnee],
+    bundle: Bundle = BUNDLE,
+    attribution: str = "",
+) -> Page:
+    write_grade_report(
+        folder / "report.html", knees, bundle, version="1.2.3", attribution=attribution
+    )
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
@@ -193,16 +202,19 @@ def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
         BUNDLE,
         name=EVIL,
         licence=EVIL,
-        training={"data": [{"name": EVIL, "attribution": EVIL}], "not_validated_on": [EVIL]},
+        training={
+            "data": [{"name": EVIL, "attribution": EVIL, "readers": EVIL}],
+            "not_validated_on": [EVIL],
+        },
         agreement={"task": {EVIL: {"subjects": EVIL}}, "about": EVIL},
     )
     knee = graded(source=EVIL, key={"cohort": EVIL, "subject_id": EVIL, "reading": EVIL})
     drawing = replace(DRAWING, widths=(WidthLine([[0, 0], [1, 0]], EVIL),))
     row = {**knee.row, "flags": EVIL, "spacing_source": EVIL}
     knee = replace(knee, row=row, drawing=drawing)
-    page = render(tmp_path, [knee, refused(EVIL), failed(EVIL)], evil)
+    page = render(tmp_path, [knee, refused(EVIL), failed(EVIL)], evil, EVIL)
     assert "script" not in page.tags
-    assert page.html.count("&lt;script&gt;") >= 15
+    assert page.html.count("&lt;script&gt;") >= 17
     assert "It holds &lt;metal&gt;." in page.html
     assert "Copy it &lt;again&gt;." in page.html
 
@@ -245,21 +257,59 @@ def test_left_knee_is_said_to_be_mirrored(tmp_path: Path) -> None:
     assert right.alts == ["Radiograph of the right knee, lateral side at the left; graded KL 3."]
 
 
-def test_truth_stands_beside_the_grade(tmp_path: Path) -> None:
-    differs = render(tmp_path, [graded(truth={"kl": 2, "fo_l": 1, "jsn_m": 3})]).text
+def test_what_a_synthetic_film_was_made_with_stands_beside_the_grade(tmp_path: Path) -> None:
+    truth = {"kl": 2, "fo_l": 1, "jsn_m": 3}
+    differs = render(tmp_path, [graded(flags=SYNTHETIC, truth=truth)]).text
     assert "made with KL 2 ≠ differs" in differs
     assert "SYNTHETIC film." in differs
+    assert "Expected Made with" in differs
     assert "Osteophytes, femur lateral † 1 1.10 ± 0.05 1 Joint" in differs
     assert "Joint space narrowing, medial – – 3" in differs
-    same = render(tmp_path, [graded(truth={"kl": 3, "fo_l": 0})]).text
+    assert "Reader:" not in differs
+    same = render(tmp_path, [graded(flags=SYNTHETIC, truth={"kl": 3, "fo_l": 0})]).text
     assert "made with KL 3 moderate" in same
     assert "1.10 ± 0.05 0 ≠" in same
 
 
+def test_a_known_grade_of_any_other_film_is_a_readers(tmp_path: Path) -> None:
+    text = render(tmp_path, [graded(truth={"kl": 2, "fo_l": 1})]).text
+    assert "Reader: KL 2 ≠ differs" in text
+    assert "Expected Reader" in text
+    for word in ("made with", "synthetic", "drawn by a program"):
+        assert word not in text.lower()
+    nothing_read = render(tmp_path, [graded(truth={})]).text
+    for word in ("Reader:", "Expected Reader", "made with", "≠"):
+        assert word not in nothing_read
+
+
 def test_a_grade_where_there_is_nothing_to_grade_is_called_so(tmp_path: Path) -> None:
-    text = render(tmp_path, [graded(truth={})]).text
+    text = render(tmp_path, [graded(flags=SYNTHETIC, truth={})]).text
     assert "made with nothing to grade ≠ this grade means nothing" in text
     assert "SYNTHETIC film." in text
+
+
+def test_synthetic_films_come_last_under_a_heading_of_their_own(tmp_path: Path) -> None:
+    knees = [
+        graded("drawn.dcm", flags=SYNTHETIC, truth={"kl": 2}),
+        graded("real.jpg"),
+        refused("drawn-too.dcm"),
+    ]
+    knees[2] = replace(knees[2], row=knees[2].row | {"flags": "implant;synthetic"})
+    text = render(tmp_path, knees, attribution="By <someone>, CC BY 4.0").text
+    order = ("Radiographs By <someone>, CC BY 4.0", "real.jpg", "Synthetic films", "drawn.dcm")
+    places = [text.index(words) for words in (*order, "drawn-too.dcm")]
+    assert places == sorted(places)
+    assert "program" not in text[: text.index("Synthetic films")]
+    assert text.count("By <someone>") == 1
+    only = render(tmp_path, knees[:1], attribution="By us").text
+    assert "Radiographs" not in only
+    assert only.index("Synthetic films") < only.index("By us") < only.index("drawn.dcm")
+
+
+def test_a_synthetic_film_without_known_grades_is_called_so_all_the_same(tmp_path: Path) -> None:
+    text = render(tmp_path, [graded(flags=SYNTHETIC)]).text
+    assert "SYNTHETIC film." in text
+    assert "made with" not in text
 
 
 def test_without_truth_nothing_is_said_of_it(tmp_path: Path) -> None:
@@ -290,13 +340,16 @@ def test_end_tells_what_the_grades_rest_on(tmp_path: Path) -> None:
         "one reading team",
         "real radiographs: Kellgren-Lawrence.",
         "Learned without any reader’s grade (†): osteophytes, femur lateral.",
-        "Open knees , licence: CC BY 4.0 Someone (2018)",
+        "Open knees , licence: CC BY 4.0 Someone (2018), https://example.org/knees",
+        "knees Readers: one team To find knees: Points by others (2019)",
+        "definite osteophytes and possible narrowing of joint space",
     ):
         assert expected in text
 
 
 def test_silent_manifest_and_sparse_row_are_read(tmp_path: Path) -> None:
     silent = replace(BUNDLE, training={}, agreement={}, licence="", members=BUNDLE.members[:1])
+    silent = replace(silent, locator=replace(BUNDLE.locator, facts={}))
     row = {"source": "b.png", "status": "ok", "kl": "2", "kl_p2": float("nan"), "fo_l": None}
     page = render(tmp_path, [ReportedKnee(row, None, None, None)], silent)
     assert "b.png Side unknown No picture was kept. KL 2 minimal osteoarthritis" in page.text
@@ -312,7 +365,9 @@ def test_measures_are_drawn_over_the_picture_at_the_centres_of_pixels(tmp_path: 
     assert page.paths["landmarks"].startswith("M0.0 30.0h0M2.5 31.0h0")
     assert page.paths["landmarks"].count("M") == 16
     assert page.paths["widths"].startswith("M50.0 21.0L50.5 26.0M")
-    assert re.findall(r"<text [^>]*>([^<]+)</text>", page.html) == ["5.4 mm", "2.7 mm"]
+    assert re.findall(r"<text [^>]*>([^<]+)</text>", page.html) == [
+        *("≈5.4 mm", "at the detector", "2.7 mm"),
+    ]
     assert page.tags.count("input") == 1
     bare = render(tmp_path, [replace(graded(), drawing=None)])
     assert "input" not in bare.tags
@@ -323,9 +378,12 @@ def test_joint_space_is_told_in_mm_and_shares_with_the_source_of_its_spacing(
     tmp_path: Path,
 ) -> None:
     text = render(tmp_path, [graded()]).text
-    assert "Joint space Lateral Medial Smallest 5.4 mm (6.8 %) 2.7 mm (3.4 %)" in text
-    assert "Fixed place 6.0 mm (7.5 %) 3.0 mm (3.8 %)" in text
-    assert "at the detector: lengths are magnified" in text
+    assert "Joint space Lateral Medial Smallest ≈5.4 mm (6.8 %) ≈2.7 mm (3.4 %)" in text
+    assert "Fixed place ≈6.0 mm (7.5 %) ≈3.0 mm (3.8 %)" in text
+    assert "Millimetres: at the detector, not calibrated" in text
+    row = graded().row | {"spacing_source": "calibrated"}
+    calibrated = render(tmp_path, [replace(graded(), row=row)]).text
+    assert "Smallest 5.4 mm (6.8 %) 2.7 mm (3.4 %)" in calibrated
     unknown = {name: None if name.endswith("_mm") else value for name, value in SPACE.items()}
     row = graded().row | unknown | {"spacing_source": "unknown"}
     text = render(tmp_path, [replace(graded(), row=row)]).text
@@ -335,7 +393,10 @@ def test_joint_space_is_told_in_mm_and_shares_with_the_source_of_its_spacing(
 
 def test_the_femorotibial_angle_is_told_where_it_was_measured(tmp_path: Path) -> None:
     knee = graded()
-    assert "Femorotibial angle 175.3°" in render(tmp_path, [knee]).text
+    text = render(tmp_path, [knee]).text
+    assert "Femorotibial angle 175.3°" in text
+    assert "It is not the hip-knee-ankle angle" in text
+    assert not re.search("valgus|varus", text)
     without = replace(knee, row=knee.row | {"fta_deg": None})
     assert "Femorotibial angle" not in render(tmp_path, [without]).text
 
@@ -373,7 +434,9 @@ def test_metal_is_outlined_on_a_refused_knee(tmp_path: Path) -> None:
 
 
 def test_a_refused_knee_that_was_made_with_nothing_to_grade_is_right(tmp_path: Path) -> None:
-    text = render(tmp_path, [refused(truth={})]).text
+    knee = refused(truth={})
+    knee = replace(knee, row=knee.row | {"flags": "implant;synthetic"})
+    text = render(tmp_path, [knee]).text
     assert "made with nothing to grade" in text
     assert "SYNTHETIC film." in text
     assert "≠" not in text
@@ -386,7 +449,7 @@ def test_two_knees_of_a_film_stand_under_one_name_right_first(tmp_path: Path) ->
         graded("other.dcm", Side.LEFT),
     ]
     text = render(tmp_path, knees).text
-    text = text[text.index("Knees both.dcm") : text.index("What these grades rest on")]
+    text = text[text.index("Radiographs both.dcm") : text.index("What these grades rest on")]
     order = [text.index(word) for word in ("both.dcm", "Right knee", "Left knee", "other.dcm")]
     assert order == sorted(order)
     assert (text.count("both.dcm"), text.count("Left knee")) == (1, 4)

@@ -245,6 +245,11 @@ def test_for_processing_and_lossy_are_flagged() -> None:
     assert read(make(LossyImageCompression="00")).flags == frozenset()
 
 
+@pytest.mark.parametrize(("value", "is_synthetic"), [("YES", True), ("NO", False), ("", False)])
+def test_synthetic_data_is_flagged(value: str, is_synthetic: bool) -> None:
+    assert (Flag.SYNTHETIC in read(make(SyntheticData=value)).flags) is is_synthetic
+
+
 def test_misspelt_character_set_is_flagged() -> None:
     data = to_bytes(make(SpecificCharacterSet="ISO_IR 100"))
     data = data.replace(b"CS\x0a\x00ISO_IR 100", b"CS\x0e\x00ISO_2022_IR_6 ")

@@ -150,8 +150,11 @@ def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
 
 def test_files_stay_and_come_once(folder: Path) -> None:
     given = [folder / "notes.txt", str(folder / "absent.png"), folder / "b.PNG", folder / "b.PNG"]
-    assert find_images(given).sources == tuple(sorted({str(path) for path in given}))
+    assert find_images(given).sources == tuple(map(str, given[:3])), "in the order given"
     assert find_images([folder, folder / "a.dcm"]) == find_images([folder])
+    first = find_images([folder / "b.PNG", folder])
+    assert first.sources[0] == str(folder / "b.PNG")
+    assert sorted(first.sources) == sorted(find_images([folder]).sources)
 
 
 def test_members_of_archives_stay() -> None:

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from kneegrade.errors import ImageError
-from kneegrade.images.raster import read_raster
+from kneegrade.images.raster import SYNTHETIC_TEXT, read_raster
 from kneegrade.images.read import read_radiograph
 from kneegrade.types import Contrast, Flag, Radiograph
 
@@ -95,6 +96,58 @@ def test_orientation_is_obeyed(kind: str, orientation: int) -> None:
     with Image.open(BytesIO(data)) as picture:
         expected = np.asarray(ImageOps.exif_transpose(picture).convert("L"))
     np.testing.assert_allclose(read(data).pixels, expected, atol=1)
+
+
+# what says that a program drew it
+
+
+def marked(kind: str, text: str) -> bytes:
+    """SMOOTH with a text where a picture of this kind keeps one."""
+    if kind == "PNG":
+        chunk = PngInfo()
+        chunk.add_text("Description", text)
+        return encode(SMOOTH, kind, pnginfo=chunk)
+    if kind == "TIFF":
+        return encode(SMOOTH, kind, description=text)
+    if kind == "JPEG":
+        return encode(SMOOTH, kind, comment=text)
+    exif = Image.Exif()
+    exif[270] = text
+    return encode(SMOOTH, kind, exif=exif)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
+def test_a_picture_that_says_so_is_flagged_as_synthetic(kind: str) -> None:
+    assert Flag.SYNTHETIC in read(marked(kind, f"Kept: {SYNTHETIC_TEXT}")).flags
+    assert Flag.SYNTHETIC not in read(marked(kind, "A knee; not synthetic.")).flags
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
+@pytest.mark.parametrize(
+    ("source", "is_synthetic"),
+    [
+        ("trainedAlgorithmicMedia", True),
+        ("algorithmicMedia", True),
+        ("digitalCapture", False),
+        ("compositeWithTrainedAlgorithmicMedia", False),
+    ],
+)
+def test_digital_source_type_of_xmp(kind: str, source: str, is_synthetic: bool) -> None:
+    xmp = f"<x>http://cv.iptc.org/newscodes/digitalsourcetype/{source}</x>"
+    if kind == "PNG":
+        chunk = PngInfo()
+        chunk.add_itxt("XML:com.adobe.xmp", xmp)
+        data = encode(SMOOTH, kind, pnginfo=chunk)
+    elif kind == "TIFF":
+        data = encode(SMOOTH, kind, tiffinfo={700: xmp.encode()})
+    else:
+        data = encode(SMOOTH, kind, xmp=xmp.encode())
+    assert (Flag.SYNTHETIC in read(data).flags) is is_synthetic
+
+
+def test_a_broken_text_says_nothing() -> None:
+    data = encode(RAMP, "TIFF", tiffinfo={270: b"\xff\xfe\0", 700: b"\xff" * 3})
+    assert read(data).flags == {Flag.VIEW_UNKNOWN, Flag.SPACING_UNKNOWN}
 
 
 # grey and colour

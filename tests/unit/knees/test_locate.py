@@ -15,6 +15,7 @@ from kneegrade.knees import locate
 from kneegrade.knees.heatmaps import STRIDE
 from kneegrade.knees.locate import KneeLocator
 from kneegrade.knees.pose import film_affine
+from kneegrade.knees.quality import KneeScores
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
 
 BOTH = (Side.RIGHT, Side.LEFT)
@@ -61,12 +62,6 @@ def locator_of(monkeypatch: pytest.MonkeyPatch, *ends: Places) -> KneeLocator:
     return KneeLocator(SPEC, n_threads=1)
 
 
-def error_code(locator: KneeLocator) -> str:
-    with pytest.raises(KneeNotFoundError) as caught:
-        locator.locate(FLAT)
-    return caught.value.code
-
-
 def test_the_networks_must_be_the_locators() -> None:
     for spec in (replace(SPEC, film=SPEC.knee), replace(SPEC, knee=SPEC.film)):
         with pytest.raises(BundleError) as caught:
@@ -93,7 +88,7 @@ def test_metal_that_is_seen_nowhere_is_not_heard(
     film = whole_radiograph(draw_whole_film(Side.LEFT, implant=Side.LEFT).pixels)
     (knee,) = locator.locate(film)
     assert knee.scores.implant > 0.9
-    assert knee.metal_px
+    assert knee.scores.has_plain_metal
 
     class NoPlace(locate.OnnxNetwork):
         def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -103,7 +98,8 @@ def test_metal_that_is_seen_nowhere_is_not_heard(
     monkeypatch.setattr(locate, "OnnxNetwork", NoPlace)
     (knee,) = KneeLocator(SPEC, n_threads=1).locate(film)
     assert knee.scores.implant == 0
-    assert knee.metal_px == ()
+    assert knee.scores.metal == ()
+    assert not knee.scores.has_suspected_metal
 
 
 def test_a_film_without_a_knee(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,19 +152,57 @@ def test_a_hint_is_taken_and_what_speaks_against_it_told(monkeypatch: pytest.Mon
         assert (knee.side_confidence < -0.9) is (hint is Side.LEFT)
 
 
-def test_two_knees_of_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    two = [[(300, 100), (300, 500)], [(300, 250), (300, 650)]]
-    assert error_code(locator_of(monkeypatch, *two, [], [])) == "knee.too-many"
-    assert error_code(locator_of(monkeypatch, [], [], *two)) == "knee.too-many"
-    one_end_of_it = [[(300, 100), (300, 500)], [(300, 250)]]
-    assert error_code(locator_of(monkeypatch, *one_end_of_it, [], [])) == "knee.too-many"
+def take_for_knees(monkeypatch: pytest.MonkeyPatch, seems: bool) -> None:
+    monkeypatch.setattr(locate, "seems_a_knee", lambda *_: seems)
 
 
-def test_one_end_alone_is_a_knee_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert error_code(locator_of(monkeypatch, [], [(300, 60)], [], [])) == "knee.cut-off"
+TWO = ([(300, 100), (300, 500)], [(300, 250), (300, 650)])
+
+
+@pytest.mark.parametrize("ends", [(*TWO, [], []), ([], [], *TWO)])
+def test_two_knees_of_one_side(monkeypatch: pytest.MonkeyPatch, ends: tuple[Places, ...]) -> None:
+    locator = locator_of(monkeypatch, *ends)
+    monkeypatch.setattr(  # the second network would see nothing on a flat film
+        locator, "_refine", lambda film, plateau: seen_as_it_is(plateau)
+    )
+    take_for_knees(monkeypatch, True)
+    with pytest.raises(KneeNotFoundError) as caught:
+        locator.locate(FLAT)
+    assert caught.value.code == "knee.too-many"
+
+
+def seen_as_it_is(plateau: locate._Plateau) -> locate.LocatedKnee:
+    points = np.repeat(plateau.ends_px, [8, 8], axis=0)
+    points[8] = plateau.ends_px[1]
+    landmarks = Landmarks(plateau.side, LandmarkScheme.KNEEL_16, points, np.ones(16))
+    return locate.LocatedKnee(landmarks, 1.0, False, KneeScores(0, 0, 0))
+
+
+def test_second_places_without_a_knee_are_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = locator_of(monkeypatch, *TWO, [], []).locate(FLAT)
+    assert len(found) <= 1
+
+
+def test_one_end_of_a_plateau(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_end = locator_of(monkeypatch, [], [(300, 60)], [], [])
+    assert one_end.locate(FLAT) == (), "nothing there seems to be a knee"
+    take_for_knees(monkeypatch, True)
+    with pytest.raises(KneeNotFoundError) as caught:
+        one_end.locate(FLAT)
+    assert caught.value.code == "knee.cut-off"
     whole = [[(300, 150)], [(300, 300)]]
     found = locator_of(monkeypatch, *whole, [], [(310, 880)]).locate(FLAT)
     assert [knee.landmarks.side for knee in found] == [Side.RIGHT], "the whole one is kept"
+
+
+@pytest.mark.parametrize("seen", [0, 1])
+@pytest.mark.parametrize("side", BOTH)
+def test_the_end_that_is_cut_off_is_sought_beyond_the_edge(side: Side, seen: int) -> None:
+    ends = np.array([(300.0, 400.0), (300.0, 400.0)])
+    first, *guesses = locate._guess_other_end(locate._Plateau(side, ends, np.ones(2)), seen, 900)
+    np.testing.assert_array_equal(first.ends_px, ends)
+    cols = np.array([guess.ends_px[1 - seen, 1] for guess in guesses])
+    assert (cols > 899).all() if (side is Side.RIGHT) == (seen == 0) else (cols < 0).all()
 
 
 @pytest.mark.parametrize("inverted", [False, True])

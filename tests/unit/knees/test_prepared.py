@@ -1,6 +1,7 @@
 """Knees found, cut and checked, with the embedded networks on drawn films."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ from made_films import draw_whole_film, whole_radiograph
 
 from kneegrade.errors import CODES, ImageError, KneeNotFoundError
 from kneegrade.images.dicom_header import SPACING_FLAGS
+from kneegrade.images.read import read_radiograph
 from kneegrade.knees.crop import PAPER_ROI, RoiSpec
 from kneegrade.knees.find import InputKind
 from kneegrade.knees.joint_space import measure_joint_space
@@ -22,9 +24,11 @@ from kneegrade.knees.prepared import (
 from kneegrade.knees.quality import REFUSED_FLAGS
 from kneegrade.phantoms.films import draw_hand_film
 from kneegrade.phantoms.scanners import SCANNERS
+from kneegrade.training.shaft_metal import paint_shaft_metal
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side
 
 BOTH = (Side.RIGHT, Side.LEFT)
+NO_KNEE = {"knee.not-found", "knee.not-a-knee"}
 
 
 def prepare(locator: KneeLocator, pixels: np.ndarray) -> list[PreparedKnee]:
@@ -73,8 +77,50 @@ def test_an_implant_is_refused_and_the_other_knee_is_not(locator: KneeLocator) -
 def test_a_hand_is_no_knee(locator: KneeLocator) -> None:
     rng = np.random.default_rng(1)
     film = draw_hand_film(scanner=SCANNERS["oai-cr-a"], spacing_mm=0.4, rng=rng)
-    codes = {"knee.not-found", "knee.not-a-knee", "knee.cut-off"}  # the last: or shows none
-    assert refusal_of(locator, film.pixels) in codes
+    assert refusal_of(locator, film.pixels) in NO_KNEE
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 5, 8, 21])
+def test_bars_are_no_knee_and_nothing_is_said_of_one(locator: KneeLocator, seed: int) -> None:
+    """They were told as too many, cut off, or of an unknown side."""
+    rng, picture = np.random.default_rng(seed), np.full((512, 512), 30, np.uint8)
+    for _ in range(10):
+        start, end = rng.integers(0, 512, (2, 2)).tolist()
+        cv2.line(picture, start, end, int(rng.integers(90, 255)), int(rng.integers(5, 40)))
+    assert refusal_of(locator, cv2.GaussianBlur(picture, (0, 0), 4)) in NO_KNEE
+
+
+def test_real_pictures_of_something_else_are_no_knee(locator: KneeLocator, real_data: Path) -> None:
+    paths = [p for p in (real_data / "not-knees").iterdir() if p.suffix in {".jpg", ".dcm"}]
+    assert len(paths) == 40
+    for path in paths:
+        radiograph = read_radiograph(path)
+        for side in (None, Side.LEFT):
+            assert ends_of(locator, radiograph, side) <= NO_KNEE, path.name
+
+
+def ends_of(locator: KneeLocator, radiograph: Radiograph, side: Side | None) -> set[str | None]:
+    """Codes of all that a picture is refused with."""
+    try:
+        knees = prepare_knees(locator, radiograph, RoiSpec(), side=side)
+    except KneeNotFoundError as error:
+        return {error.code}
+    missing = find_missing(knees, side)
+    assert missing is None, "no knee is missing where there is none"
+    return {knee.refusal.code if knee.refusal else None for knee in knees}
+
+
+@pytest.mark.parametrize("kind", ["staples", "screws"])
+def test_metal_in_the_shaft_is_flagged(locator: KneeLocator, kind: str) -> None:
+    film = draw_whole_film(Side.RIGHT)
+    points = film.knees[Side.RIGHT].landmarks_px
+    (natural,) = prepare(locator, film.pixels)
+    assert Flag.METAL_SUSPECTED not in natural.roi.flags
+    rng = np.random.default_rng(3)
+    made = paint_shaft_metal(film.pixels, points, rng, kind=kind, below_plateau=1.0)
+    (knee,) = prepare(locator, made)
+    assert knee.refusal is None
+    assert Flag.METAL_SUSPECTED in knee.roi.flags
 
 
 def test_a_knee_cut_in_half(locator: KneeLocator) -> None:

@@ -7,17 +7,27 @@ import pytest
 
 from kneegrade.knees.crop import RoiSpec, crop_knee
 from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.metal import MetalPlace
 from kneegrade.knees.quality import (
     IMPLANT_ALONE_FROM,
     IMPLANT_FROM,
     MOVED_FROM,
     NOT_KNEE_FROM,
     NOT_KNEE_FROM_IF_OTHER_VIEW,
+    PLAIN_CERTAINTY,
+    PLAIN_CONTRAST,
     REFUSED_FLAGS,
+    SHAFT_CERTAINTY,
+    SHAFT_CONTRAST,
+    SHAFT_SCORE,
+    SURE_METAL,
+    SUSPECT_CONTRAST,
+    SUSPECT_FROM,
     KneeScores,
     QualityMeasures,
     check_quality,
     measure_quality,
+    seems_a_knee,
 )
 from kneegrade.knees.shape_model import (
     compute_shape_distance,
@@ -31,6 +41,12 @@ from kneegrade.phantoms.shape import draw_body
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side, View
 
 FINE = KneeScores(not_knee=0.0, implant=0.0, moved=0.0)
+PLAIN = MetalPlace(
+    outline_px=np.zeros((3, 2)),
+    certainty=PLAIN_CERTAINTY,
+    contrast=PLAIN_CONTRAST,
+    score=1.0,
+)
 SEEDS = range(3)
 
 
@@ -74,7 +90,7 @@ def test_a_whole_sharp_knee_is_not_flagged(seed: int, side: Side) -> None:
     ("score", "bar", "flag", "refused"),
     [
         ("not_knee", NOT_KNEE_FROM, Flag.NOT_A_KNEE, True),
-        ("implant", IMPLANT_FROM, Flag.IMPLANT, True),
+        ("implant", IMPLANT_FROM, Flag.METAL_SUSPECTED, False),
         ("moved", MOVED_FROM, Flag.BLURRED, False),
     ],
 )
@@ -88,7 +104,7 @@ def test_the_networks_scores_are_heard(score: str, bar: float, flag: Flag, refus
 def test_sure_metal_is_told_of_and_nothing_that_it_does_to_the_other_measures() -> None:
     radiograph, landmarks = make_film()
     white = changed(radiograph, exposed(radiograph.pixels, "white"))
-    metal = replace(FINE, implant=1.0, moved=1.0)
+    metal = replace(FINE, implant=1.0, moved=1.0, metal=(PLAIN,))
     assert check(white, landmarks, metal) == {Flag.IMPLANT}
     doubtful = replace(metal, implant=(IMPLANT_FROM + IMPLANT_ALONE_FROM) / 2)
     found = check(white, landmarks, doubtful)
@@ -234,15 +250,81 @@ def test_the_average_knee_is_placed_by_the_ends_of_its_plateau(side: Side) -> No
     assert np.ptp(placed[:, 1]) == pytest.approx(scale * np.ptp(mean[:, 1]), rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("scores", "flags"),
+    [
+        (replace(FINE, implant=IMPLANT_FROM, metal=(PLAIN,)), {Flag.IMPLANT}),
+        (replace(FINE, implant=0.39, metal=(PLAIN,)), set()),
+        (
+            replace(FINE, implant=0.9, metal=(replace(PLAIN, certainty=0.89),)),
+            {Flag.METAL_SUSPECTED},
+        ),
+        (
+            replace(FINE, implant=0.9, metal=(replace(PLAIN, contrast=0.17),)),
+            {Flag.METAL_SUSPECTED},
+        ),
+        (
+            replace(
+                FINE,
+                implant=SURE_METAL,
+                metal=(replace(PLAIN, certainty=SURE_METAL, contrast=0.01),),
+            ),
+            {Flag.IMPLANT},
+        ),
+        (
+            replace(FINE, implant=SUSPECT_FROM, metal=(replace(PLAIN, contrast=SUSPECT_CONTRAST),)),
+            {Flag.METAL_SUSPECTED},
+        ),
+    ],
+)
+def test_metal_is_refused_where_the_film_shows_it_and_else_suspected(
+    scores: KneeScores, flags: set[Flag]
+) -> None:
+    assert check(*make_film(), scores) == flags
+    assert Flag.METAL_SUSPECTED not in REFUSED_FLAGS
+
+
+def test_metal_in_a_shaft_is_flagged_only_where_all_speaks_for_it() -> None:
+    bars = {"score": SHAFT_SCORE, "certainty": SHAFT_CERTAINTY, "contrast": SHAFT_CONTRAST}
+    place = replace(PLAIN, in_shaft=True, **bars)
+    assert check(*make_film(), replace(FINE, metal=(place,))) == {Flag.METAL_SUSPECTED}
+    for name, bar in bars.items():
+        short = replace(place, **{name: bar - 1e-6})
+        assert check(*make_film(), replace(FINE, metal=(short,))) == set(), name
+    sure = replace(FINE, implant=1.0, metal=(place,))
+    assert check(*make_film(), sure) == {Flag.METAL_SUSPECTED}, "none at the joint is plain"
+
+
+def test_what_seems_a_knee() -> None:
+    radiograph, landmarks = make_film()
+    assert seems_a_knee(radiograph, landmarks, FINE)
+    assert not seems_a_knee(radiograph, landmarks, replace(FINE, not_knee=0.5))
+    unsure = replace(landmarks, confidence=np.full(16, 0.29))
+    assert not seems_a_knee(radiograph, unsure, FINE)
+    half = landmarks.points_px - (0, landmarks.points_px[4, 1])
+    shown = half[:, 1] >= 0
+    cut = replace(landmarks, points_px=half, confidence=np.where(shown, 0.9, 0.0))
+    assert seems_a_knee(radiograph, cut, FINE), "only what is on the film counts"
+    found = check(radiograph, cut)
+    assert Flag.KNEE_CUT_OFF in found
+    assert Flag.NOT_A_KNEE not in found
+    off = replace(landmarks, points_px=landmarks.points_px - 10_000)
+    assert not seems_a_knee(radiograph, off, FINE)
+
+
 def test_metal_is_told_where_it_really_is(
     locator: KneeLocator, metal_knees: list, kaggle_sample: list
 ) -> None:
-    def has_implant(knee: tuple[str, Side, np.ndarray]) -> bool:
+    def scores_of(knee: tuple[str, Side, np.ndarray]) -> KneeScores:
         _, side, pixels = knee
         picture = Radiograph(pixels.astype(np.float32), "id")
-        return locator.locate_in_crop(picture, side).scores.implant >= IMPLANT_FROM
+        return locator.locate_in_crop(picture, side).scores
 
-    assert np.mean([has_implant(knee) for knee in metal_knees]) >= 0.95
+    with_metal = [scores_of(knee) for knee in metal_knees]
+    assert np.mean([s.has_plain_metal or s.has_suspected_metal for s in with_metal]) >= 0.95
+    assert np.mean([s.has_plain_metal for s in with_metal]) >= 0.9
     listed = {file for file, *_ in metal_knees}
-    others = [knee for knee in kaggle_sample[:300] if knee[0] not in listed]
-    assert np.mean([has_implant(knee) for knee in others]) <= 0.01
+    others = [scores_of(knee) for knee in kaggle_sample[:300] if knee[0] not in listed]
+    assert np.mean([s.has_plain_metal for s in others]) <= 0.005
+    flagged = [s.has_suspected_metal and not s.has_plain_metal for s in others]
+    assert np.mean(flagged) <= 0.01

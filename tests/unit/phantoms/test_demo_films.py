@@ -10,8 +10,9 @@ import numpy as np
 import pydicom
 import pytest
 
+from kneegrade.images.read import read_radiograph
 from kneegrade.phantoms.severity import NARROWING, OSTEOPHYTES
-from kneegrade.types import Task
+from kneegrade.types import Flag, Task
 
 DEMO = Path(__file__).parents[3] / "demo"
 
@@ -37,6 +38,11 @@ def test_every_film_is_there_and_together_they_are_small(films, truth):
     assert set(on_disk) == set(films) == set(truth)
     assert sum(on_disk.values()) < 6e6
     assert max(on_disk.values()) < 1.5e6
+
+
+def test_every_film_says_that_it_is_synthetic(truth):
+    for name in truth:
+        assert Flag.SYNTHETIC in read_radiograph(DEMO / "films" / name).flags, name
 
 
 @pytest.mark.parametrize("name", ["07-cropped-right.png", "08-inverted-right.dcm"])

@@ -9,7 +9,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 from kneegrade.images.read import read_radiograph
 from kneegrade.phantoms.dicom_film import write_dicom_film
 from kneegrade.phantoms.scanners import SCANNERS
-from kneegrade.types import Side, SpacingSource, View
+from kneegrade.types import Flag, Side, SpacingSource, View
 
 SYNTAXES = (ExplicitVRLittleEndian, JPEGLSLossless, JPEG2000Lossless, RLELossless)
 
@@ -55,6 +55,8 @@ def test_the_header_says_phantom_and_can_be_changed(film, tmp_path):
     first = path.read_bytes()
     ds = pydicom.dcmread(path)
     assert (str(ds.PatientName), ds.PatientID) == ("SYNTHETIC^PHANTOM", "PHANTOM-01")
+    assert ds.SyntheticData == "YES"
+    assert Flag.SYNTHETIC in read_radiograph(path).flags
     assert (ds.ImageLaterality, ds.ViewPosition, ds.BodyPartExamined) == ("L", "PA", "KNEE")
     assert list(ds.PatientOrientation) == ["L", "F"]
     write_dicom_film(path, film)

@@ -47,6 +47,14 @@ KindOption = Annotated[
         "--input", parser=_parse_kind, metavar="auto|crop|film", help="What a picture shows."
     ),
 ]
+AttributionOption = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="A line that the page shows with the pictures, as their licence asks.",
+        show_default=False,
+    ),
+]
 
 
 def grade(
@@ -84,6 +92,7 @@ def grade(
             "--truth", metavar="TABLE", help="Known grades by file and side, for the page."
         ),
     ] = None,
+    attribution: AttributionOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
     """Grade the knees on radiographs, one or both, or on pictures that are cropped to one.
@@ -103,7 +112,7 @@ def grade(
     rows = [knee.row for knee in graded]
     written = write_tables(rows, grader.bundle, out)
     grades, notes = match_truth(known, rows)
-    written.append(_write_page(graded, grader.bundle, out, grades))
+    written.append(_write_page(graded, grader.bundle, out, grades, attribution))
     if as_json:
         typer.echo(written[0].read_text(encoding="utf-8"), nl=False)
     else:
@@ -207,13 +216,19 @@ def _write_page(
     bundle: "Bundle",
     out: Path,
     truth: Mapping[tuple[str, str], Mapping[str, int]],
+    attribution: str,
 ) -> Path:
     from kneegrade import __version__
-    from kneegrade.apps.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
+    from kneegrade.apps.grade_report import (
+        EMBEDDED_PICTURES,
+        ReportedKnee,
+        is_synthetic,
+        write_grade_report,
+    )
 
     reported = []
     n_shown = 0
-    for knee in knees:
+    for knee in sorted(knees, key=lambda knee: is_synthetic(knee.row)):
         file = knee.file_in(out)
         n_shown += knee.drawing is not None
         is_shown = knee.drawing is not None and n_shown <= EMBEDDED_PICTURES and file.is_file()
@@ -226,5 +241,5 @@ def _write_page(
             )
         )
     page = out / "report.html"
-    write_grade_report(page, reported, bundle, version=__version__)
+    write_grade_report(page, reported, bundle, version=__version__, attribution=attribution)
     return page

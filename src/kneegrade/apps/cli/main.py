@@ -44,7 +44,8 @@ class _Verbs(TyperGroup):
 app = typer.Typer(
     name="kneegrade",
     cls=_Verbs,
-    help="Reads knee radiographs: Kellgren-Lawrence and OARSI grades. Research use only.",
+    help="Reads knee radiographs: Kellgren-Lawrence grades and joint space widths; OARSI grades "
+    "with a bundle trained on them. Research use only.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -126,7 +126,7 @@ def test_an_archive_is_graded_like_a_folder(films: Path, bundle: Path, tmp_path:
     for row, other in zip(of_folder, of_archive, strict=True):
         assert row | {"source": ""} == other | {"source": ""}
     for out in ("one", "two"):
-        assert "made with KL 4" in (tmp_path / out / "report.html").read_text(encoding="utf-8")
+        assert "Reader: KL 4" in (tmp_path / out / "report.html").read_text(encoding="utf-8")
 
 
 def test_results_within_the_folder_are_not_graded(films: Path, bundle: Path) -> None:
@@ -358,9 +358,25 @@ def test_known_grades_stand_on_the_page(films: Path, bundle: Path, tmp_path: Pat
     reply = grade(films / "a-right.png", "--truth", truth, bundle=bundle, out=tmp_path / "out")
     assert reply.code == 0
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    without = grade(films / "a-right.png", bundle=bundle, out=tmp_path / "without")
-    assert without.code == 0
-    assert page != (tmp_path / "without" / "report.html").read_text(encoding="utf-8")
+    assert "Reader: KL 3" in page
+    assert "SYNTHETIC" not in page
+
+
+def test_a_film_that_says_so_is_synthetic_in_rows_and_page(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_dicom_film(tmp_path / "in" / "a.dcm", draw_knee(Side.RIGHT, size_mm=FILM_MM))
+    truth = tmp_path / "truth.csv"
+    truth.write_text("file,side,kl\na.dcm,right,1\n")
+    out = tmp_path / "out"
+    reply = grade(
+        tmp_path / "in", "--truth", truth, "--attribution", "By us", out=out, bundle=bundle
+    )
+    assert reply.code == 0
+    (row,) = read_rows(out)
+    assert "synthetic" in row["flags"].split(";")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for words in ("SYNTHETIC film.", "made with KL 1", "By us"):
+        assert words in page
 
 
 def test_known_grades_that_cannot_be_read_stop_before_any_work(

@@ -1,0 +1,92 @@
+"""What is outlined as metal, measured on a picture."""
+
+import numpy as np
+import pytest
+
+from kneegrade.knees.metal import SHAFT_FROM, MetalPlace, View, find_metal
+
+N = 256
+WIDTHS = 1.4
+TO_FILM = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+BONE, TISSUE, METAL = 120.0, 60.0, 200.0
+
+
+def make_view(below_joint: float = 0.0) -> View:
+    view = View(np.zeros((N, N), np.float32), TO_FILM, (N, N), WIDTHS, below_joint)
+    grain = np.random.default_rng(0).normal(0, 8, (N, N))
+    bone = view.find_bone(0.0)
+    pixels = (np.where(bone, BONE, TISSUE) + grain).astype(np.float32)
+    return View(pixels, TO_FILM, (N, N), WIDTHS, below_joint)
+
+
+def look(
+    view: View, where: tuple[slice, slice], level: float, seen: tuple[slice, slice] | None = None
+) -> MetalPlace:
+    view.pixels[where] = level
+    logits = np.full((N // 2, N // 2), -6, np.float32)
+    rows, cols = seen or where
+    logits[rows.start // 2 : rows.stop // 2, cols.start // 2 : cols.stop // 2] = 4
+    (place,) = find_metal(view, logits, 0.9)
+    return place
+
+
+BAR = (slice(150, 162), slice(100, 150))
+
+
+def test_metal_stands_out_from_the_bone_around_it() -> None:
+    plain, cortex = look(make_view(), BAR, METAL), look(make_view(), BAR, BONE + 6)
+    assert plain.contrast > 0.5
+    assert abs(cortex.contrast) < 0.15
+    for place in (plain, cortex):
+        assert place.certainty > 0.95
+        assert place.score == 0.9
+        assert not place.in_shaft
+        low, high = place.outline_px.min(axis=0), place.outline_px.max(axis=0)
+        np.testing.assert_allclose([*low, *high], [150, 100, 161, 149], atol=2)
+
+
+def test_metal_at_the_joint_may_be_dark_and_in_a_shaft_not() -> None:
+    assert look(make_view(), BAR, BONE - 80).contrast > 0.3
+    assert look(make_view(1.5), BAR, BONE - 80).contrast < 0
+
+
+def test_brightness_and_contrast_do_not_matter() -> None:
+    before = look(make_view(), BAR, METAL)
+    view = make_view()
+    view.pixels[:] = view.pixels * 0.01 + 70
+    after = look(view, BAR, METAL * 0.01 + 70)
+    assert after.contrast == pytest.approx(before.contrast, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("bright", "seen"),
+    [
+        (BAR, (slice(150, 162), slice(2, 30))),  # beside the bone: a letter
+        ((slice(150, 162), slice(0, N)), BAR),  # across the leg: a frame, a shutter
+    ],
+)
+def test_what_lies_or_reaches_beside_the_bone_is_none_in_it(
+    bright: tuple[slice, slice], seen: tuple[slice, slice]
+) -> None:
+    assert look(make_view(1.5), bright, METAL, seen).contrast == 0
+
+
+@pytest.mark.parametrize("below", [-1.5, -0.75, 0.75, 1.5])
+def test_a_shaft_begins_where_the_region_of_interest_ends(below: float) -> None:
+    view = make_view(below)
+    rows = view.rows_below_joint()
+    assert np.diff(rows) == pytest.approx(WIDTHS / N)
+    assert rows.mean() == pytest.approx(below)
+    far = int(np.argmax(np.abs(rows)))
+    here = slice(far, far + 12) if far == 0 else slice(far - 12, far)
+    assert look(view, (here, slice(120, 140)), METAL).in_shaft
+    assert abs(rows[far]) > SHAFT_FROM
+    assert view.shows_shaft()
+    elsewhere = TO_FILM.copy()
+    elsewhere[0, 2] = 10_000
+    off = View(view.pixels, elsewhere, (N, N), WIDTHS, below)
+    assert not off.shows_shaft()
+
+
+def test_nothing_is_outlined_where_nothing_is_seen() -> None:
+    assert find_metal(make_view(), np.full((N // 2, N // 2), -3, np.float32), 0.9) == ()

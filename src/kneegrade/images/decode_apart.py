@@ -20,11 +20,12 @@ from kneegrade.images.codestreams import (
     mend_end,
 )
 
-_START_S: Final = 1
+_START_S: Final = 2
 _PIXELS_PER_S: Final = 1e6
 """Bound of the processor's time; the slowest decoder manages four times as many."""
-_WALL_FACTOR: Final = 3
-"""On a busy machine, or where the processor's time cannot be bounded."""
+_WALL_FACTOR: Final = 10
+"""A busy machine must not cost a film its grades; the only bound where the system has none of
+the processor's time."""
 _START_BYTES: Final = 1 << 30
 _BYTES_PER_SAMPLE: Final = 64
 """OpenJPEG takes about 40."""

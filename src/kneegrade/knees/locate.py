@@ -19,7 +19,7 @@ from kneegrade.errors import KneeNotFoundError
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.contrast import standardise
 from kneegrade.knees.heatmaps import compute_probabilities, decode_heatmaps, find_second_peak
-from kneegrade.knees.metal import SHAFT_VIEWS, View, find_metal
+from kneegrade.knees.metal import SHAFT_VIEWS, View, find_metal, measure_canal
 from kneegrade.knees.orientation import Orientation, judge_orientation
 from kneegrade.knees.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
 from kneegrade.knees.quality import KneeScores, measure_likeness, seems_a_knee
@@ -309,7 +309,7 @@ class KneeLocator:
         if not seems_a_knee(radiograph, knee.landmarks, knee.scores):
             return knee
         size, width = self._spec.knee_size_px, self._field_of_view
-        places = list(knee.scores.metal)
+        places, canal = list(knee.scores.metal), -1.0
         for below in SHAFT_VIEWS:
             affine = self._affine_of(radiograph, knee.landmarks.kneel_points_px[[0, 8]])
             affine[:, 2] += affine[:, 0] * below * size / width
@@ -322,7 +322,8 @@ class KneeLocator:
             score = float(1 / (1 + np.exp(-outputs["scores"][0, 1].astype(np.float64))))
             found = find_metal(view, outputs["metal"][0, 0], score)
             places += [place for place in found if place.in_shaft]
-        return replace(knee, scores=replace(knee.scores, metal=tuple(places)))
+            canal = max(canal, measure_canal(view))
+        return replace(knee, scores=replace(knee.scores, metal=tuple(places), canal=canal))
 
     def _judge(self, picture: FloatImage) -> Orientation:
         """Compare with the average knee, lateral first; it is about as wide as a crop."""

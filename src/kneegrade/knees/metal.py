@@ -31,6 +31,9 @@ LEAST_BONE_SHOWN: Final = 0.03
 BESIDE_BONE: Final = 0.25
 """Share of a bright place beside the bone from which it is none in the bone: a bar, a letter."""
 
+LEAST_SHAFT_ROWS: Final = 8
+"""Fewer rows of a shaft tell nothing of its canal."""
+
 _AVERAGE_WIDTH_MM: Final = 80.0
 _BONE_MARGIN_MM: Final = 6.0
 _BESIDE_MM: Final = 10.0
@@ -118,6 +121,38 @@ class View:
         """Whether enough bone beyond the region of interest is shown to look for metal in it."""
         far = np.abs(self.rows_below_joint()) > SHAFT_FROM
         return float((self.find_bone(0.0) & far[:, np.newaxis]).mean()) >= LEAST_BONE_SHOWN
+
+
+def measure_canal(view: View) -> float:
+    """By how much the middle of a shaft is brighter than the brightest of both its sides.
+
+    A natural shaft's cortex is brighter than its marrow; a nail in it is brighter than the cortex.
+
+    Parameters
+    ----------
+    view : View
+
+    Returns
+    -------
+    float
+        The upper quartile over the rows beyond the region of interest, as a share of the range of
+        grey, 5 to 95 %, of the bone in view; -1 where there are hardly any.
+    """
+    pixels = np.asarray(cv2.GaussianBlur(view.pixels, (0, 0), 1.0), np.float32)
+    bone = view.find_bone(0.0)
+    shaft = np.flatnonzero((np.abs(view.rows_below_joint()) > SHAFT_FROM) & bone.any(axis=1))
+    if len(shaft) < LEAST_SHAFT_ROWS:
+        return -1.0
+    excess = []
+    for row in shaft:
+        cols = np.flatnonzero(bone[row])
+        aside = (cols[-1] - cols[0]) // 6  # a bone is wider than the mean one, or lies beside it
+        across = pixels[row, max(cols[0] - aside, 0) : cols[-1] + aside + 1]
+        third = int(0.3 * len(across))
+        middle, sides = across[third : len(across) - third], np.delete(across, np.s_[third:-third])
+        excess.append(float(np.percentile(middle, 80) - sides.max()))
+    low, high = np.percentile(pixels[bone], (5, 95))
+    return float(np.percentile(excess, 75) / max(float(high - low), 1e-6))
 
 
 def find_metal(view: View, logits: NDArray[np.float32], score: float) -> tuple[MetalPlace, ...]:

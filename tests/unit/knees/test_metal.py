@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kneegrade.knees.metal import SHAFT_FROM, MetalPlace, View, find_metal
+from kneegrade.knees.metal import SHAFT_FROM, MetalPlace, View, find_metal, measure_canal
 
 N = 256
 WIDTHS = 1.4
@@ -86,6 +86,25 @@ def test_a_shaft_begins_where_the_region_of_interest_ends(below: float) -> None:
     elsewhere[0, 2] = 10_000
     off = View(view.pixels, elsewhere, (N, N), WIDTHS, below)
     assert not off.shows_shaft()
+
+
+@pytest.mark.parametrize("below", [-1.5, -0.75, 0.75, 1.5])
+def test_a_nail_makes_the_canal_brighter_than_the_cortex(below: float) -> None:
+    natural, nailed = make_view(below), make_view(below)
+    middle = slice(N // 2 - 10, N // 2 + 10)
+    natural.pixels[:, middle] -= 30  # marrow
+    nailed.pixels[:, middle] = METAL
+    assert measure_canal(natural) < 0
+    assert measure_canal(nailed) > 0.4
+    before = measure_canal(nailed)
+    nailed.pixels[:] = nailed.pixels * 0.01 + 70
+    assert measure_canal(nailed) == pytest.approx(before, abs=0.01)
+
+
+def test_a_shaft_that_is_not_shown_has_no_canal() -> None:
+    elsewhere = TO_FILM.copy()
+    elsewhere[0, 2] = 10_000
+    assert measure_canal(View(make_view(1.5).pixels, elsewhere, (N, N), WIDTHS, 1.5)) == -1
 
 
 def test_nothing_is_outlined_where_nothing_is_seen() -> None:

@@ -110,7 +110,7 @@ def ends_of(locator: KneeLocator, radiograph: Radiograph, side: Side | None) -> 
     return {knee.refusal.code if knee.refusal else None for knee in knees}
 
 
-@pytest.mark.parametrize("kind", ["staples", "screws"])
+@pytest.mark.parametrize("kind", ["staples", "screws", "nail"])
 def test_metal_in_the_shaft_is_flagged(locator: KneeLocator, kind: str) -> None:
     film = draw_whole_film(Side.RIGHT)
     points = film.knees[Side.RIGHT].landmarks_px

@@ -12,6 +12,7 @@ from kneegrade.knees.quality import (
     IMPLANT_ALONE_FROM,
     IMPLANT_FROM,
     MOVED_FROM,
+    NAIL_FROM,
     NOT_KNEE_FROM,
     NOT_KNEE_FROM_IF_OTHER_VIEW,
     PLAIN_CERTAINTY,
@@ -291,6 +292,8 @@ def test_metal_in_a_shaft_is_flagged_only_where_all_speaks_for_it() -> None:
     for name, bar in bars.items():
         short = replace(place, **{name: bar - 1e-6})
         assert check(*make_film(), replace(FINE, metal=(short,))) == set(), name
+    assert check(*make_film(), replace(FINE, canal=NAIL_FROM)) == {Flag.METAL_SUSPECTED}
+    assert check(*make_film(), replace(FINE, canal=NAIL_FROM - 1e-6)) == set()
     sure = replace(FINE, implant=1.0, metal=(place,))
     assert check(*make_film(), sure) == {Flag.METAL_SUSPECTED}, "none at the joint is plain"
 

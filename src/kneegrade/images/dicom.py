@@ -61,7 +61,7 @@ def read_dicom(data: bytes, *, contrast: Contrast) -> Radiograph:
         header = file.header
         pixels, codestream = _read_pixels(file, flags)
         spacing_mm, spacing_source = read_spacing(header, flags)
-        pixel_aspect = read_pixel_aspect(header, flags)
+        pixel_aspect = read_pixel_aspect(header, spacing_mm, flags)
         view = read_view(header, flags)
         side = read_side(header, flags)
         source_id = read_source_id(header, flags)

@@ -28,7 +28,15 @@ PRIVATE_GE: Final = uid.UID("1.2.840.113619.5.2")
 """Implicit VR, little endian, but for pixels in big endian."""
 
 _PIXELS: Final = 0x7FE00010
-_SAMPLES_PER_PIXEL: Final = 0x00280002
+_RESUME_AT: Final = (
+    (0x00181164, b"DS", None),  # ImagerPixelSpacing
+    (0x00185101, b"CS", None),  # ViewPosition
+    (0x00200062, b"CS", None),  # ImageLaterality
+    (0x00280002, b"US", 2),  # SamplesPerPixel
+    (_PIXELS, b"OW", None),
+    (_PIXELS, b"OB", None),
+)
+"""Tag, VR and length (where it is always the same) of elements that are easily found again."""
 _ITEM_END: Final = 0xFFFEE00D
 _UNDEFINED: Final = 0xFFFFFFFF
 _GROUPS_AT_START: Final = frozenset({b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"})
@@ -182,21 +190,23 @@ def _read_header(
     """Elements before the pixels, and where the element of the pixels begins."""
     scan = _scan_elements(body, at, explicit, little_endian, flags)
     elements, pixels = scan.elements, scan.pixels
+    # An element or sequence with a wrong length or without its end swallows what follows: go on at
+    # the next element that is known again.
+    for tag, vr, length in _RESUME_AT:
+        if pixels is not None:
+            break
+        if tag in elements or (length is None and not explicit):
+            continue
+        mark = vr if explicit else struct.pack("<L" if little_endian else ">L", length)
+        again = body.rfind(_tag_bytes(tag, little_endian) + mark, at)
+        if again >= 0:
+            rest = _scan_elements(body, again, explicit, little_endian, flags)
+            elements, pixels = elements | rest.elements, rest.pixels
+            flags.add(Flag.HEADER_REPAIRED)
     if pixels is None:
-        # An element or sequence with a wrong length or without its end swallows what follows:
-        # go on where the pixels are described.
-        mark = _tag_bytes(_SAMPLES_PER_PIXEL, little_endian) + (
-            b"US" if explicit else struct.pack("<L" if little_endian else ">L", 2)
-        )
-        again = body.rfind(mark, at)
-        rest = scan if again < 0 else _scan_elements(body, again, explicit, little_endian, flags)
-        pixels = rest.pixels
-        if pixels is None:
-            if body.find(_tag_bytes(_PIXELS, little_endian), at, -1000) >= 0:
-                raise refusals.unreadable("a header with broken lengths")
-            raise scan.refusal
-        flags.add(Flag.HEADER_REPAIRED)
-        elements = elements | rest.elements
+        if body.find(_tag_bytes(_PIXELS, little_endian), at, -1000) >= 0:
+            raise refusals.unreadable("a header with broken lengths")
+        raise scan.refusal
     header = Dataset(elements)
     header.set_original_encoding(not explicit, little_endian, "iso8859")
     return header, pixels

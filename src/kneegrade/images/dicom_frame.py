@@ -224,8 +224,9 @@ def _refuse_unknown(syntax: uid.UID | None, whole: bool) -> Exception:
         (syntax or "").startswith(start) for start, _ in _COMPRESSIONS
     )
     if not known:
-        name = "an unnamed one" if syntax is None else syntax.name
-        return refusals.no_decoder(name)
+        # An unknown UID's name is its text, which in a broken header may be anything.
+        is_named = syntax is not None and syntax.name != str(syntax)
+        return refusals.no_decoder(syntax.name if syntax and is_named else "an unknown one")
     if not whole:
         return refusals.truncated("a compressed picture without a header")
     return refusals.unreadable("a compressed picture without a header")

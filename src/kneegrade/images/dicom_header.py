@@ -38,8 +38,10 @@ PYDICOM_ERRORS: Final = (
 LOSSY_SYNTAXES: Final = frozenset({uid.JPEG2000, uid.HTJ2K})
 """Transfer syntaxes that may lose where the codestream does not tell."""
 
-SAME_SPACING: Final = 1e-3
-"""Relative difference below which two spacings are one number written twice."""
+SAME_SPACING: Final = 0.02
+"""Relative difference below which two spacings are one number, written twice or rounded."""
+MOST_MAGNIFIED: Final = 1.6
+"""No radiograph of a knee is magnified more: distances to the detector and to the knee."""
 
 SPACING_FLAGS: Final = MappingProxyType(
     {
@@ -94,10 +96,11 @@ def read_spacing(
 ) -> tuple[tuple[float, float] | None, SpacingSource]:
     """Size of a pixel by DICOM PS3.3 sections 10.7.1 and C.8.6.1: never a default.
 
-    In this order: PixelSpacing that was calibrated (it says how, or it differs from the spacing at
-    the detector or on the film that was scanned: ImagerPixelSpacing, else
-    NominalScannedPixelSpacing); that spacing divided by EstimatedRadiographicMagnificationFactor;
-    that spacing; PixelSpacing of unknown kind; none. The last three are flagged.
+    In this order: PixelSpacing that was calibrated (it says how, or it is smaller, by what knees
+    are magnified, than the spacing at the detector or on the film that was scanned:
+    ImagerPixelSpacing, else NominalScannedPixelSpacing); PixelSpacing of unknown kind where that
+    contradicts it; that spacing divided by EstimatedRadiographicMagnificationFactor; that spacing;
+    PixelSpacing of unknown kind; none. Unknown kinds, the detector's and none are flagged.
 
     Returns
     -------
@@ -110,21 +113,24 @@ def read_spacing(
         detector or _pair(dataset, "NominalScannedPixelSpacing", flags),
         read_value(dataset, "PixelSpacingCalibrationType", flags) is not None,
         _magnification(dataset, flags),
+        flags,
     )
     if source in SPACING_FLAGS:
         flags.add(SPACING_FLAGS[source])
     return spacing, source
 
 
-def read_pixel_aspect(dataset: Dataset, flags: set[Flag]) -> float:
-    """Height of a pixel over its width, by PixelAspectRatio (PS3.3 section C.7.6.3.1.7); else 1.
+def read_pixel_aspect(
+    dataset: Dataset, spacing_mm: tuple[float, float] | None, flags: set[Flag]
+) -> float:
+    """Height of a pixel over its width: by its spacing, else PixelAspectRatio, else 1.
 
-    A spacing, where there is one, tells it too and goes before.
+    DICOM PS3.3 section C.7.6.3.1.7; flagged where both are there and contradict each other.
     """
-    height, width = _pair(dataset, "PixelAspectRatio", flags) or (1.0, 1.0)
-    if not 1 / MOST_OBLONG <= height / width <= MOST_OBLONG:
+    told = _pair(dataset, "PixelAspectRatio", flags)
+    height, width = spacing_mm or told or (1.0, 1.0)
+    if told is not None and not _is_same(told[0] / told[1], height / width):
         flags.add(Flag.HEADER_REPAIRED)
-        return 1.0
     return height / width
 
 
@@ -133,13 +139,17 @@ def _choose_spacing(
     detector: tuple[float, float] | None,
     calibration_named: bool,
     magnification: float | None,
+    flags: set[Flag],
 ) -> tuple[tuple[float, float] | None, SpacingSource]:
-    if patient is not None:
-        differs = detector is not None and not all(
-            math.isclose(a, b, rel_tol=SAME_SPACING) for a, b in zip(patient, detector, strict=True)
-        )
-        if calibration_named or differs:
-            return patient, SpacingSource.CALIBRATED
+    if patient is not None and calibration_named:
+        return patient, SpacingSource.CALIBRATED
+    if patient is not None and detector is not None:
+        by_row, by_col = detector[0] / patient[0], detector[1] / patient[1]
+        if not (_is_same(by_row, 1) and _is_same(by_col, 1)):
+            if _is_same(by_row, by_col) and 1 < by_row <= MOST_MAGNIFIED:
+                return patient, SpacingSource.CALIBRATED
+            flags.add(Flag.HEADER_REPAIRED)  # neither is the other, corrected
+            return patient, SpacingSource.KIND_UNKNOWN
     if detector is not None and magnification is not None:
         corrected = (detector[0] / magnification, detector[1] / magnification)
         return corrected, SpacingSource.MAGNIFICATION_CORRECTED
@@ -151,35 +161,41 @@ def _choose_spacing(
 
 
 def _pair(dataset: Dataset, keyword: str, flags: set[Flag]) -> tuple[float, float] | None:
-    """Two positive numbers, of rows and of columns; one alone stands for both and is flagged."""
-    numbers = read_written_numbers(dataset, keyword, flags)
-    if len(numbers) == 1:
-        flags.add(Flag.HEADER_REPAIRED)
-        numbers *= 2
+    """Positive numbers of rows and columns, the first two; one alone stands for both."""
+    numbers = read_written_numbers(dataset, keyword, flags, n=2)
     if not numbers:
         return None
-    if len(numbers) != 2 or min(numbers) <= 0:
+    if len(numbers) != 2:
+        flags.add(Flag.HEADER_REPAIRED)
+    row, col = (numbers * 2)[:2]
+    if min(row, col) <= 0 or not 1 / MOST_OBLONG <= row / col <= MOST_OBLONG:
         flags.add(Flag.HEADER_REPAIRED)
         return None
-    return numbers[0], numbers[1]
+    return row, col
+
+
+def _is_same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=SAME_SPACING)
 
 
 def _magnification(dataset: Dataset, flags: set[Flag]) -> float | None:
-    """Source-to-detector over source-to-patient distance: 1 or more, else it is broken."""
+    """Source-to-detector over source-to-patient distance; 1 stands for one that nobody measured."""
     numbers = read_written_numbers(dataset, "EstimatedRadiographicMagnificationFactor", flags)
-    if not numbers:
+    if not numbers or numbers == (1,):
         return None
-    if len(numbers) != 1 or numbers[0] < 1:
+    if len(numbers) != 1 or not 1 < numbers[0] <= MOST_MAGNIFIED:
         flags.add(Flag.HEADER_REPAIRED)
         return None
     return numbers[0]
 
 
-def read_written_numbers(dataset: Dataset, keyword: str, flags: set[Flag]) -> tuple[float, ...]:
+def read_written_numbers(
+    dataset: Dataset, keyword: str, flags: set[Flag], *, n: int = 1
+) -> tuple[float, ...]:
     """`read_numbers` of an element whose numbers are text, however they were written.
 
-    Decimal commas, another separator than the backslash, and a text under another VR than the
-    element's own are read and flagged.
+    Decimal commas, another separator than the backslash, brackets, a unit, and a text under another
+    VR than the element's own are read and flagged. ``n`` is how many numbers there should be.
     """
     raw: Any = dataset.get_item(keyword) if keyword in dataset else None
     if not isinstance(raw, RawDataElement) or not raw.value:
@@ -188,18 +204,21 @@ def read_written_numbers(dataset: Dataset, keyword: str, flags: set[Flag]) -> tu
         flags.add(Flag.HEADER_REPAIRED)
         return read_numbers(dataset, keyword, flags)
     text = raw.value.decode("ascii", "replace").strip("\0 ")
-    numbers = _parse_numbers(text)
-    if "," in text or len(numbers) != text.count("\\") + 1 or raw.VR not in {None, "DS", "IS"}:
+    numbers = _parse_numbers(text, n)
+    is_standard = all(_NUMBER.fullmatch(part.strip(" ")) for part in text.split("\\"))
+    if "," in text or not is_standard or raw.VR not in {None, "DS", "IS"}:
         flags.add(Flag.HEADER_REPAIRED)
     return numbers
 
 
-def _parse_numbers(text: str) -> tuple[float, ...]:
-    """Numbers of a text; none where a part of it is no number."""
-    parts = re.split(r"[\\;\s]+", text)
-    if len(parts) == 1 and "," in text:
-        decimals = text.split(",")
-        if "." in text or len(decimals) == 3:  # 0.143,0.143: commas between numbers
+def _parse_numbers(text: str, n: int) -> tuple[float, ...]:
+    """Numbers of a text, of which there should be ``n``; none where a part of it is no number."""
+    plain = re.sub(r"mm|[\[\](){}\"']", " ", text.lower())
+    parts = [part for part in re.split(r"[\\;:/\s]+|(?<=\d)x|,\s+", plain) if part]
+    if len(parts) == 1 and "," in parts[0]:
+        decimals = parts[0].split(",")
+        is_pair = n == 2 and len(decimals) == 2 and decimals[0] != "0"  # 4,5: 0,5 is a half
+        if "." in text or len(decimals) == 3 or is_pair:  # 0.143,0.143: commas between numbers
             parts = decimals
         elif len(decimals) == 4:  # 0,143,0,143
             parts = [",".join(decimals[:2]), ",".join(decimals[2:])]
@@ -246,7 +265,8 @@ def read_processing(
     if lossy is None:
         lossy = syntax in LOSSY_SYNTAXES
     stated = str(read_value(dataset, "LossyImageCompression", flags) or "").strip()
-    if lossy or stated == "01":
+    ratios = read_numbers(dataset, "LossyImageCompressionRatio", flags)
+    if lossy or stated in {"01", "1"} or max(ratios, default=0) > 1:
         flags.add(Flag.LOSSY_COMPRESSION)
 
 

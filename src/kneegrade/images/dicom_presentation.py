@@ -7,11 +7,17 @@ the values are signed, and turn the picture over under a negative slope.
 
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from kneegrade.images.dicom_header import PYDICOM_ERRORS, read_numbers, read_value
+from kneegrade.images.dicom_header import (
+    PYDICOM_ERRORS,
+    read_numbers,
+    read_value,
+    read_written_numbers,
+)
 from kneegrade.images.dicom_refusals import bad_header
 from kneegrade.types import Flag, FloatImage
 
@@ -65,14 +71,21 @@ def present(
 def _find_padding(
     stored: NDArray[Any], header: Dataset, flags: set[Flag]
 ) -> NDArray[np.bool_] | None:
-    """Pixels that were added around the picture (PS3.3 section C.7.5.1.1.2)."""
+    """Pixels that were added around the picture (PS3.3 section C.7.5.1.1.2).
+
+    Only what is joined with a corner of the picture: bone may have the padding's value too.
+    """
     numbers = read_numbers(header, "PixelPaddingValue", flags)
     if len(numbers) != 1:
         return None
     limits = read_numbers(header, "PixelPaddingRangeLimit", flags) or numbers
-    low, high = (_as_stored(number, stored) for number in (numbers[0], limits[0]))
-    padding: NDArray[np.bool_] = (stored >= min(low, high)) & (stored <= max(low, high))
-    if not padding.any():
+    n_values = 2 ** int(header.get("BitsStored") or 16)
+    low, high = (_as_stored(number, stored, n_values) for number in (numbers[0], limits[0]))
+    alike = (stored >= min(low, high)) & (stored <= max(low, high))
+    _, labels = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
+    corners = {int(label) for label in labels[[0, 0, -1, -1], [0, -1, 0, -1]]} - {0}
+    padding: NDArray[np.bool_] = np.isin(labels, list(corners))
+    if not corners:
         return None
     inside = stored[~padding]
     if inside.size == 0 or inside.min() == inside.max():  # it calls the picture itself padding
@@ -81,9 +94,11 @@ def _find_padding(
     return padding
 
 
-def _as_stored(number: float, stored: NDArray[Any]) -> float:
-    """A signed number that was written as unsigned, where the values are signed."""
-    return number - 2**16 if number >= 2**15 and stored.min() < 0 else number
+def _as_stored(number: float, stored: NDArray[Any], n_values: int) -> float:
+    """A padding value as it lies in the pixels: with their sign, and within the bits stored."""
+    if stored.min() < 0:
+        return number - 2**16 if number >= 2**15 else number
+    return number if 0 <= number <= stored.max() else int(number) % n_values
 
 
 def _apply_modality(
@@ -96,8 +111,8 @@ def _apply_modality(
             return apply_table(values, tables[0], little_endian)
         except PYDICOM_ERRORS:
             flags.add(Flag.HEADER_REPAIRED)
-    slope = read_numbers(header, "RescaleSlope", flags) or (1.0,)
-    intercept = read_numbers(header, "RescaleIntercept", flags) or (0.0,)
+    slope = read_written_numbers(header, "RescaleSlope", flags) or (1.0,)
+    intercept = read_written_numbers(header, "RescaleIntercept", flags) or (0.0,)
     if slope[0] == 0:
         raise bad_header("a RescaleSlope of 0")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -179,6 +194,8 @@ def apply_table(values: FloatImage, item: Dataset, little_endian: bool) -> Float
     table = np.asarray(data, dtype=np.float32)[:n_entries]
     if table.shape != (n_entries,):
         raise ValueError(f"A LUT of {n_entries} entries was expected. Got shape {table.shape}.")
+    if table.min() == table.max():
+        raise ValueError("A LUT whose entries differ was expected. Got one value.")
     index = np.clip(np.rint(values) - first, 0, n_entries - 1).astype(np.int32)
     looked_up: FloatImage = table[index]
     return looked_up
@@ -186,8 +203,8 @@ def apply_table(values: FloatImage, item: Dataset, little_endian: bool) -> Float
 
 def _apply_window(values: FloatImage, header: Dataset, high: float, flags: set[Flag]) -> FloatImage:
     """Window to 0 .. ``high`` (PS3.3 sections C.11.2.1.2 and C.11.2.1.3)."""
-    centers = read_numbers(header, "WindowCenter", flags)
-    widths = read_numbers(header, "WindowWidth", flags)
+    centers = read_written_numbers(header, "WindowCenter", flags)
+    widths = read_written_numbers(header, "WindowWidth", flags)
     if not centers or not widths:
         return values
     function = str(read_value(header, "VOILUTFunction", flags) or "LINEAR").strip().upper()

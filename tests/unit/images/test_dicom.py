@@ -137,7 +137,7 @@ def test_palette_without_tables() -> None:
 
 # spacing, side, view, flags
 
-CALIBRATED, DETECTOR = [0.14, 0.15], [0.2, 0.22]
+CALIBRATED, DETECTOR = [0.14, 0.154], [0.2, 0.22]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,13 @@ CALIBRATED, DETECTOR = [0.14, 0.15], [0.2, 0.22]
         ((CALIBRATED, None, None, None), CALIBRATED, "kind-unknown", "spacing-kind-unknown"),
         ((CALIBRATED, None, None, 1.1), CALIBRATED, "kind-unknown", "spacing-kind-unknown"),
         ((None, None, None, None), None, "unknown", "spacing-unknown"),
+        ((None, DETECTOR, None, 1), DETECTOR, "detector-plane", "spacing-detector-plane"),
+        (
+            ([0.1995, 0.22], DETECTOR, None, None),
+            DETECTOR,
+            "detector-plane",
+            "spacing-detector-plane",
+        ),
     ],
 )
 def test_spacing_rule(
@@ -171,7 +178,7 @@ def test_spacing_rule(
     assert radiograph.flags == (frozenset() if flag is None else {Flag(flag)})
 
 
-@pytest.mark.parametrize("broken", [[0.0, 0.14], [-0.1, -0.1], [0.1, 0.1, 0.1], "0.1\\x"])
+@pytest.mark.parametrize("broken", [[0.0, 0.14], [-0.1, -0.1], [0.01, 0.25], "0.1\\x"])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_broken_spacing_counts_as_absent(broken: Any) -> None:
     dataset = make(ImagerPixelSpacing=None, PixelSpacing=None)
@@ -185,8 +192,25 @@ def test_broken_spacing_counts_as_absent(broken: Any) -> None:
     assert {Flag.SPACING_UNKNOWN, Flag.HEADER_REPAIRED} <= radiograph.flags
 
 
-def test_magnification_below_one_is_passed_over() -> None:
-    dataset = make(PixelSpacing=None, EstimatedRadiographicMagnificationFactor=0)
+@pytest.mark.parametrize(
+    "detector",
+    [
+        [1.0, 1.0],  # a placeholder
+        [0.02, 0.02],  # cm
+        [0.15, 0.165],  # it would be made smaller
+        [0.2, 0.165],  # of another shape
+    ],
+)
+def test_two_spacings_that_contradict_each_other_are_not_calibrated(detector: list[float]) -> None:
+    radiograph = read(make(PixelSpacing=[0.2, 0.22], ImagerPixelSpacing=detector))
+    assert radiograph.spacing_mm == (0.2, 0.22)
+    assert radiograph.spacing_source is SpacingSource.KIND_UNKNOWN
+    assert radiograph.flags == {Flag.SPACING_KIND_UNKNOWN, Flag.HEADER_REPAIRED}
+
+
+@pytest.mark.parametrize("factor", [0, 0.9, 1.8])
+def test_magnification_that_no_knee_has_is_passed_over(factor: float) -> None:
+    dataset = make(PixelSpacing=None, EstimatedRadiographicMagnificationFactor=factor)
     radiograph = read(dataset)
     assert radiograph.spacing_source is SpacingSource.DETECTOR_PLANE
     assert Flag.HEADER_REPAIRED in radiograph.flags

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from kneegrade.images import dicom_file
 from kneegrade.images.dicom import read_dicom
-from kneegrade.types import Contrast, Flag, Radiograph
+from kneegrade.types import Contrast, Flag, Radiograph, View
 
 SYNTAXES = (
     uid.ImplicitVRLittleEndian,
@@ -108,7 +108,13 @@ def test_stray_end_of_an_item_before_the_pixels() -> None:
 @pytest.mark.parametrize(
     "broken", ["no delimiters", "no sequence delimiter", "too long", "too short", "far too long"]
 )
-def test_sequence_or_length_that_swallows_what_follows(syntax: uid.UID, broken: str) -> None:
+@pytest.mark.parametrize(
+    ("keyword", "tag"),
+    [("AnatomicRegionSequence", (0x0008, 0x2218)), ("ViewCodeSequence", (0x0054, 0x0220))],
+)
+def test_sequence_or_length_that_swallows_what_follows(
+    syntax: uid.UID, broken: str, keyword: str, tag: tuple[int, int]
+) -> None:
     item = Dataset()
     item.CodeValue, item.CodeMeaning = "72696002", "Knee"
     item.is_undefined_length_sequence_item = True
@@ -116,8 +122,8 @@ def test_sequence_or_length_that_swallows_what_follows(syntax: uid.UID, broken: 
     dataset = make(PixelData=(RAMP.byteswap() if big else RAMP).tobytes())
     dataset["PixelData"].VR = "OW"
     dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.AnatomicRegionSequence = [item]
-    dataset["AnatomicRegionSequence"].is_undefined_length = True
+    setattr(dataset, keyword, [item])
+    dataset[keyword].is_undefined_length = True
     data = to_bytes(dataset)
     order = ">" if big else "<"
     item_end, sequence_end = (struct.pack(f"{order}HHL", 0xFFFE, n, 0) for n in (0xE00D, 0xE0DD))
@@ -128,11 +134,16 @@ def test_sequence_or_length_that_swallows_what_follows(syntax: uid.UID, broken: 
         data = data.replace(item_end + sequence_end, item_end)
     else:
         length = {"too long": 60, "too short": 2, "far too long": 9_000_000}[broken]
-        at = data.index(struct.pack(f"{order}HH", 8, 0x2218))
+        at = data.index(struct.pack(f"{order}HH", *tag))
         at += 4 if syntax == uid.ImplicitVRLittleEndian else 8
         data = data[:at] + struct.pack(f"{order}L", length) + data[at + 4 :]
+    if keyword == "ViewCodeSequence" and syntax == uid.ImplicitVRLittleEndian:
+        pytest.skip("nothing but the tag's four bytes tells where the pixels are")
     radiograph = read_bytes(data)
     np.testing.assert_array_equal(radiograph.pixels, RAMP)
+    if syntax != uid.ImplicitVRLittleEndian:
+        assert radiograph.view is View.PA
+        assert radiograph.spacing_mm == (0.14, 0.15)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.999])

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 
+from kneegrade.errors import ImageError
 from kneegrade.images.read import read_radiograph
 from kneegrade.types import Flag, Radiograph, SpacingSource
 
@@ -60,6 +61,12 @@ def read(tmp_path: Path) -> Any:
         ("DS", b"0,143,0,15"),
         ("DS", b"0.143; 0.15 "),
         ("DS", b"0.143 0.15"),
+        ("DS", b"0.143, 0.15"),
+        ("DS", b"0,143, 0,15"),
+        ("DS", b"0.143x0.15"),
+        ("DS", b"0.143mm\\0.15mm"),
+        ("DS", b"[0.143, 0.15]"),
+        ("DS", b"0.143\\0.15\\1.0"),
         ("LO", b"0.143\\0.15"),
         ("SH", b" 0,143\\0,15"),
         ("UN", b"0.143\\0.15 "),
@@ -80,14 +87,14 @@ def test_spacing_as_the_standard_writes_it_is_not_flagged(read: Any) -> None:
     assert Flag.HEADER_REPAIRED not in film.flags
 
 
-@pytest.mark.parametrize("written", [b"0,143 ", b"0.143 "])
+@pytest.mark.parametrize("written", [b"0,143 ", b"0.143 ", b"0.143\\"])
 def test_one_number_stands_for_both(read: Any, written: bytes) -> None:
     film = read({}, {"PixelSpacing": ("DS", written)})
     assert film.spacing_mm == pytest.approx((0.143, 0.143))
     assert Flag.HEADER_REPAIRED in film.flags
 
 
-@pytest.mark.parametrize("written", [b"a\\b ", b"0.1\\-0.1", b"nan\\nan ", b"1_0\\1_0 ", b"0.1\\"])
+@pytest.mark.parametrize("written", [b"a\\b ", b"0.1\\-0.1", b"nan\\nan ", b"1_0\\1_0 "])
 def test_no_spacing_is_made_of_what_is_no_number(read: Any, written: bytes) -> None:
     film = read({}, {"PixelSpacing": ("DS", written + b" " * (len(written) % 2))})
     assert film.spacing_mm is None
@@ -110,6 +117,8 @@ def test_spacing_of_a_scanned_film(read: Any) -> None:
         ("IS", b"4\\5 ", False),
         ("IS", b"0.8\\1 ", False),
         ("LO", b"4 5 ", True),
+        ("IS", b"4,5 ", True),
+        ("IS", b"4:5 ", True),
         ("DS", b"0,8\\1 ", True),
     ],
 )
@@ -132,6 +141,22 @@ def test_a_shape_that_no_pixel_has_is_passed_over(read: Any, written: bytes) -> 
 def test_spacing_tells_the_shape_before_the_ratio(read: Any) -> None:
     film = read({"ImagerPixelSpacing": [0.2, 0.25], "PixelAspectRatio": ["1", "2"]}, {})
     assert film.pixel_aspect == pytest.approx(0.8)
+    assert Flag.HEADER_REPAIRED in film.flags, "they contradict each other"
+    agreed = read({"ImagerPixelSpacing": [0.2, 0.25], "PixelAspectRatio": ["4", "5"]}, {})
+    assert Flag.HEADER_REPAIRED not in agreed.flags
+
+
+def test_a_name_in_the_place_of_a_syntax_is_not_printed(read: Any, tmp_path: Path) -> None:
+    read({}, {})
+    data = (tmp_path / "film.dcm").read_bytes()
+    syntax = pydicom.uid.ExplicitVRLittleEndian.encode() + b"\0"
+    start = data.index(syntax)
+    broken = data[:start] + b"DOE^JANE".ljust(len(syntax), b"X") + data[start + len(syntax) :]
+    (tmp_path / "film.dcm").write_bytes(broken[:-100])
+    with pytest.raises(ImageError) as caught:
+        read_radiograph(tmp_path / "film.dcm")
+    assert caught.value.code == "image.no-decoder"
+    assert "DOE" not in str(caught.value)
 
 
 def test_one_number_of_the_caller_keeps_the_shape(read: Any) -> None:

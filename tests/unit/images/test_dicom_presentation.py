@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
-from made_dicom import RAMP, make, read, table
+from made_dicom import RAMP, make, read, table, to_bytes
 from pydicom.dataset import Dataset
 
-from kneegrade.types import Flag, Side, View
+from kneegrade.images.dicom import read_dicom
+from kneegrade.types import Contrast, Flag, Side, View
 
 # photometric path
 
@@ -226,6 +227,42 @@ def test_padding_does_not_count_where_a_window_is_judged() -> None:
     window = {"WindowCenter": 9000, "WindowWidth": 12_000}
     dataset = make(pixels, PixelPaddingValue=60_000, **window)
     assert Flag.HEADER_REPAIRED not in read(dataset).flags
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_bone_of_the_paddings_value_is_no_padding(photometric: str) -> None:
+    pixels = KNEE.copy()
+    pixels[60:90, 50:80] = 65535
+    plain = read(make(pixels, PhotometricInterpretation=photometric)).pixels
+    padded = make(pixels, PhotometricInterpretation=photometric, PixelPaddingValue=65535)
+    np.testing.assert_array_equal(read(padded).pixels, plain)
+
+
+@pytest.mark.parametrize("value", [65535, 0x0FFF])
+def test_padding_beyond_the_bits_stored(value: int) -> None:
+    pixels = np.pad(KNEE // 32, 20, constant_values=0x0FFF)
+    dataset = make(pixels, BitsStored=12, HighBit=11, PixelPaddingValue=value)
+    shown = read(dataset).pixels
+    assert (shown[:20] == (KNEE // 32).min()).all()
+
+
+def test_a_table_of_one_value_is_passed_over() -> None:
+    item = pydicom.Dataset()
+    item.add_new("LUTDescriptor", "US", [256, 0, 16])
+    item.add_new("LUTData", "OW", np.zeros(256, np.uint16).tobytes())
+    radiograph = read(make(KNEE, ModalityLUTSequence=[item]))
+    np.testing.assert_array_equal(radiograph.pixels, KNEE)
+    assert radiograph.flags == {Flag.HEADER_REPAIRED}
+
+
+def test_a_window_in_decimal_commas_is_read() -> None:
+    dataset = make(KNEE, WindowCenter="36000.5", WindowWidth="48000.0")
+    data = to_bytes(dataset)
+    comma = data.replace(b"36000.5", b"36000,5").replace(b"48000.0", b"48000,0")
+    assert comma != data
+    one, other = (read_dicom(d, contrast=Contrast.UNKNOWN) for d in (data, comma))
+    np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert other.flags == {Flag.HEADER_REPAIRED}
 
 
 def test_padding_value_that_is_the_picture_is_passed_over() -> None:

@@ -31,8 +31,9 @@ LEAST_BONE_SHOWN: Final = 0.03
 BESIDE_BONE: Final = 0.25
 """Share of a bright place beside the bone from which it is none in the bone: a bar, a letter."""
 
-LEAST_SHAFT_ROWS: Final = 8
-"""Fewer rows of a shaft tell nothing of its canal."""
+LEAST_SHAFT: Final = 0.35
+"""Less of a shaft, in plateau widths, tells nothing of its canal: crops of a knee, which show up to
+0.2 of where the shaft flares, would be taken for nails."""
 
 _AVERAGE_WIDTH_MM: Final = 80.0
 _BONE_MARGIN_MM: Final = 6.0
@@ -136,12 +137,12 @@ def measure_canal(view: View) -> float:
     -------
     float
         The upper quartile over the rows beyond the region of interest, as a share of the range of
-        grey, 5 to 95 %, of the bone in view; -1 where there are hardly any.
+        grey, 5 to 95 %, of the bone in view; -1 where less than `LEAST_SHAFT` is shown.
     """
     pixels = np.asarray(cv2.GaussianBlur(view.pixels, (0, 0), 1.0), np.float32)
     bone = view.find_bone(0.0)
     shaft = np.flatnonzero((np.abs(view.rows_below_joint()) > SHAFT_FROM) & bone.any(axis=1))
-    if len(shaft) < LEAST_SHAFT_ROWS:
+    if len(shaft) * view.plateau_widths / len(pixels) < LEAST_SHAFT:
         return -1.0
     excess = []
     for row in shaft:

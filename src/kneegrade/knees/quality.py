@@ -31,6 +31,10 @@ NOT_KNEE_FROM: Final = 0.1
 """Score of the network from which a picture is no knee: 700 training knees have at most 0.001."""
 NOT_KNEE_FROM_IF_OTHER_VIEW: Final = 0.03
 """The same where the header names a view that is neither PA nor AP."""
+NOT_KNEE_FROM_WITH_METAL: Final = 0.02
+"""The same where plain metal hides the rest of a knee from the other checks: the 46 real knees with
+metal have less than 0.001, 30 drawn prostheses up to 0.010, phantoms from the side that seem to
+hold metal 0.032 or more."""
 IMPLANT_FROM: Final = 0.4
 """Score of the network from which a knee holds metal or is suspected to: 4 of 600 training knees
 without any, 44 of 46 that hold some; 30 plain films and their mirror images have up to 0.36, one of
@@ -55,8 +59,8 @@ SHAFT_CONTRAST: Final = 0.2
 on the plain films a plateau width from the joint 95 % have 0.97, 0.98 and 0.23 or more; natural
 shafts there come as near as 0.93, 0.93, 0.17 and 0.54, 0.97, 0.15."""
 NAIL_FROM: Final = 0.25
-"""`measure_canal` from which there is a nail in a shaft: natural ones of 30 plain films, their
-mirror images and 30 phantoms have at most 0.20."""
+"""`measure_canal` from which a nail is suspected: natural shafts of 30 plain films, their mirror
+images and 30 phantoms have at most 0.20."""
 IMPLANT_ALONE_FROM: Final = 0.6
 """Score from which what plain metal does to the other measures is no further finding."""
 MOVED_FROM: Final = 0.15
@@ -264,9 +268,11 @@ def check_quality(
     }
     if alarms[Flag.IMPLANT] and scores.implant >= IMPLANT_ALONE_FROM:
         alarms |= {Flag.BLURRED: False, Flag.BADLY_EXPOSED: is_flat_or_noise}
-        alarms[Flag.NOT_A_KNEE] = scores.not_knee >= not_knee_from
+        alarms[Flag.NOT_A_KNEE] &= scores.not_knee >= NOT_KNEE_FROM_WITH_METAL
     if alarms[Flag.KNEE_CUT_OFF] and seems_a_knee(radiograph, landmarks, scores):
         alarms[Flag.NOT_A_KNEE] = False
+    if alarms[Flag.NOT_A_KNEE]:  # nothing more is told of what is no knee
+        alarms = {Flag.NOT_A_KNEE: True, Flag.BADLY_EXPOSED: alarms[Flag.BADLY_EXPOSED]}
     return frozenset(flag for flag, alarm in alarms.items() if alarm)
 
 

@@ -15,6 +15,7 @@ from kneegrade.knees.quality import (
     NAIL_FROM,
     NOT_KNEE_FROM,
     NOT_KNEE_FROM_IF_OTHER_VIEW,
+    NOT_KNEE_FROM_WITH_METAL,
     PLAIN_CERTAINTY,
     PLAIN_CONTRAST,
     REFUSED_FLAGS,
@@ -111,7 +112,11 @@ def test_sure_metal_is_told_of_and_nothing_that_it_does_to_the_other_measures() 
     found = check(white, landmarks, doubtful)
     assert found >= {Flag.IMPLANT, Flag.BADLY_EXPOSED, Flag.BLURRED}
     other = replace(metal, not_knee=1.0)
-    assert check(white, landmarks, other) == {Flag.IMPLANT, Flag.NOT_A_KNEE}
+    assert check(white, landmarks, other) == {Flag.NOT_A_KNEE}, "nothing of what is in no knee"
+    unsure = replace(landmarks, confidence=np.full(16, 0.1))  # as beside a prosthesis
+    assert check(radiograph, unsure, metal) == {Flag.IMPLANT}
+    side_view = replace(metal, not_knee=NOT_KNEE_FROM_WITH_METAL)
+    assert check(radiograph, unsure, side_view) == {Flag.NOT_A_KNEE}
     flat = changed(radiograph, exposed(radiograph.pixels, "flat"))
     found = check(flat, landmarks, metal)
     assert found == {Flag.IMPLANT, Flag.BADLY_EXPOSED}, "metal makes no picture flat"

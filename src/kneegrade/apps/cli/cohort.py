@@ -186,7 +186,8 @@ def kaggle(
 @app.command()
 def table(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Your table: .parquet, .csv or .xlsx.")
+        Path,
+        typer.Argument(metavar="FILE", help="Your table: .parquet, .csv, .tsv, .txt or .xlsx."),
     ],
     out: OutOption,
     as_json: JsonOption = False,

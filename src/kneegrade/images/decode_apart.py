@@ -4,6 +4,7 @@ Some damaged pictures end a decoder's process, hang it (CharLS) or fill the memo
 that costs the picture, not the batch; a fresh process takes 0.15 s.
 """
 
+import os
 import subprocess
 import sys
 from io import BytesIO
@@ -64,6 +65,8 @@ def decode_apart(frame: bytes, codestream: Codestream, *, rgb: bool) -> NDArray[
             [sys.executable, "-P", "-m", "kneegrade.images.decode_apart"],
             input=request + frame,
             capture_output=True,
+            # A thread for each of many cores would take all of the memory that is allowed.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             timeout=_WALL_FACTOR * seconds,
             check=True,
         )

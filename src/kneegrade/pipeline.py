@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kneegrade.bundles.manifest import Bundle, read_bundle
 from kneegrade.errors import KneeNotFoundError
 from kneegrade.grading.grader import Grader
@@ -27,12 +30,16 @@ DEFAULT_BUNDLE: Final = "default"
 
 @dataclass(frozen=True, eq=False)
 class GradedKnee:
-    """A knee in standard pose, its joint space and its grades."""
+    """A knee in standard pose, its joint space and its grades.
+
+    ``metal_px`` are outlines of suspected metal, (k, 2) arrays ``(row, col)`` on the radiograph.
+    """
 
     landmarks: Landmarks
     roi: KneeROI
     joint_space: JointSpace
     prediction: KneePrediction
+    metal_px: tuple[NDArray[np.float64], ...] = ()
 
     @property
     def side(self) -> Side:
@@ -152,4 +159,5 @@ class KneeGrader:
             roi=knee.roi,
             joint_space=joint_space,
             prediction=replace(prediction, flags=prediction.flags | joint_space.flags),
+            metal_px=knee.metal_px,
         )

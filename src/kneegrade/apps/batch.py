@@ -226,7 +226,9 @@ def _grade_picture(
             row = row_of_prediction(
                 result.prediction, picture.source, picture.key, result.joint_space
             )
-            drawing = draw_knee(result.roi, result.landmarks, result.joint_space).to_json()
+            drawing = draw_knee(
+                result.roi, result.landmarks, result.joint_space, metal_px=result.metal_px
+            ).to_json()
             rois.append(result.roi)
         else:
             knee = result.knee

@@ -38,7 +38,7 @@ class PreparedKnee:
     refusal : KneeNotFoundError or None
         Why it must not be graded.
     metal_px : tuple of (k, 2) arrays
-        Outlines of metal, ``(row, col)`` on the radiograph; of a knee without it, empty.
+        Outlines of metal, plain or suspected, ``(row, col)`` on the radiograph; else empty.
     """
 
     radiograph: Radiograph
@@ -103,8 +103,8 @@ def _prepare(knee: LocatedKnee, radiograph: Radiograph, spec: RoiSpec) -> Prepar
         landmarks=knee.landmarks,
         roi=replace(roi, flags=roi.flags | flags),
         refusal=_refuse(flags),
-        metal_px=tuple(place.outline_px for place in knee.scores.metal)
-        if Flag.IMPLANT in flags
+        metal_px=tuple(place.outline_px for place in knee.scores.told_metal)
+        if flags & {Flag.IMPLANT, Flag.METAL_SUSPECTED}
         else (),
     )
 

@@ -151,6 +151,20 @@ class KneeScores:
                 raise ValueError(f"{name} must be in [0, 1]. Got {getattr(self, name)}.")
 
     @property
+    def told_metal(self) -> tuple[MetalPlace, ...]:
+        """The places at the joint, and those in a shaft for which all speaks."""
+        return tuple(
+            place
+            for place in self.metal
+            if not place.in_shaft
+            or (
+                place.score >= SHAFT_SCORE
+                and place.certainty >= SHAFT_CERTAINTY
+                and place.contrast >= SHAFT_CONTRAST
+            )
+        )
+
+    @property
     def has_plain_metal(self) -> bool:
         """Whether the network sees metal at the joint and the film shows it."""
         if self.implant < IMPLANT_FROM:
@@ -170,13 +184,7 @@ class KneeScores:
             self.implant >= IMPLANT_FROM
             or (self.implant >= SUSPECT_FROM and contrast >= SUSPECT_CONTRAST)
             or self.canal >= NAIL_FROM
-            or any(
-                place.score >= SHAFT_SCORE
-                and place.certainty >= SHAFT_CERTAINTY
-                and place.contrast >= SHAFT_CONTRAST
-                for place in self.metal
-                if place.in_shaft
-            )
+            or any(place.in_shaft for place in self.told_metal)
         )
 
 

@@ -121,6 +121,10 @@ def test_metal_in_the_shaft_is_flagged(locator: KneeLocator, kind: str) -> None:
     (knee,) = prepare(locator, made)
     assert knee.refusal is None
     assert Flag.METAL_SUSPECTED in knee.roi.flags
+    assert natural.metal_px == ()
+    if kind != "nail":  # which is told by the canal, not by a place
+        rows = np.vstack(knee.metal_px)[:, 0]
+        assert rows.min() > points[8, 0], "it lies below the plateau"
 
 
 def test_a_knee_cut_in_half(locator: KneeLocator) -> None:

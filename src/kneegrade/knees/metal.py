@@ -35,6 +35,9 @@ LEAST_SHAFT: Final = 0.35
 """Less of a shaft, in plateau widths, tells nothing of its canal: crops of a knee, which show up to
 0.2 of where the shaft flares, would be taken for nails."""
 
+ROW_STEP: Final = 4
+"""A canal is measured in every fourth row: neighbours are alike."""
+
 _AVERAGE_WIDTH_MM: Final = 80.0
 _BONE_MARGIN_MM: Final = 6.0
 _BESIDE_MM: Final = 10.0
@@ -112,11 +115,12 @@ class View:
 
     def find_shown(self) -> Mask:
         """What lies on the film, its outermost pixels left out."""
-        n = len(self.pixels)
-        grid = np.indices((n, n)).reshape(2, -1).T.astype(np.float64)
-        at = apply_affine(self.to_radiograph, grid)
-        shown = ((at >= 1) & (at <= np.array(self.shape) - 2)).all(axis=1)
-        return np.asarray(shown.reshape(n, n))
+        places = np.arange(len(self.pixels))
+        shown = np.ones(self.pixels.shape, bool)
+        for (by_row, by_col, first), size in zip(self.to_radiograph, self.shape, strict=True):
+            at = by_row * places[:, np.newaxis] + by_col * places + first
+            shown &= (at >= 1) & (at <= size - 2)
+        return shown
 
     def shows_shaft(self) -> bool:
         """Whether enough bone beyond the region of interest is shown to look for metal in it."""
@@ -145,7 +149,7 @@ def measure_canal(view: View) -> float:
     if len(shaft) * view.plateau_widths / len(pixels) < LEAST_SHAFT:
         return -1.0
     excess = []
-    for row in shaft:
+    for row in shaft[::ROW_STEP]:
         cols = np.flatnonzero(bone[row])
         aside = (cols[-1] - cols[0]) // 6  # a bone is wider than the mean one, or lies beside it
         across = pixels[row, max(cols[0] - aside, 0) : cols[-1] + aside + 1]

@@ -225,8 +225,8 @@ def _refuse_unknown(syntax: uid.UID | None, whole: bool) -> Exception:
     )
     if not known:
         # An unknown UID's name is its text, which in a broken header may be anything.
-        is_named = syntax is not None and syntax.name != str(syntax)
-        return refusals.no_decoder(syntax.name if syntax and is_named else "an unknown one")
+        name = "" if syntax is None else syntax.name
+        return refusals.no_decoder("an unknown one" if name in {"", syntax} else name)
     if not whole:
         return refusals.truncated("a compressed picture without a header")
     return refusals.unreadable("a compressed picture without a header")

@@ -310,8 +310,9 @@ class KneeLocator:
             return knee
         size, width = self._spec.knee_size_px, self._field_of_view
         places, canal = list(knee.scores.metal), -1.0
+        at_joint = self._affine_of(radiograph, knee.landmarks.kneel_points_px[[0, 8]])
         for below in SHAFT_VIEWS:
-            affine = self._affine_of(radiograph, knee.landmarks.kneel_points_px[[0, 8]])
+            affine = at_joint.copy()
             affine[:, 2] += affine[:, 0] * below * size / width
             picture = _sample(radiograph, affine, size)
             shown = -picture if knee.inverted else picture

@@ -15,7 +15,7 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees.crop import RoiSpec
 from kneegrade.knees.locate import KneeLocator
 from kneegrade.knees.prepared import prepare_knees
-from kneegrade.pipeline import KneeGrader
+from kneegrade.pipeline.grader import KneeGrader
 
 
 def _peak_mib() -> float:

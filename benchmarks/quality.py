@@ -39,7 +39,7 @@ from kneegrade.phantoms.films import PhantomFilm, draw_film, draw_hand_film, dra
 from kneegrade.phantoms.likely_knee import draw_likely_knee
 from kneegrade.phantoms.scanners import SCANNERS
 from kneegrade.phantoms.shape import draw_body
-from kneegrade.pipeline import GradedKnee, KneeGrader, RefusedKnee
+from kneegrade.pipeline.grader import GradedKnee, KneeGrader, RefusedKnee
 from kneegrade.training.made_failures import blur_by_motion, draw_not_knee, paint_metal
 from kneegrade.training.made_metal import METAL_KINDS, PLATEAU_MM
 from kneegrade.training.shaft_metal import SHAFT_METAL_KINDS, paint_shaft_metal

@@ -219,7 +219,7 @@ def test_importing_the_package_loads_numpy_and_nothing_heavier() -> None:
 
 
 def test_grading_a_picture_needs_no_extra() -> None:
-    loaded = loaded_by("import kneegrade.pipeline, kneegrade.grading.predictions")
+    loaded = loaded_by("import kneegrade.pipeline.grader, kneegrade.grading.predictions")
     assert loaded & HEAVY == set()
     assert "typer" not in loaded
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from kneegrade.errors import KneegradeError
 from kneegrade.grading.predictions import space_columns
-from kneegrade.pipeline import GradedKnee, KneeGrader, RefusedKnee
+from kneegrade.pipeline.grader import GradedKnee, KneeGrader, RefusedKnee
 
 Document = dict[str, Any]
 

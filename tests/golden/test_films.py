@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from golden.films import Document, grade_films
 
-from kneegrade.pipeline import KneeGrader
+from kneegrade.pipeline.grader import KneeGrader
 
 HERE = Path(__file__).parent
 DEMO = HERE.parents[1] / "demo"

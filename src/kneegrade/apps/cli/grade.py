@@ -13,7 +13,7 @@ from kneegrade.errors import OutputError, TableError
 from kneegrade.types import Contrast, Side, SpacingSource
 
 if TYPE_CHECKING:
-    from kneegrade.apps.batch import BatchKnee, Picture
+    from kneegrade.pipeline.batch import BatchKnee, Picture
     from kneegrade.bundles.manifest import Bundle
     from kneegrade.knees.find import InputKind
 
@@ -99,10 +99,10 @@ def grade(
 
     Writes predictions and a page; run again, it continues where it stopped.
     """
-    from kneegrade.apps.batch import grade_batch, write_tables
+    from kneegrade.pipeline.batch import grade_batch, write_tables
     from kneegrade.apps.cli.progress import show_progress
     from kneegrade.apps.truth import match_truth, read_truth
-    from kneegrade.pipeline import KneeGrader
+    from kneegrade.pipeline.grader import KneeGrader
 
     pictures = _pictures_of(paths, knees, split, side, spacing_mm, contrast)
     known = None if truth is None else read_truth(truth)
@@ -142,7 +142,7 @@ def _pictures_of(
     spacing_mm: float | None,
     contrast: Contrast,
 ) -> "list[Picture]":
-    from kneegrade.apps.batch import Picture
+    from kneegrade.pipeline.batch import Picture
 
     if bool(paths) == (knees is not None) or (split is not None and knees is None):
         raise OutputError(
@@ -175,7 +175,7 @@ def _pictures_of_table(
     spacing_mm: float | None,
     contrast: Contrast,
 ) -> "list[Picture]":
-    from kneegrade.apps.batch import Picture
+    from kneegrade.pipeline.batch import Picture
     from kneegrade.cohorts.table import (
         KEY_COLUMNS,
         read_knee_table,

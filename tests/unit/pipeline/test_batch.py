@@ -10,7 +10,7 @@ import pytest
 from made_films import draw_knee, write_picture
 from tiny_bundle import write_tiny_bundle
 
-from kneegrade.apps.batch import (
+from kneegrade.pipeline.batch import (
     JOURNAL,
     PICTURES,
     BatchKnee,
@@ -24,7 +24,7 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees.find import InputKind
 from kneegrade.knees.pictures import read_png
 from kneegrade.knees.prepared import PreparedKnee
-from kneegrade.pipeline import KneeGrader, RefusedKnee
+from kneegrade.pipeline.grader import KneeGrader, RefusedKnee
 from kneegrade.types import Contrast, Side
 
 

@@ -28,7 +28,7 @@ from kneegrade.grading.predictions import (
 from kneegrade.knees.drawing import KneeDrawing, draw_knee
 from kneegrade.knees.find import InputKind
 from kneegrade.knees.pictures import encode_png
-from kneegrade.pipeline import GradedKnee, KneeGrader
+from kneegrade.pipeline.grader import GradedKnee, KneeGrader
 from kneegrade.types import Contrast, KneeROI, Side, SpacingSource
 
 log = logging.getLogger(__name__)

@@ -81,7 +81,7 @@ class KneeGrader:
 
     Examples
     --------
-    >>> from kneegrade.pipeline import GradedKnee, KneeGrader
+    >>> from kneegrade.pipeline.grader import GradedKnee, KneeGrader
     >>> grader = KneeGrader()
     >>> for knee in grader.grade("knees.dcm"):  # doctest: +SKIP
     ...     if isinstance(knee, GradedKnee):

@@ -34,7 +34,7 @@ peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({{"seconds": seconds, "peak_mib": peak, "rows": rows}}))
 """
 READ_OAI = """
-from kneegrade.cohorts.oai import read_oai
+from kneegrade.cohorts.oai.read import read_oai
 study = read_oai(folder)
 rows = [study.n_read, len(study.knees)]
 """

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from kneegrade.bundles.manifest import read_bundle
-from kneegrade.cohorts.table import read_knee_table, resolve_image
+from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.evaluation.metrics import compute_quadratic_kappa
 from kneegrade.grading.grader import Grader
 from kneegrade.images.read import read_radiograph

@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kneegrade.cohorts.table import (
+from kneegrade.cohorts.tables.table import (
     read_knee_table,
     rebase_images,
     resolve_image,

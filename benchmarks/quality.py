@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from kneegrade.bundles.manifest import read_bundle
-from kneegrade.cohorts.table import read_knee_table, resolve_image
+from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.errors import KneegradeError
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.crop import RoiSpec, crop_knee

@@ -41,7 +41,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kneegrade.bundles.manifest import hash_subject, read_bundle
-from kneegrade.cohorts.table import read_knee_table, resolve_image
+from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.landmark_files import KneelKnee, read_kneel_table
 from kneegrade.knees.landmark_table import TabledKnee, write_landmark_table

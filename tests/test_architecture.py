@@ -46,7 +46,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     ),
     "pyreadstat": ("cohorts", "phantoms/oai_release_tables.py", "phantoms/most_release.py"),
     **dict.fromkeys(
-        ("scipy", "sklearn", "matplotlib"), ("evaluation", "cohorts/folds.py", "training")
+        ("scipy", "sklearn", "matplotlib"), ("evaluation", "cohorts/tables/folds.py", "training")
     ),
     **dict.fromkeys(
         (

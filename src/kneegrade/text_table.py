@@ -18,7 +18,7 @@ from kneegrade.errors import TableError
 
 TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt")
 BINARY_SUFFIXES: Final = (".parquet", ".xlsx")
-"""Of tables that are no text: `kneegrade.cohorts.raw_table` reads them."""
+"""Of tables that are no text: `kneegrade.cohorts.tables.raw_table` reads them."""
 SEPARATORS: Final = (",", ";", "\t", "|")
 NO_NUMBER: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "."})
 """Cells, in lower case, that mean an absent number."""

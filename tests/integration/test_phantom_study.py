@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kneegrade.cohorts.flow import StudyKnees
-from kneegrade.cohorts.most import read_most
-from kneegrade.cohorts.oai import read_oai
+from kneegrade.cohorts.releases.flow import StudyKnees
+from kneegrade.cohorts.most.read import read_most
+from kneegrade.cohorts.oai.read import read_oai
 from kneegrade.images.read import read_radiograph
 from kneegrade.phantoms.population import Study
 from kneegrade.phantoms.severity import NARROWING, OSTEOPHYTES

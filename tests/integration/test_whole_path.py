@@ -14,7 +14,7 @@ from made_films import draw_knee, write_picture
 from made_landmarks import PEOPLE, landmark_recipe_text, write_made_landmarks
 
 from kneegrade.bundles.manifest import hash_subject, read_bundle
-from kneegrade.cohorts.table import read_knee_table
+from kneegrade.cohorts.tables.table import read_knee_table
 from kneegrade.training.landmark_recipe import Stage
 from kneegrade.training.lightning_module import GradingModule
 from kneegrade.training.recipe import RECIPES_FOLDER

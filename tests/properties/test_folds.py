@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kneegrade.cohorts.folds import assign_folds
+from kneegrade.cohorts.tables.folds import assign_folds
 from kneegrade.errors import RecipeError
 
 rows = st.tuples(

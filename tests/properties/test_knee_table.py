@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kneegrade.cohorts.table import (
+from kneegrade.cohorts.tables.table import (
     check_knee_table,
     read_knee_table,
     read_with_notes,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kneegrade.cohorts.oai import read_oai
+from kneegrade.cohorts.oai.read import read_oai
 from kneegrade.errors import TableError
 
 BARE = "XRKL XROSFL XROSFM XROSTL XROSTM XRJSL XRJSM XRSCFL XRSCFM XRSCTL XRSCTM XRATTL XRATTM"

@@ -146,7 +146,7 @@ def _read_cells(path: Path) -> TextTable:
     if path.suffix.lower() not in BINARY_SUFFIXES:
         return read_text_table(path)
     try:
-        from kneegrade.cohorts.raw_table import read_cells
+        from kneegrade.cohorts.tables.raw_table import read_cells
     except MissingExtraError as error:
         raise MissingExtraError.for_extra("study", f"Reading {path.suffix}") from error
     return read_cells(path)

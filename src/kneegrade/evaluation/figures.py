@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from kneegrade.cohorts.flow import FlowStep
+from kneegrade.cohorts.releases.flow import FlowStep
 from kneegrade.evaluation.metrics import Reliability
 from kneegrade.types import Task
 

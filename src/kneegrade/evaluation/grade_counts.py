@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from kneegrade.cohorts.oai_tables import REREAD
-from kneegrade.cohorts.paper_counts import count_grades
-from kneegrade.cohorts.schema import KEY_COLUMNS
+from kneegrade.cohorts.oai.readings import REREAD
+from kneegrade.cohorts.tables.paper_counts import count_grades
+from kneegrade.cohorts.tables.schema import KEY_COLUMNS
 from kneegrade.errors import TableError
 from kneegrade.types import Task
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kneegrade.cohorts.schema import KEY_COLUMNS
+from kneegrade.cohorts.tables.schema import KEY_COLUMNS
 from kneegrade.errors import TableError
 from kneegrade.evaluation.bootstrap import Interval, bootstrap_by_subject
 from kneegrade.evaluation.metrics import (

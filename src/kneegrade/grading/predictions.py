@@ -29,7 +29,7 @@ from kneegrade.types import Flag, KneePrediction, Side, Task
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kneegrade.cohorts.schema import Column
+    from kneegrade.cohorts.tables.schema import Column
 
 SCHEMA_VERSION: Final = 1
 KEY_COLUMNS: Final = ("cohort", "subject_id", "visit_months", "side", "reading")
@@ -238,7 +238,7 @@ def read_with_notes(path: Path) -> tuple["pd.DataFrame", tuple[str, ...]]:
 
 
 def _read(path: Path) -> tuple["pd.DataFrame", tuple[str, ...]]:
-    from kneegrade.cohorts.raw_table import RawTable, read_raw_table
+    from kneegrade.cohorts.tables.raw_table import RawTable, read_raw_table
 
     if path.suffix.lower() == ".json":
         table = _read_json(path)
@@ -285,7 +285,7 @@ def _read_json(path: Path) -> "pd.DataFrame":
 
 def _normalise(table: "pd.DataFrame", row_numbers: NDArray[np.int64]) -> "pd.DataFrame":
     """Bring every column of a prediction table to its type (see `read_with_notes`)."""
-    from kneegrade.cohorts.schema import convert_cells
+    from kneegrade.cohorts.tables.schema import convert_cells
 
     columns = _columns_to_check()
     result = table.copy()
@@ -303,7 +303,7 @@ def _normalise(table: "pd.DataFrame", row_numbers: NDArray[np.int64]) -> "pd.Dat
 
 def _columns_to_check() -> "dict[str, Column]":
     """What a cell of each column may hold, where it is no free text."""
-    from kneegrade.cohorts.schema import SCHEMA, Column
+    from kneegrade.cohorts.tables.schema import SCHEMA, Column
 
     def number(name: str, words: str, low: float = -np.inf, high: float = np.inf) -> Column:
         return Column(name, "Float64", f"{words}, or empty", "", low=low, high=high)

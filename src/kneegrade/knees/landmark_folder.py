@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from kneegrade.cohorts.table import resolve_image
+from kneegrade.cohorts.tables.table import resolve_image
 from kneegrade.errors import TableError
 from kneegrade.knees.landmark_files import (
     KNEEL_SPACING_MM,

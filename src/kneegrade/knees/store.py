@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from kneegrade.bundles.manifest import LocatorSpec, hash_file
-from kneegrade.cohorts.table import KEY_COLUMNS, read_spacing, read_spacing_source, resolve_image
+from kneegrade.cohorts.tables.table import KEY_COLUMNS, read_spacing, read_spacing_source, resolve_image
 from kneegrade.errors import InternalError, KneegradeError, OutputError, TableError
 from kneegrade.images.geometry import apply_affine, invert_affine
 from kneegrade.images.read import read_radiograph

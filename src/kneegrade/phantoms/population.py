@@ -34,7 +34,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.paper import PAPER_COUNTS
+from kneegrade.cohorts.tables.paper import PAPER_COUNTS
 from kneegrade.phantoms.readers import bring_to_scale, fit_cuts, scale_severity
 from kneegrade.phantoms.readers import read_grades as read_grades
 from kneegrade.phantoms.severity import FEATURES, NARROWING, OSTEOPHYTES, SCLEROSIS, Severity

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kneegrade.bundles.manifest import hash_subject
-from kneegrade.cohorts.folds import assign_folds
+from kneegrade.cohorts.tables.folds import assign_folds
 from kneegrade.errors import TableError
 from kneegrade.training.recipe import Recipe
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.bundles.manifest import hash_subject
-from kneegrade.cohorts.table import resolve_image
+from kneegrade.cohorts.tables.table import resolve_image
 from kneegrade.errors import ImageError, TableError
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.images.read import read_radiograph

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kneegrade.cohorts.flow import FlowStep
+from kneegrade.cohorts.releases.flow import FlowStep
 from kneegrade.evaluation.figures import (
     draw_confusion,
     draw_distribution,

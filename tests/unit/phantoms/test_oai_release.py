@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kneegrade.cohorts.oai import read_oai
-from kneegrade.cohorts.oai_clinical import read_oai_clinical
-from kneegrade.cohorts.oai_tables import read_oai_readings
-from kneegrade.cohorts.release_tables import list_tables, read_release_table
+from kneegrade.cohorts.oai.read import read_oai
+from kneegrade.cohorts.oai.clinical import read_oai_clinical
+from kneegrade.cohorts.oai.readings import read_oai_readings
+from kneegrade.cohorts.releases.tables import list_tables, read_release_table
 from kneegrade.phantoms.film_order import FilmKind
 from kneegrade.phantoms.oai_film_records import FAULTS
 from kneegrade.phantoms.oai_layout import MAX_NUMBER, N_ODD, Exam, Odd, write_barcode

@@ -63,7 +63,7 @@ def oai(
     as_json: JsonOption = False,
 ) -> None:
     """Read the OAI release; what became of every row goes beside the table."""
-    from kneegrade.cohorts.oai import read_oai
+    from kneegrade.cohorts.oai.read import read_oai
 
     options = {"mode": mode, "jsn": jsn}
     make_study_table(
@@ -90,7 +90,7 @@ def most(
     as_json: JsonOption = False,
 ) -> None:
     """Read the MOST release; what became of every row goes beside the table."""
-    from kneegrade.cohorts.most import read_most
+    from kneegrade.cohorts.most.read import read_most
 
     options = {"mode": mode, "code_1_9": code_1_9, "view": view}
     make_study_table(
@@ -111,7 +111,7 @@ def describe(
     as_json: JsonOption = False,
 ) -> None:
     """Count the knees of each grade, as the paper's Table 1, and draw the counts."""
-    from kneegrade.cohorts.table import read_knee_table
+    from kneegrade.cohorts.tables.table import read_knee_table
     from kneegrade.evaluation.figures import draw_distribution
     from kneegrade.evaluation.grade_counts import (
         compute_table_1,
@@ -162,9 +162,9 @@ def kaggle(
 ) -> None:
     """Read the open knee images with KL grades: Chen 2018, or Gornale 2020 with two readers."""
     from kneegrade.apps.cli.open_knees import read_open_knees
-    from kneegrade.cohorts.counts import summarise_knees
-    from kneegrade.cohorts.kaggle import join_spacing
-    from kneegrade.cohorts.table import rebase_images, write_knee_table
+    from kneegrade.cohorts.tables.counts import summarise_knees
+    from kneegrade.cohorts.open_sets.chen_2018 import join_spacing
+    from kneegrade.cohorts.tables.table import rebase_images, write_knee_table
 
     found, left_out = read_open_knees(folder, contrast)
     if spacing is not None:
@@ -193,8 +193,8 @@ def table(
     as_json: JsonOption = False,
 ) -> None:
     """Check your own table and write it in its normal form."""
-    from kneegrade.cohorts.counts import summarise_knees
-    from kneegrade.cohorts.table import (
+    from kneegrade.cohorts.tables.counts import summarise_knees
+    from kneegrade.cohorts.tables.table import (
         find_missing_images,
         read_with_notes,
         rebase_images,
@@ -249,7 +249,7 @@ def _judge_contrast(image_paths: Iterable[str], table_path: Path) -> Contrast:
     """Judge the whole set by some of its pictures: one copy of it was processed in one way."""
     import numpy as np
 
-    from kneegrade.cohorts.table import resolve_image
+    from kneegrade.cohorts.tables.table import resolve_image
     from kneegrade.images.read import read_radiograph
     from kneegrade.knees.contrast import judge_set_contrast, scale_to_unit
 

@@ -29,7 +29,7 @@ def evaluate(
 ) -> None:
     """Compare predictions with the readers' grades, with intervals by subject."""
     try:
-        from kneegrade.cohorts.table import read_knee_table
+        from kneegrade.cohorts.tables.table import read_knee_table
         from kneegrade.evaluation.report import write_report
         from kneegrade.evaluation.subject_use import add_subject_use, choose_subject_use
         from kneegrade.evaluation.tables import compute_agreement, join_truth

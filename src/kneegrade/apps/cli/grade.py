@@ -176,7 +176,7 @@ def _pictures_of_table(
     contrast: Contrast,
 ) -> "list[Picture]":
     from kneegrade.pipeline.batch import Picture
-    from kneegrade.cohorts.table import (
+    from kneegrade.cohorts.tables.table import (
         KEY_COLUMNS,
         read_knee_table,
         read_spacing,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kneegrade.types import Contrast
 
 if TYPE_CHECKING:
-    from kneegrade.cohorts.gornale import SeenPicture
+    from kneegrade.cohorts.open_sets.gornale_2020 import SeenPicture
 
 
 def read_open_knees(folder: Path, contrast: Contrast) -> tuple[Any, dict[str, Any]]:
@@ -32,8 +32,8 @@ def read_open_knees(folder: Path, contrast: Contrast) -> tuple[Any, dict[str, An
     TableError
         As `scan_kaggle` and `scan_gornale`.
     """
-    from kneegrade.cohorts.gornale import is_gornale, scan_gornale
-    from kneegrade.cohorts.kaggle import scan_kaggle
+    from kneegrade.cohorts.open_sets.gornale_2020 import is_gornale, scan_gornale
+    from kneegrade.cohorts.open_sets.chen_2018 import scan_kaggle
 
     if is_gornale(folder):
         twice = scan_gornale(folder, look=_look, contrast=contrast)
@@ -54,7 +54,7 @@ def read_open_knees(folder: Path, contrast: Contrast) -> tuple[Any, dict[str, An
 
 
 def _look(path: Path) -> "SeenPicture":
-    from kneegrade.cohorts.gornale import SeenPicture
+    from kneegrade.cohorts.open_sets.gornale_2020 import SeenPicture
     from kneegrade.images.read import read_radiograph
     from kneegrade.knees.orientation import judge_orientation
 

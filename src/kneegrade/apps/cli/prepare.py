@@ -42,7 +42,7 @@ def prepare(
     from kneegrade.apps.cli.progress import show_progress
     from kneegrade.apps.contact_sheet import write_contact_sheet
     from kneegrade.bundles.manifest import read_bundle
-    from kneegrade.cohorts.table import read_knee_table
+    from kneegrade.cohorts.tables.table import read_knee_table
     from kneegrade.knees.landmark_folder import LandmarkFolder
     from kneegrade.knees.store import (
         StoreSettings,

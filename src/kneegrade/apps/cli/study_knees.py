@@ -17,7 +17,7 @@ from kneegrade.errors import OutputError
 from kneegrade.types import Task
 
 if TYPE_CHECKING:
-    from kneegrade.cohorts.flow import StudyKnees
+    from kneegrade.cohorts.releases.flow import StudyKnees
 
 SCHEMA_VERSION: Final = 1
 PAPER_OPTIONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -61,7 +61,7 @@ def make_study_table(
     OutputError
         output.not-writable.
     """
-    from kneegrade.cohorts.table import check_table_name
+    from kneegrade.cohorts.tables.table import check_table_name
     from kneegrade.evaluation.grade_counts import compute_table_1
 
     check_table_name(out)
@@ -99,7 +99,7 @@ def write_files(files: Mapping[Path, bytes]) -> None:
 
 def show_table_1(counts: Any) -> Iterator[Table]:
     """Lay out a table of `compute_table_1` for the screen: the paper's tasks, then the others."""
-    from kneegrade.cohorts.paper_counts import PAPER_TASKS
+    from kneegrade.cohorts.tables.paper_counts import PAPER_TASKS
     from kneegrade.evaluation.grade_counts import list_heads, list_rows
 
     others = [task for task in Task if task not in PAPER_TASKS]
@@ -116,8 +116,8 @@ def show_table_1(counts: Any) -> Iterator[Table]:
 
 
 def _read_crops(crops: Path, folder: Path, notes: list[str]) -> Any:
-    from kneegrade.cohorts.reference_crops import read_reference_crops
-    from kneegrade.cohorts.table import rebase_images
+    from kneegrade.cohorts.releases.reference_crops import read_reference_crops
+    from kneegrade.cohorts.tables.table import rebase_images
 
     found = read_reference_crops(crops)
     if found.odd_names:
@@ -136,7 +136,7 @@ def _write_study(
     options: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write the table, and beside it ``.flow.json``, whose content is given back, and ``.svg``."""
-    from kneegrade.cohorts.table import rebase_images, write_knee_table
+    from kneegrade.cohorts.tables.table import rebase_images, write_knee_table
     from kneegrade.evaluation.figures import draw_flow
 
     write_knee_table(rebase_images(found.knees, folder, out.parent), out)
@@ -174,7 +174,7 @@ def _beside(out: Path, form: str) -> Path:
 
 def _compare(knees: Any, study: str, mode: str) -> list[dict[str, Any]] | None:
     """List the counts that are not the published ones; None where the mode is another."""
-    from kneegrade.cohorts.paper_counts import compare_with_paper
+    from kneegrade.cohorts.tables.paper_counts import compare_with_paper
 
     if mode != "paper":
         return None
@@ -218,7 +218,7 @@ def _show_flow(steps: list[dict[str, Any]]) -> Table:
 
 
 def _show_comparison(summary: Mapping[str, Any]) -> Iterator[str | Table]:
-    from kneegrade.cohorts.paper_counts import N_COUNTS
+    from kneegrade.cohorts.tables.paper_counts import N_COUNTS
 
     differing = summary["differs_from_published"]
     if differing is None:

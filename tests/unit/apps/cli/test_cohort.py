@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kneegrade.apps.cli.cohort import app
-from kneegrade.cohorts.table import find_missing_images, read_knee_table
+from kneegrade.cohorts.tables.table import find_missing_images, read_knee_table
 from kneegrade.errors import TableError
 
 

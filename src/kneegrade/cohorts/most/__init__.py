@@ -1,0 +1,1 @@
+"""The MOST release -> knee table."""

@@ -1,0 +1,1 @@
+"""The OAI release -> knee table."""

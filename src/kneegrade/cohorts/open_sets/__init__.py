@@ -1,0 +1,1 @@
+"""Openly published sets of knees -> knee table."""

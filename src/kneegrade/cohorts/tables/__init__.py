@@ -1,0 +1,1 @@
+"""The knee table: its columns, reading and writing, counts, folds."""

@@ -32,9 +32,9 @@ import cv2
 import numpy as np
 
 from kneegrade.bundles.manifest import read_bundle
-from kneegrade.knees.joint_space import MEASURED, JointSpace, measure_joint_space
-from kneegrade.knees.locate import KneeLocator
-from kneegrade.knees.margins import PX_PER_WIDTH, Bone, Compartment, take_standard_pose
+from kneegrade.knees.measuring.joint_space import MEASURED, JointSpace, measure_joint_space
+from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.measuring.margins import PX_PER_WIDTH, Bone, Compartment, take_standard_pose
 from kneegrade.knees.store import read_index, read_rois
 from kneegrade.phantoms.anatomy import KneeAnatomy, Positioning, draw_knee_anatomy
 from kneegrade.phantoms.attenuation import FilmGrid, compute_bone, compute_soft_tissue

@@ -37,11 +37,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-import kneegrade.knees.locate as locate_module
+import kneegrade.knees.locating.locate as locate_module
 from kneegrade.bundles.manifest import LocatorSpec, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
 from kneegrade.images.geometry import resample
-from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.phantoms.films import BOTH_KNEES_MM, draw_film
 from kneegrade.phantoms.scanners import SCANNERS
 from kneegrade.phantoms.severity import FEATURES, Severity

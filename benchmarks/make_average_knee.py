@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from kneegrade.knees.orientation import AVERAGE_KNEE_FILE, compute_average_knee
+from kneegrade.knees.locating.orientation import AVERAGE_KNEE_FILE, compute_average_knee
 from kneegrade.knees.store import read_index, read_roi_pixels
 
 if __name__ == "__main__":

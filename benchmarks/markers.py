@@ -24,8 +24,8 @@ import cv2
 import numpy as np
 
 from kneegrade.bundles.manifest import read_bundle
-from kneegrade.knees.locate import KneeLocator
-from kneegrade.knees.markers import read_markers
+from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.locating.markers import read_markers
 from kneegrade.phantoms import films
 from kneegrade.phantoms.scanners import SCANNERS
 from kneegrade.phantoms.severity import FEATURES, Severity

@@ -30,7 +30,7 @@ from kneegrade.cohorts.tables.table import (
 )
 from kneegrade.images.geometry import resample
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.contrast import enhance_to, scale_to_unit
+from kneegrade.knees.posing.contrast import enhance_to, scale_to_unit
 from kneegrade.phantoms.films import PhantomFilm, draw_film
 from kneegrade.phantoms.population import Study, draw_subject, read_grades
 from kneegrade.phantoms.scanners import SCANNERS

@@ -31,8 +31,8 @@ from kneegrade.bundles.manifest import read_bundle
 from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.errors import KneegradeError
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.crop import RoiSpec, crop_knee
-from kneegrade.knees.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.posing.crop import RoiSpec, crop_knee
+from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
 from kneegrade.knees.prepared import prepare_knees
 from kneegrade.knees.quality import QualityMeasures, check_quality, measure_quality
 from kneegrade.phantoms.films import PhantomFilm, draw_film, draw_hand_film, draw_lateral_film

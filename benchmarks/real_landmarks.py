@@ -43,9 +43,9 @@ from numpy.typing import NDArray
 from kneegrade.bundles.manifest import hash_subject, read_bundle
 from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.landmark_files import KneelKnee, read_kneel_table
-from kneegrade.knees.landmark_table import TabledKnee, write_landmark_table
-from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.landmarks.published import KneelKnee, read_kneel_table
+from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
+from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.training.landmark_frames import Frame, fit_frame
 from kneegrade.training.landmark_pictures import fold_of
 from kneegrade.training.landmark_recipe import LandmarkRecipe

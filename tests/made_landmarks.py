@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from made_films import FILM_MM, write_picture
 
-from kneegrade.knees.landmark_table import TabledKnee, write_landmark_table
+from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
 from kneegrade.phantoms.films import PhantomFilm, draw_film
 from kneegrade.phantoms.scanners import SCANNERS
 from kneegrade.phantoms.severity import NARROWING, OSTEOPHYTES, Severity

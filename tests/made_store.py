@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from kneegrade.knees.crop import RoiSpec
+from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.store import AFFINE_COLUMNS, StoreSettings
 
 

@@ -12,7 +12,7 @@ from made_films import WHOLE_FILM_MM, draw_whole_film, write_picture
 from made_landmarks import tabled_knees
 from tiny_bundle import write_tiny_bundle
 
-from kneegrade.knees.landmark_table import write_landmark_table
+from kneegrade.knees.landmarks.table import write_landmark_table
 from kneegrade.knees.store import read_index, read_rois
 from kneegrade.phantoms.films import PhantomFilm
 from kneegrade.types import Side

@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as arrays
 from kneegrade.bundles.manifest import Decoding
 from kneegrade.grading.grader import decode_grade, expected_grade, softmax
 from kneegrade.images.geometry import apply_affine, invert_affine
-from kneegrade.knees.crop import RoiSpec, crop_knee
-from kneegrade.knees.pose import knee_affine
+from kneegrade.knees.posing.crop import RoiSpec, crop_knee
+from kneegrade.knees.posing.pose import knee_affine
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
 
 STEP = 1 / 255

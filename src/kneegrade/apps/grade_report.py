@@ -22,7 +22,7 @@ from kneegrade.apps.grade_report_words import (
 from kneegrade.bundles.manifest import Bundle, Decoding, SubjectUse
 from kneegrade.errors import OutputError
 from kneegrade.knees.drawing import KneeDrawing, write_mm
-from kneegrade.knees.joint_space import FIXED
+from kneegrade.knees.measuring.joint_space import FIXED
 from kneegrade.types import Flag, Side, SpacingSource, Task
 
 EMBEDDED_PICTURES: Final = 200

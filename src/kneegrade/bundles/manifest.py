@@ -117,7 +117,7 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class LocatorSpec:
-    """The locator's two networks; `kneegrade.knees.locate` runs them.
+    """The locator's two networks; `kneegrade.knees.locating.locate` runs them.
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.bundles.manifest import InputSpec, PoseSpec
-from kneegrade.knees.contrast import enhance_to, judge_contrast, resize_square, standardise
-from kneegrade.knees.pose import change_pose
+from kneegrade.knees.posing.contrast import enhance_to, judge_contrast, resize_square, standardise
+from kneegrade.knees.posing.pose import change_pose
 from kneegrade.types import Contrast, KneeROI
 
 

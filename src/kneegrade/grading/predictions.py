@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from kneegrade.errors import KneegradeError, MissingExtraError, TableError
 from kneegrade.grading.grader import expected_grade
-from kneegrade.knees.joint_space import JointSpace
+from kneegrade.knees.measuring.joint_space import JointSpace
 from kneegrade.text_table import find_columns, tell_renames
 from kneegrade.types import Flag, KneePrediction, Side, Task
 
@@ -56,7 +56,7 @@ SPACE_COLUMNS: Final = (
 )
 """Smallest and fixed-location joint space width, its area, area of the osteophytes of femur and
 tibia, lateral and medial, and the femorotibial angle; shares are of the plateau's width, or of its
-square. See `kneegrade.knees.joint_space`."""
+square. See `kneegrade.knees.measuring.joint_space`."""
 
 Row = dict[str, Any]
 

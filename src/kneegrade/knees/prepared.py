@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.errors import KneeNotFoundError
-from kneegrade.knees.crop import RoiSpec, crop_knee
-from kneegrade.knees.find import (
+from kneegrade.knees.posing.crop import RoiSpec, crop_knee
+from kneegrade.knees.locating.find import (
     InputKind,
     find_knees,
     is_film_of_both,
     not_found_on_film_of_both,
 )
-from kneegrade.knees.locate import KneeLocator, LocatedKnee
-from kneegrade.knees.plateau_width import drop_implausible_spacing
+from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.locating.plateau_width import drop_implausible_spacing
 from kneegrade.knees.quality import REFUSED_FLAGS, check_quality
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, Side
 

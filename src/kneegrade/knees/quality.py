@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.metal import MetalPlace
-from kneegrade.knees.orientation import read_average_knee
-from kneegrade.knees.pose import knee_affine
-from kneegrade.knees.shape_model import compute_shape_distance
+from kneegrade.knees.locating.orientation import read_average_knee
+from kneegrade.knees.posing.pose import knee_affine
+from kneegrade.knees.locating.shape_model import compute_shape_distance
 from kneegrade.types import Flag, FloatImage, KneeROI, Landmarks, Radiograph, View
 
 Points = NDArray[np.float64]

@@ -26,7 +26,7 @@ import pydicom
 
 from kneegrade import __version__
 from kneegrade.errors import ImageError, OutputError
-from kneegrade.knees.landmark_table import LANDMARK_COLUMNS
+from kneegrade.knees.landmarks.table import LANDMARK_COLUMNS
 from kneegrade.phantoms import most_release, oai_release
 from kneegrade.phantoms.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.ordered_film import PART, FilmTruth, write_film

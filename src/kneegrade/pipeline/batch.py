@@ -26,8 +26,8 @@ from kneegrade.grading.predictions import (
     write_parquet,
 )
 from kneegrade.knees.drawing import KneeDrawing, draw_knee
-from kneegrade.knees.find import InputKind
-from kneegrade.knees.pictures import encode_png
+from kneegrade.knees.locating.find import InputKind
+from kneegrade.knees.posing.pictures import encode_png
 from kneegrade.pipeline.grader import GradedKnee, KneeGrader
 from kneegrade.types import Contrast, KneeROI, Side, SpacingSource
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.knees.contrast import enhance
-from kneegrade.knees.pose import change_pose
+from kneegrade.knees.posing.contrast import enhance
+from kneegrade.knees.posing.pose import change_pose
 from kneegrade.training.recipe import AugmentSpec
 
 Gray8 = NDArray[np.uint8]

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
-from kneegrade.knees.contrast import standardise
-from kneegrade.knees.heatmaps import STRIDE
+from kneegrade.knees.posing.contrast import standardise
+from kneegrade.knees.locating.heatmaps import STRIDE
 from kneegrade.training.augment import vary_contrast
 from kneegrade.training.landmark_pictures import PICTURE_PX, STORED_WIDTHS, LandmarkPicture
 from kneegrade.training.landmark_recipe import LandmarkAugmentSpec, LandmarkRecipe, Stage

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.knees.contrast import enhance
+from kneegrade.knees.posing.contrast import enhance
 from kneegrade.training.metal_outlines import Points, box, graft_screw, rod, screw, wire
 
 Gray8 = NDArray[np.uint8]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.knees.contrast import enhance
+from kneegrade.knees.posing.contrast import enhance
 
 Gray8 = NDArray[np.uint8]
 Points = NDArray[np.float64]

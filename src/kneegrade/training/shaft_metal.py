@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.knees.bone_sides import SHAFTS
-from kneegrade.knees.margins import Bone
+from kneegrade.knees.measuring.bone_sides import SHAFTS
+from kneegrade.knees.measuring.margins import Bone
 from kneegrade.training.made_metal import burn_in, fill_outlines
 from kneegrade.training.metal_outlines import Points, rod, screw
 

@@ -6,7 +6,7 @@ from made_rois import enhanced_pixels, make_roi, plain_pixels
 
 from kneegrade.bundles.manifest import EnhancementSpec, InputSpec
 from kneegrade.grading.inputs import apply_look, contrast_of, network_inputs, normalise
-from kneegrade.knees.contrast import enhance_to, measure_local_contrast, resize_square
+from kneegrade.knees.posing.contrast import enhance_to, measure_local_contrast, resize_square
 from kneegrade.types import Contrast
 
 SPEC = InputSpec(64, 1.25, True, EnhancementSpec(8, 5.0, 29.0), (1.0, 99.0))

@@ -27,7 +27,7 @@ from kneegrade.grading.predictions import (
     write_json,
     write_parquet,
 )
-from kneegrade.knees.joint_space import JointSpace, measure_joint_space
+from kneegrade.knees.measuring.joint_space import JointSpace, measure_joint_space
 from kneegrade.types import (
     Flag,
     Grades,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kneegrade.bundles.manifest import read_bundle
-from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.types import Side
 
 KaggleKnee = tuple[str, Side, np.ndarray]

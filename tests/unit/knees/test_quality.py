@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from kneegrade.knees.crop import RoiSpec, crop_knee
-from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.posing.crop import RoiSpec, crop_knee
+from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.metal import MetalPlace
 from kneegrade.knees.quality import (
     IMPLANT_ALONE_FROM,
@@ -31,7 +31,7 @@ from kneegrade.knees.quality import (
     measure_quality,
     seems_a_knee,
 )
-from kneegrade.knees.shape_model import (
+from kneegrade.knees.locating.shape_model import (
     compute_shape_distance,
     place_average_knee,
     read_shape_model,

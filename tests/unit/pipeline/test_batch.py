@@ -21,8 +21,8 @@ from kneegrade.pipeline.batch import (
 from kneegrade.errors import KneeNotFoundError, OutputError
 from kneegrade.grading.predictions import Row
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.find import InputKind
-from kneegrade.knees.pictures import read_png
+from kneegrade.knees.locating.find import InputKind
+from kneegrade.knees.posing.pictures import read_png
 from kneegrade.knees.prepared import PreparedKnee
 from kneegrade.pipeline.grader import KneeGrader, RefusedKnee
 from kneegrade.types import Contrast, Side

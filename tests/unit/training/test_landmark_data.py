@@ -18,7 +18,7 @@ from made_landmarks import (
 from kneegrade.bundles.manifest import hash_subject
 from kneegrade.errors import TableError
 from kneegrade.images.geometry import apply_affine
-from kneegrade.knees.landmark_table import read_landmark_table, write_landmark_table
+from kneegrade.knees.landmarks.table import read_landmark_table, write_landmark_table
 from kneegrade.phantoms.dicom_film import write_dicom_film
 from kneegrade.training import landmark_data
 from kneegrade.training.landmark_data import (

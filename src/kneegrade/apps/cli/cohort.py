@@ -251,7 +251,7 @@ def _judge_contrast(image_paths: Iterable[str], table_path: Path) -> Contrast:
 
     from kneegrade.cohorts.tables.table import resolve_image
     from kneegrade.images.read import read_radiograph
-    from kneegrade.knees.contrast import judge_set_contrast, scale_to_unit
+    from kneegrade.knees.posing.contrast import judge_set_contrast, scale_to_unit
 
     pictures = []
     for path in image_paths:

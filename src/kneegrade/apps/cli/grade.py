@@ -15,7 +15,7 @@ from kneegrade.types import Contrast, Side, SpacingSource
 if TYPE_CHECKING:
     from kneegrade.pipeline.batch import BatchKnee, Picture
     from kneegrade.bundles.manifest import Bundle
-    from kneegrade.knees.find import InputKind
+    from kneegrade.knees.locating.find import InputKind
 
 WIDTH_OF_NO_TERMINAL = 160
 SMALLEST_MM = 0.001
@@ -29,7 +29,7 @@ def _parse_side(text: str) -> Side:
 
 
 def _parse_kind(text: str) -> "InputKind":
-    from kneegrade.knees.find import InputKind
+    from kneegrade.knees.locating.find import InputKind
 
     try:
         return InputKind(text)

@@ -11,7 +11,7 @@ from kneegrade.apps.cli.exit_codes import exit_code_of
 from kneegrade.errors import OutputError
 
 if TYPE_CHECKING:
-    from kneegrade.knees.crop import RoiSpec
+    from kneegrade.knees.posing.crop import RoiSpec
 
 
 def prepare(
@@ -43,7 +43,7 @@ def prepare(
     from kneegrade.apps.contact_sheet import write_contact_sheet
     from kneegrade.bundles.manifest import read_bundle
     from kneegrade.cohorts.tables.table import read_knee_table
-    from kneegrade.knees.landmark_folder import LandmarkFolder
+    from kneegrade.knees.landmarks.folder import LandmarkFolder
     from kneegrade.knees.store import (
         StoreSettings,
         summarise_index,
@@ -78,7 +78,7 @@ def prepare(
 
 
 def _roi_spec(size_px: int | None, width_mm: float | None, *, paper: bool) -> "RoiSpec":
-    from kneegrade.knees.crop import PAPER_ROI, RoiSpec
+    from kneegrade.knees.posing.crop import PAPER_ROI, RoiSpec
 
     if not paper:
         return RoiSpec(size_px=size_px or RoiSpec().size_px, width_mm=width_mm)

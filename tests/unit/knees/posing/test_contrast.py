@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from made_rois import enhanced_pixels, plain_pixels
 
-from kneegrade.knees.contrast import (
+from kneegrade.knees.posing.contrast import (
     enhance,
     enhance_to,
     judge_contrast,
@@ -12,8 +12,8 @@ from kneegrade.knees.contrast import (
     resize_square,
     scale_to_unit,
 )
-from kneegrade.knees.crop import RoiSpec
-from kneegrade.knees.locate import KneeLocator
+from kneegrade.knees.posing.crop import RoiSpec
+from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.prepared import prepare_knees
 from kneegrade.types import Contrast, Radiograph
 

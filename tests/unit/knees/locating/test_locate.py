@@ -11,10 +11,10 @@ from made_films import draw_whole_film, whole_radiograph
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.errors import BundleError, KneeNotFoundError
 from kneegrade.images.geometry import apply_affine, invert_affine
-from kneegrade.knees import locate
-from kneegrade.knees.heatmaps import STRIDE
-from kneegrade.knees.locate import KneeLocator
-from kneegrade.knees.pose import film_affine
+from kneegrade.knees.locating import locate
+from kneegrade.knees.locating.heatmaps import STRIDE
+from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.posing.pose import film_affine
 from kneegrade.knees.quality import KneeScores
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
 

@@ -9,9 +9,9 @@ import pytest
 from made_films import draw_whole_film, whole_radiograph
 
 from kneegrade.errors import KneeNotFoundError
-from kneegrade.knees.find import InputKind, find_knees, is_film_of_both
-from kneegrade.knees.locate import KneeLocator, LocatedKnee
-from kneegrade.knees.markers import SideMarker
+from kneegrade.knees.locating.find import InputKind, find_knees, is_film_of_both
+from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.locating.markers import SideMarker
 from kneegrade.knees.quality import KneeScores
 from kneegrade.phantoms.films import PhantomFilm
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side
@@ -201,7 +201,7 @@ def find_marked(
 ) -> list[tuple[Side, bool]]:
     """Side of each knee, and whether it is in conflict; markers: side, column, mirrored."""
     made = tuple(SideMarker(side, (50.0, col), 0.9, turned) for side, col, turned in markers)
-    monkeypatch.setattr("kneegrade.knees.find.read_markers", lambda *_: made)
+    monkeypatch.setattr("kneegrade.knees.locating.find.read_markers", lambda *_: made)
     film = Radiograph(np.zeros((800, 1400), np.float32), "id")
     found = find(locator, film, side=side, kind=InputKind.FILM)  # type: ignore[arg-type]
     for knee in found:

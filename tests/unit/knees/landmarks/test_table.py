@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kneegrade.errors import TableError
-from kneegrade.knees.landmark_table import TabledKnee, read_landmark_table, write_landmark_table
+from kneegrade.knees.landmarks.table import TabledKnee, read_landmark_table, write_landmark_table
 from kneegrade.types import Landmarks, LandmarkScheme, Side
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from kneegrade.flags import Flag
 from kneegrade.images.geometry import FloatArray, apply_affine
-from kneegrade.knees.bone_sides import FemorotibialAngle, measure_angle, measure_spurs_px2
-from kneegrade.knees.margins import (
+from kneegrade.knees.measuring.bone_sides import FemorotibialAngle, measure_angle, measure_spurs_px2
+from kneegrade.knees.measuring.margins import (
     PX_PER_WIDTH,
     Bone,
     Compartment,

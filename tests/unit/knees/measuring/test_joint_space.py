@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kneegrade.knees.joint_space import (
+from kneegrade.knees.measuring.joint_space import (
     MEASURED,
     Area,
     Bone,

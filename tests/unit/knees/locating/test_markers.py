@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from made_films import draw_whole_film, whole_radiograph
 
-from kneegrade.knees.markers import SideMarker, read_markers
+from kneegrade.knees.locating.markers import SideMarker, read_markers
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
 
 SHAPE = (640, 560)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.errors import TableError
-from kneegrade.knees.landmark_table import read_rows
+from kneegrade.knees.landmarks.table import read_rows
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Side
 
 Points = NDArray[np.float64]

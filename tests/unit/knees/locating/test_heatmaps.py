@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kneegrade.knees.heatmaps import (
+from kneegrade.knees.locating.heatmaps import (
     STRIDE,
     compute_probabilities,
     decode_heatmaps,

@@ -17,7 +17,7 @@ from kneegrade.images.geometry import (
     invert_affine,
     resample,
 )
-from kneegrade.knees.margins import (
+from kneegrade.knees.measuring.margins import (
     PX_PER_MM,
     PX_PER_WIDTH,
     Bone,

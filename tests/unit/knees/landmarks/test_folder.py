@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from kneegrade.errors import TableError
-from kneegrade.knees.landmark_folder import LandmarkFolder
-from kneegrade.knees.landmark_table import TabledKnee, write_landmark_table
+from kneegrade.knees.landmarks.folder import LandmarkFolder
+from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side, SpacingSource
 
 FILM = Radiograph(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kneegrade.errors import TableError
-from kneegrade.knees.landmark_files import PointUnit, read_bonefinder, read_kneel_table
+from kneegrade.knees.landmarks.published import PointUnit, read_bonefinder, read_kneel_table
 from kneegrade.types import Flag, LandmarkScheme, Side
 
 FILM = (1000, 1400)

@@ -15,13 +15,13 @@ import numpy as np
 
 from kneegrade.cohorts.tables.table import resolve_image
 from kneegrade.errors import TableError
-from kneegrade.knees.landmark_files import (
+from kneegrade.knees.landmarks.published import (
     KNEEL_SPACING_MM,
     PointUnit,
     read_bonefinder,
     read_kneel_table,
 )
-from kneegrade.knees.landmark_table import TabledKnee, read_landmark_table
+from kneegrade.knees.landmarks.table import TabledKnee, read_landmark_table
 from kneegrade.text_table import read_text_table
 from kneegrade.types import Landmarks, Radiograph, Side
 

@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 
 from kneegrade.errors import KneeNotFoundError
-from kneegrade.knees.locate import KneeLocator, LocatedKnee
-from kneegrade.knees.markers import SideMarker, read_markers
-from kneegrade.knees.orientation import judge_orientation
-from kneegrade.knees.plateau_width import drop_implausible_spacing
+from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.locating.markers import SideMarker, read_markers
+from kneegrade.knees.locating.orientation import judge_orientation
+from kneegrade.knees.locating.plateau_width import drop_implausible_spacing
 from kneegrade.knees.quality import seems_a_knee
 from kneegrade.types import Flag, Radiograph, Side
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from kneegrade.errors import ImageError
 from kneegrade.images.geometry import resample
-from kneegrade.knees.contrast import SCALE_PERCENTILES, scale_to_unit
-from kneegrade.knees.pose import knee_affine
+from kneegrade.knees.posing.contrast import SCALE_PERCENTILES, scale_to_unit
+from kneegrade.knees.posing.pose import knee_affine
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph
 
 

@@ -1,0 +1,1 @@
+"""LANDMARK FILES -> Landmarks."""

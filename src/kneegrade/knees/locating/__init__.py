@@ -1,0 +1,1 @@
+"""Radiograph -> THE CORRECTED RADIOGRAPH WITH ITS KNEES."""

@@ -1,0 +1,1 @@
+"""Radiograph AND Landmarks -> WIDTHS, AREAS AND ANGLES."""

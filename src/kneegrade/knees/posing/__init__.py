@@ -1,0 +1,1 @@
+"""Landmarks -> STANDARD POSE -> KneeROI."""

@@ -42,10 +42,10 @@ from kneegrade.bundles.manifest import LocatorSpec, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
 from kneegrade.images.geometry import resample
 from kneegrade.knees.locating.locate import KneeLocator
-from kneegrade.phantoms.films import BOTH_KNEES_MM, draw_film
-from kneegrade.phantoms.scanners import SCANNERS
-from kneegrade.phantoms.severity import FEATURES, Severity
-from kneegrade.phantoms.shape import draw_body
+from kneegrade.phantoms.films.films import BOTH_KNEES_MM, draw_film
+from kneegrade.phantoms.films.scanners import SCANNERS
+from kneegrade.phantoms.knees.severity import FEATURES, Severity
+from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.training.onnx_file import write_onnx
 from kneegrade.types import Radiograph, Side, SpacingSource
 

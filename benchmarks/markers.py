@@ -26,10 +26,10 @@ import numpy as np
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.locating.markers import read_markers
-from kneegrade.phantoms import films
-from kneegrade.phantoms.scanners import SCANNERS
-from kneegrade.phantoms.severity import FEATURES, Severity
-from kneegrade.phantoms.shape import draw_body
+from kneegrade.phantoms.films import films
+from kneegrade.phantoms.films.scanners import SCANNERS
+from kneegrade.phantoms.knees.severity import FEATURES, Severity
+from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
 
 SPACING_MM = 0.2

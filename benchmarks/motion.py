@@ -23,8 +23,8 @@ from kneegrade.knees.posing.crop import RoiSpec, crop_knee
 from kneegrade.knees.measuring.joint_space import measure_joint_space
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.quality import check_quality
-from kneegrade.training.made_failures import blur_by_motion
-from kneegrade.training.made_metal import PLATEAU_MM
+from kneegrade.phantoms.spoilt.failures import blur_by_motion
+from kneegrade.phantoms.spoilt.metal import PLATEAU_MM
 from kneegrade.types import Flag, Radiograph, Side, Task
 
 SEED = 74_915

@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kneegrade.phantoms.films import PhantomFilm, draw_film
-from kneegrade.phantoms.scanners import SCANNERS
-from kneegrade.phantoms.severity import FEATURES, NARROWING, OSTEOPHYTES, Severity
-from kneegrade.phantoms.shape import draw_body
+from kneegrade.phantoms.films.films import PhantomFilm, draw_film
+from kneegrade.phantoms.films.scanners import SCANNERS
+from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, Severity
+from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.types import Grades, Radiograph, Side, SpacingSource, Task
 
 CROP_MM = (100.0, 100.0)

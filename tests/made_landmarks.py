@@ -8,11 +8,11 @@ import numpy as np
 from made_films import FILM_MM, write_picture
 
 from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
-from kneegrade.phantoms.films import PhantomFilm, draw_film
-from kneegrade.phantoms.scanners import SCANNERS
-from kneegrade.phantoms.severity import NARROWING, OSTEOPHYTES, Severity
-from kneegrade.phantoms.shape import draw_body
-from kneegrade.phantoms.study import PHANTOM_COHORT
+from kneegrade.phantoms.films.films import PhantomFilm, draw_film
+from kneegrade.phantoms.films.scanners import SCANNERS
+from kneegrade.phantoms.knees.severity import NARROWING, OSTEOPHYTES, Severity
+from kneegrade.phantoms.knees.shape import draw_body
+from kneegrade.phantoms.studies.study import PHANTOM_COHORT
 from kneegrade.training.landmark_recipe import LandmarkRecipe, Stage
 from kneegrade.training.recipe import read_recipe_text
 from kneegrade.types import Grades, Landmarks, LandmarkScheme, Side, Task

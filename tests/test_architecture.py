@@ -25,8 +25,8 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "imagecodecs": ("images/decode_apart.py",),
     "cv2": (
         *("images", "knees", "phantoms"),
-        *("training/augment.py", "training/made_failures.py"),
-        *("training/made_markers.py", "training/made_metal.py", "training/other_pictures.py"),
+        *("training/augment.py", "phantoms/spoilt/failures.py"),
+        *("phantoms/spoilt/markers.py", "phantoms/spoilt/metal.py", "phantoms/spoilt/other_pictures.py"),
     ),
     "onnxruntime": ("bundles/runner.py",),
     "typer": ("apps/cli",),
@@ -36,15 +36,15 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
         ("pandas", "pyarrow"),
         (
             "cohorts",
-            "phantoms/oai_release_tables.py",
-            "phantoms/most_release.py",
+            "phantoms/studies/oai/tables.py",
+            "phantoms/studies/most/release.py",
             "grading/predictions.py",
             "knees/store.py",
             "evaluation",
             "training",
         ),
     ),
-    "pyreadstat": ("cohorts", "phantoms/oai_release_tables.py", "phantoms/most_release.py"),
+    "pyreadstat": ("cohorts", "phantoms/studies/oai/tables.py", "phantoms/studies/most/release.py"),
     **dict.fromkeys(
         ("scipy", "sklearn", "matplotlib"), ("evaluation", "cohorts/tables/folds.py", "training")
     ),
@@ -151,8 +151,8 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         needs_study = module.startswith(("cohorts/", "evaluation/", "apps/")) or module in {
             "grading/predictions.py",
             "knees/store.py",
-            "phantoms/oai_release_tables.py",
-            "phantoms/most_release.py",
+            "phantoms/studies/oai/tables.py",
+            "phantoms/studies/most/release.py",
         }
         extra = "train" if module.startswith("training/") else "study" if needs_study else "core"
         if name not in declared[extra]:

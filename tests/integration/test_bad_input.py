@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from tiny_bundle import write_tiny_bundle
 
 from kneegrade.errors import CODES
-from kneegrade.phantoms.dicom_film import write_dicom_film
+from kneegrade.phantoms.films.dicom_film import write_dicom_film
 
 HUGE = 30_000
 MEMORY_BOUND_MIB = 600

@@ -10,9 +10,9 @@ from kneegrade.cohorts.releases.flow import StudyKnees
 from kneegrade.cohorts.most.read import read_most
 from kneegrade.cohorts.oai.read import read_oai
 from kneegrade.images.read import read_radiograph
-from kneegrade.phantoms.population import Study
-from kneegrade.phantoms.severity import NARROWING, OSTEOPHYTES
-from kneegrade.phantoms.study import write_study
+from kneegrade.phantoms.studies.population import Study
+from kneegrade.phantoms.knees.severity import NARROWING, OSTEOPHYTES
+from kneegrade.phantoms.studies.study import write_study
 from kneegrade.types import Task
 
 READERS = {Study.OAI: read_oai, Study.MOST: read_most}

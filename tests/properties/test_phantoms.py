@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kneegrade.phantoms.anatomy import Positioning, draw_knee_anatomy
-from kneegrade.phantoms.attenuation import FilmGrid, compute_bone
-from kneegrade.phantoms.severity import FEATURES, NARROWING, OSTEOPHYTES, Severity
-from kneegrade.phantoms.shape import draw_body
+from kneegrade.phantoms.knees.anatomy import Positioning, draw_knee_anatomy
+from kneegrade.phantoms.films.attenuation import FilmGrid, compute_bone
+from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, Severity
+from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.types import LANDMARK_NAMES, Side
 
 severities = st.fixed_dictionaries({task: st.floats(0, 3.99) for task in FEATURES}).map(Severity)

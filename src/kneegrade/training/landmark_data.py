@@ -16,10 +16,10 @@ from kneegrade.knees.locating.heatmaps import STRIDE
 from kneegrade.training.augment import vary_contrast
 from kneegrade.training.landmark_pictures import PICTURE_PX, STORED_WIDTHS, LandmarkPicture
 from kneegrade.training.landmark_recipe import LandmarkAugmentSpec, LandmarkRecipe, Stage
-from kneegrade.training.made_failures import blur_by_motion, draw_not_knee, paint_metal
-from kneegrade.training.made_films import MOST_KNEES, join_knees
-from kneegrade.training.made_markers import add_markers
-from kneegrade.training.made_metal import PLATEAU_MM
+from kneegrade.phantoms.spoilt.failures import blur_by_motion, draw_not_knee, paint_metal
+from kneegrade.phantoms.spoilt.too_many_knees import MOST_KNEES, join_knees
+from kneegrade.phantoms.spoilt.markers import add_markers
+from kneegrade.phantoms.spoilt.metal import PLATEAU_MM
 
 Gray8 = NDArray[np.uint8]
 

@@ -19,7 +19,7 @@ from kneegrade.knees.posing.contrast import scale_to_unit
 from kneegrade.knees.landmarks.table import TabledKnee, read_landmark_table
 from kneegrade.knees.posing.pose import film_affine, knee_affine
 from kneegrade.training.landmark_recipe import LandmarkRecipe, Stage
-from kneegrade.training.made_failures import paint_metal
+from kneegrade.phantoms.spoilt.failures import paint_metal
 from kneegrade.types import Radiograph, Side
 
 log = logging.getLogger(__name__)

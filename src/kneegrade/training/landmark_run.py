@@ -25,7 +25,7 @@ from torch import Tensor
 from kneegrade.bundles.manifest import hash_file, read_bundle
 from kneegrade.errors import RecipeError, TableError
 from kneegrade.knees.locating.heatmaps import STRIDE, compute_probabilities, decode_heatmaps
-from kneegrade.phantoms.study import PHANTOM_COHORT
+from kneegrade.phantoms.studies.study import PHANTOM_COHORT
 from kneegrade.training.fitting import (
     begin_run,
     finish_run,

@@ -13,7 +13,7 @@ import torch
 from kneegrade.bundles.manifest import LocatorSpec, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
 from kneegrade.errors import BundleError, RecipeError
-from kneegrade.phantoms.study import PHANTOM_COHORT
+from kneegrade.phantoms.studies.study import PHANTOM_COHORT
 from kneegrade.training.landmark_recipe import Stage
 from kneegrade.training.landmark_run import FinishedLandmarkRun, read_landmark_run
 from kneegrade.training.onnx_file import write_onnx

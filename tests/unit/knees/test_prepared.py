@@ -22,9 +22,9 @@ from kneegrade.knees.prepared import (
     prepare_landmarks,
 )
 from kneegrade.knees.quality import REFUSED_FLAGS
-from kneegrade.phantoms.films import draw_hand_film
-from kneegrade.phantoms.scanners import SCANNERS
-from kneegrade.training.shaft_metal import paint_shaft_metal
+from kneegrade.phantoms.films.films import draw_hand_film
+from kneegrade.phantoms.films.scanners import SCANNERS
+from kneegrade.phantoms.spoilt.shaft_metal import paint_shaft_metal
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side
 
 BOTH = (Side.RIGHT, Side.LEFT)

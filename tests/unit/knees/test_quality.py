@@ -36,10 +36,10 @@ from kneegrade.knees.locating.shape_model import (
     place_average_knee,
     read_shape_model,
 )
-from kneegrade.phantoms.films import draw_film
-from kneegrade.phantoms.scanners import SCANNERS
-from kneegrade.phantoms.severity import FEATURES, Severity
-from kneegrade.phantoms.shape import draw_body
+from kneegrade.phantoms.films.films import draw_film
+from kneegrade.phantoms.films.scanners import SCANNERS
+from kneegrade.phantoms.knees.severity import FEATURES, Severity
+from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side, View
 
 FINE = KneeScores(not_knee=0.0, implant=0.0, moved=0.0)

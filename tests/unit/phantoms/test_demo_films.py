@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from kneegrade.images.read import read_radiograph
-from kneegrade.phantoms.severity import NARROWING, OSTEOPHYTES
+from kneegrade.phantoms.knees.severity import NARROWING, OSTEOPHYTES
 from kneegrade.types import Flag, Task
 
 DEMO = Path(__file__).parents[3] / "demo"

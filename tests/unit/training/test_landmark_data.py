@@ -19,7 +19,7 @@ from kneegrade.bundles.manifest import hash_subject
 from kneegrade.errors import TableError
 from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.landmarks.table import read_landmark_table, write_landmark_table
-from kneegrade.phantoms.dicom_film import write_dicom_film
+from kneegrade.phantoms.films.dicom_film import write_dicom_film
 from kneegrade.training import landmark_data
 from kneegrade.training.landmark_data import (
     PLATEAU_SHARES,
@@ -34,7 +34,7 @@ from kneegrade.training.landmark_pictures import (
     read_pictures,
 )
 from kneegrade.training.landmark_recipe import LandmarkRecipe, Stage
-from kneegrade.training.made_films import join_knees
+from kneegrade.phantoms.spoilt.too_many_knees import join_knees
 from kneegrade.types import Side
 
 SEEDS = range(12)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kneegrade.phantoms.shape import mean_landmarks
+from kneegrade.phantoms.knees.shape import mean_landmarks
 from kneegrade.training.landmark_frames import fit_frame
 
 SCALE = np.array([2.17, 2.36])

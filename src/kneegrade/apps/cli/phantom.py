@@ -14,8 +14,8 @@ from kneegrade.errors import MissingExtraError, OutputError
 from kneegrade.types import Side, Task
 
 if TYPE_CHECKING:
-    from kneegrade.phantoms.films import PhantomFilm
-    from kneegrade.phantoms.severity import Severity
+    from kneegrade.phantoms.films.films import PhantomFilm
+    from kneegrade.phantoms.knees.severity import Severity
 
 SCHEMA_VERSION: Final = 1
 SMALLEST_MM: Final = 0.05
@@ -98,10 +98,10 @@ def film(
     """Draw one radiograph and write it with its truth."""
     import numpy as np
 
-    from kneegrade.phantoms.films import draw_film
-    from kneegrade.phantoms.population import Study, draw_subject
-    from kneegrade.phantoms.scanners import SCANNERS
-    from kneegrade.phantoms.shape import draw_body
+    from kneegrade.phantoms.films.films import draw_film
+    from kneegrade.phantoms.studies.population import Study, draw_subject
+    from kneegrade.phantoms.films.scanners import SCANNERS
+    from kneegrade.phantoms.knees.shape import draw_body
 
     sides = [s for s in Side if side in {Sides.BOTH.value, s.value}]
     if out.suffix.lower() == ".json":
@@ -152,8 +152,8 @@ def study(
 ) -> None:
     """Write a whole study: films, tables and the truth; continues where it stopped."""
     try:
-        from kneegrade.phantoms.population import Study
-        from kneegrade.phantoms.study import TRUTH, write_study
+        from kneegrade.phantoms.studies.population import Study
+        from kneegrade.phantoms.studies.study import TRUTH, write_study
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("kneegrade"):
             raise
@@ -228,7 +228,7 @@ def _parse_knee(text: str) -> dict[Task, int] | None:
 def _draw_asked(
     asked: Mapping[Side, Mapping[Task, int] | None], seed: int
 ) -> "dict[Side, Severity | None]":
-    from kneegrade.phantoms.likely_knee import draw_likely_knee
+    from kneegrade.phantoms.knees.likely_knee import draw_likely_knee
 
     return {
         side: None if grades is None else draw_likely_knee(grades, seed=seed)
@@ -237,7 +237,7 @@ def _draw_asked(
 
 
 def _parse_size(text: str, n_knees: int) -> tuple[float, float]:
-    from kneegrade.phantoms.films import check_film_size
+    from kneegrade.phantoms.films.films import check_film_size
 
     rows, _, cols = text.lower().partition("x")
     try:
@@ -254,7 +254,7 @@ def _parse_size(text: str, n_knees: int) -> tuple[float, float]:
 
 def _describe_film(picture: "PhantomFilm", seed: int, scanner: str) -> dict[str, Any]:
     """The truth of a film, for JSON."""
-    from kneegrade.phantoms.ordered_film import describe_knee
+    from kneegrade.phantoms.studies.ordered_film import describe_knee
 
     rows, cols = picture.pixels.shape
     return {
@@ -272,7 +272,7 @@ def _describe_film(picture: "PhantomFilm", seed: int, scanner: str) -> dict[str,
 
 def _write_film(out: Path, picture: "PhantomFilm", truth: Mapping[str, Any]) -> None:
     """Write film and truth, each under a temporary name first."""
-    from kneegrade.phantoms.dicom_film import write_dicom_film
+    from kneegrade.phantoms.films.dicom_film import write_dicom_film
 
     beside = out.with_suffix(".json")
     parts = [path.with_name(f"{path.name}.part") for path in (out, beside)]

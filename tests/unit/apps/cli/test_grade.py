@@ -20,7 +20,7 @@ from kneegrade.pipeline import grader as pipeline
 from kneegrade.apps.cli.grade_table import ROWS_SHOWN, print_rows
 from kneegrade.grading.predictions import read_predictions
 from kneegrade.images.read import read_radiograph
-from kneegrade.phantoms.dicom_film import write_dicom_film
+from kneegrade.phantoms.films.dicom_film import write_dicom_film
 from kneegrade.types import Radiograph, Side, Task
 
 COLUMNS = (

@@ -9,7 +9,7 @@ import pytest
 from command import Reply, kneegrade
 
 from kneegrade.images.read import read_radiograph
-from kneegrade.phantoms.scanners import SCANNERS
+from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.types import Task
 
 COARSE = ("--spacing", "1")

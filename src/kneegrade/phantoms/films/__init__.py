@@ -1,0 +1,1 @@
+"""Outlines -> a film as a scanner shows it."""

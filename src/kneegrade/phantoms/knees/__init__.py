@@ -1,0 +1,1 @@
+"""Anatomy and severity -> the outlines of a knee."""

@@ -1,0 +1,1 @@
+"""What spoils a picture: metal, motion, letters, no knee."""

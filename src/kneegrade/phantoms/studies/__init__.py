@@ -1,0 +1,1 @@
+"""Whole studies of phantoms on disk, in the formats of a release."""

@@ -1,0 +1,1 @@
+"""A study of phantoms in the formats of MOST."""

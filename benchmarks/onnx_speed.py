@@ -10,8 +10,8 @@ import torch
 
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.bundles.runner import OnnxRunner
-from kneegrade.training.networks import GradingNetwork
-from kneegrade.training.recipe import Recipe
+from kneegrade.training.grader.networks import GradingNetwork
+from kneegrade.training.grader.recipe import Recipe
 
 THREADS = 2
 

@@ -25,7 +25,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "imagecodecs": ("images/decode_apart.py",),
     "cv2": (
         *("images", "knees", "phantoms"),
-        *("training/augment.py", "phantoms/spoilt/failures.py"),
+        *("training/grader/augment.py", "phantoms/spoilt/failures.py"),
         *("phantoms/spoilt/markers.py", "phantoms/spoilt/metal.py", "phantoms/spoilt/other_pictures.py"),
     ),
     "onnxruntime": ("bundles/runner.py",),

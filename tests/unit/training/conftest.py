@@ -7,7 +7,7 @@ import pytest
 from made_landmarks import write_made_landmarks
 from made_store import write_made_store
 
-from kneegrade.training.recipe import Recipe, read_recipe_text
+from kneegrade.training.grader.recipe import Recipe, read_recipe_text
 
 RECIPE_TEXT = """
 name = "tiny"

@@ -38,7 +38,7 @@ def export(
 
     Without runs for it, the locator is that of the embedded bundle.
     """
-    from kneegrade.training.export import export_bundle
+    from kneegrade.training.bundling.export import export_bundle
 
     if (locator_film is None) != (locator_knee is None):
         raise OutputError(

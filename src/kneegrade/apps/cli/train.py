@@ -11,8 +11,8 @@ import typer
 from kneegrade.errors import OutputError
 
 if TYPE_CHECKING:
-    from kneegrade.training.landmark_run import FinishedLandmarkRun
-    from kneegrade.training.run import FinishedRun
+    from kneegrade.training.locator.run import FinishedLandmarkRun
+    from kneegrade.training.grader.run import FinishedRun
 
 
 def train(
@@ -40,8 +40,8 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's facts as JSON.")] = False,
 ) -> None:
     """Train a network; the same command continues an interrupted run."""
-    from kneegrade.training.landmark_recipe import is_landmark_recipe
-    from kneegrade.training.recipe import read_recipe_text
+    from kneegrade.training.locator.recipe import is_landmark_recipe
+    from kneegrade.training.grader.recipe import read_recipe_text
 
     if not logging.getLogger().isEnabledFor(logging.INFO):
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -61,11 +61,11 @@ def train(
     }
     run: FinishedRun | FinishedLandmarkRun
     if rois is not None:
-        from kneegrade.training.run import fit_run
+        from kneegrade.training.grader.run import fit_run
 
         run = fit_run(text, rois, out, **settings)
     else:
-        from kneegrade.training.landmark_run import fit_landmark_run
+        from kneegrade.training.locator.run import fit_landmark_run
 
         run = fit_landmark_run(text, landmarks or [], out, start=start, **settings)
     if as_json:

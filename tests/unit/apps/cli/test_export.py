@@ -20,7 +20,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         seen.append({"runs": runs, "store": store, "folder": folder} | options)
         return read_bundle(write_tiny_bundle(folder, n_members=2))
 
-    monkeypatch.setattr("kneegrade.training.export.export_bundle", export_bundle)
+    monkeypatch.setattr("kneegrade.training.bundling.export.export_bundle", export_bundle)
     return seen
 
 

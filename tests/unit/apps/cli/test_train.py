@@ -20,7 +20,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         seen.append({"text": text, "store": store, "folder": folder} | options)
         return SimpleNamespace(facts=FACTS)
 
-    monkeypatch.setattr("kneegrade.training.run.fit_run", fit_run)
+    monkeypatch.setattr("kneegrade.training.grader.run.fit_run", fit_run)
     return seen
 
 

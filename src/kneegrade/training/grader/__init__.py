@@ -1,0 +1,1 @@
+"""KNEE TABLE AND ROIs -> a trained grading network."""

@@ -1,0 +1,1 @@
+"""Pictures with landmarks -> a trained landmark network."""

@@ -1,0 +1,300 @@
+"""A training run of a landmark network on disk: begin, continue, finish.
+
+The folder holds what a grading run's does, but ``heldout.csv`` (error of every held-out point)
+instead of predictions.
+"""
+
+import csv
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
+from kneegrade.bundles.manifest import hash_file, read_bundle
+from kneegrade.errors import RecipeError, TableError
+from kneegrade.knees.locating.heatmaps import STRIDE, compute_probabilities, decode_heatmaps
+from kneegrade.phantoms.studies.study import PHANTOM_COHORT
+from kneegrade.training.fitting import (
+    begin_run,
+    finish_run,
+    fit_module,
+    keep_freed_memory,
+    make_optimiser,
+    read_facts,
+    save_weights,
+)
+from kneegrade.training.locator.dataset import LandmarkData, LandmarkDataset
+from kneegrade.training.locator.network import LandmarkNetwork, compute_landmark_loss
+from kneegrade.training.locator.pictures import LandmarkPicture, fold_of, read_pictures
+from kneegrade.training.locator.recipe import LandmarkRecipe
+from kneegrade.training.locator.start import find_locator_file, load_onnx_weights
+
+log = logging.getLogger(__name__)
+
+N_MEASURED: Final = 64
+"""Pictures over which batch normalisation is measured where a bundle is the start."""
+
+
+@dataclass(frozen=True)
+class FinishedLandmarkRun:
+    """What a finished run left."""
+
+    folder: Path
+    recipe: LandmarkRecipe
+    facts: dict[str, Any]
+
+    def read_network(self) -> LandmarkNetwork:
+        """The trained network in evaluation mode."""
+        network = LandmarkNetwork(self.recipe.network, self.recipe.stage)
+        network.load_state_dict(load_file(self.folder / "weights.safetensors"))
+        return network.eval()
+
+
+class LandmarkModule(lightning.LightningModule):
+    """A landmark network with its loss and optimiser; logs ``train_loss`` and ``heldout_loss``."""
+
+    def __init__(self, recipe: LandmarkRecipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.network = LandmarkNetwork(recipe.network, recipe.stage)
+        self.network.to(memory_format=torch.channels_last)
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
+        """Loss of one batch."""
+        loss = self._compute_loss(batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
+        """Loss of one held-out batch."""
+        self.log("heldout_loss", self._compute_loss(batch), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, decay on weights of two or more dimensions; warm-up and cosine by step."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        return make_optimiser(self.network, self.recipe.schedule, steps)
+
+    def _compute_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
+        images, points, is_there, kinds, metal = batch
+        outputs = self.network(images.contiguous(memory_format=torch.channels_last))
+        sigma = self.recipe.network.sigma_px
+        return compute_landmark_loss(outputs, points, is_there, kinds, metal, sigma)
+
+
+def fit_landmark_run(
+    recipe_text: str,
+    tables: Sequence[Path],
+    folder: Path,
+    *,
+    fold: int | None = None,
+    start: Path | None = None,
+    n_workers: int = 1,
+    show_progress: bool = False,
+) -> FinishedLandmarkRun:
+    """Train a landmark network, or continue a run, or return a finished one.
+
+    Parameters
+    ----------
+    recipe_text : str
+        Text of a ``recipe.toml`` that names a stage.
+    tables : sequence of Path
+        Landmark tables.
+    folder : Path
+        The run's folder.
+    fold : int or None
+        The fold of subjects to hold out; None holds out fold 0.
+    start : Path or None
+        A finished run of the same network, or a bundle (``default``: the embedded one), whose
+        weights this one starts from.
+    n_workers : int
+        Processes that vary pictures.
+    show_progress : bool
+
+    Raises
+    ------
+    RecipeError
+        ``run.other-recipe`` if the folder holds another run, or ``start`` another network;
+        ``run.not-found`` for ``start``.
+    BundleError
+        As `read_bundle`, for ``start``.
+    TableError
+        As `read_pictures`.
+    """
+    recipe = LandmarkRecipe.from_toml(recipe_text)
+    held = 0 if fold is None else fold
+    begun_from = None if start is None else _find_start(start, recipe)
+    begin_run(folder, recipe_text, _about(tables, held, begun_from))
+    if (folder / "run.json").is_file():
+        log.info("The run is finished already.")
+        return read_landmark_run(folder)
+    keep_freed_memory()
+    lightning.seed_everything(recipe.seed, verbose=False)
+    module = LandmarkModule(recipe)
+    pictures = read_pictures(tables, recipe)
+    train, heldout = _split(pictures, recipe, held)
+    if begun_from is not None:
+        _load_start(module.network, begun_from, LandmarkDataset([*chain(*train)], recipe, epoch=0))
+    started = time.monotonic()
+    data = LandmarkData(recipe, train, heldout, n_workers=n_workers)
+    fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
+    network = module.network.cpu().eval()
+    save_weights(network, folder)
+    _write_heldout(network, heldout, recipe, folder / "heldout.csv")
+    _write_subjects(train, heldout, folder, start)
+    facts = {
+        "recipe": recipe.name,
+        "hold_out": f"fold-{held}",
+        "cohorts": sorted({p.knee.cohort for table in pictures for p in table}),
+        "knees": {"trained": sum(map(len, train)), "selected": len(heldout)},
+        "minutes_of_this_call": round((time.monotonic() - started) / 60, 1),
+    }
+    finish_run(folder, facts)
+    return read_landmark_run(folder)
+
+
+def _split(
+    pictures: list[list[LandmarkPicture]], recipe: LandmarkRecipe, held: int
+) -> tuple[list[list[LandmarkPicture]], list[LandmarkPicture]]:
+    """Each table's pictures to train on, and the held-out ones of all."""
+    n = recipe.n_folds
+    train = [[p for p in table if fold_of(p.subject, n) != held] for table in pictures]
+    if not all(train):
+        raise RecipeError(
+            "recipe.invalid",
+            f"A landmark table has no knee outside fold {held} of {n}.",
+            "Give tables of more subjects, or another fold.",
+        )
+    return train, [p for table in pictures for p in table if fold_of(p.subject, n) == held]
+
+
+def read_landmark_run(folder: Path) -> FinishedLandmarkRun:
+    """Read a finished run.
+
+    Raises
+    ------
+    RecipeError
+        ``run.not-found`` if there is none, or its weights are not the ones it wrote.
+    """
+    facts = read_facts(folder)
+    text = (folder / "recipe.toml").read_text(encoding="utf-8")
+    return FinishedLandmarkRun(folder, LandmarkRecipe.from_toml(text), facts)
+
+
+def predict_points(
+    network: LandmarkNetwork, pictures: Sequence[LandmarkPicture], recipe: LandmarkRecipe
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Points found, points taught, and confidence, of pictures in their middle pose.
+
+    Returns
+    -------
+    found, taught : (n, k, 2) array
+        ``(row, col)`` in px of the network's input; taught is not a number where there is none.
+    confidence : (n, k) array
+    """
+    dataset = LandmarkDataset(list(pictures), recipe, epoch=None)
+    found, taught, sure = [], [], []
+    with torch.inference_mode():
+        for i in range(len(dataset)):
+            image, points, is_there = dataset[i][:3]
+            heatmaps, absent = (part.numpy() for part in network(image[None])[:2])
+            point, confidence = decode_heatmaps(compute_probabilities(heatmaps, absent))
+            truth = points[0].double().numpy() * STRIDE + (STRIDE - 1) / 2
+            truth[~is_there[0].numpy()] = np.nan
+            found.append(point[0])
+            taught.append(truth)
+            sure.append(confidence[0])
+    return np.array(found), np.array(taught), np.array(sure)
+
+
+def _write_heldout(
+    network: LandmarkNetwork, heldout: list[LandmarkPicture], recipe: LandmarkRecipe, path: Path
+) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("image_path", "side", "point", "error_px", "confidence"))
+        if not heldout:
+            return
+        found, taught, sure = predict_points(network, heldout, recipe)
+        errors = np.linalg.norm(found - taught, axis=2)
+        for picture, error, confidence in zip(heldout, errors, sure, strict=True):
+            about = (picture.knee.image_path, picture.knee.landmarks.side.value)
+            for k in np.flatnonzero(np.isfinite(error)):
+                writer.writerow((*about, k, f"{error[k]:.3f}", f"{confidence[k]:.3f}"))
+
+
+def _find_start(folder: Path, recipe: LandmarkRecipe) -> FinishedLandmarkRun | Path:
+    """A finished run, or the ONNX file of a bundle."""
+    if _is_bundle(folder):
+        return find_locator_file(folder, recipe.stage)
+    run = read_landmark_run(folder)
+    if (run.recipe.stage, run.recipe.network) != (recipe.stage, recipe.network):
+        raise RecipeError(
+            "run.other-recipe",
+            f"The run in {str(folder)!r} has another network than recipe {recipe.name!r}.",
+            "Start from a run whose recipe has the same stage and [network].",
+        )
+    return run
+
+
+def _load_start(
+    network: LandmarkNetwork, start: FinishedLandmarkRun | Path, pictures: LandmarkDataset
+) -> None:
+    if isinstance(start, FinishedLandmarkRun):
+        network.load_state_dict(start.read_network().state_dict())
+        return
+    order = np.random.default_rng(0).permutation(len(pictures))[:N_MEASURED]
+    load_onnx_weights(network, start, torch.stack([pictures[i][0] for i in order]))
+
+
+def _is_bundle(folder: Path) -> bool:
+    return str(folder) == "default" or (folder / "bundle.json").is_file()
+
+
+def _read_subjects(start: Path) -> dict[str, list[str]]:
+    """Hashed ids of the people that a run, or a bundle's locator, was taught or tried on."""
+    if _is_bundle(start):
+        return dict(read_bundle(start).locator.facts.get("subjects", {}))
+    return dict(json.loads((start / "subjects.json").read_bytes()))
+
+
+def _about(
+    tables: Sequence[Path], fold: int, start: FinishedLandmarkRun | Path | None
+) -> dict[str, Any]:
+    for path in tables:
+        if not path.is_file():
+            raise TableError("table.not-found", f"There is no table at {path}.", "Check the path.")
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in tables]
+    if isinstance(start, Path):
+        begun_from = hash_file(start)
+    else:
+        begun_from = "" if start is None else start.facts["weights_sha256"]
+    return {"hold_out": f"fold-{fold}", "tables_sha256": hashes, "start_sha256": begun_from}
+
+
+def _write_subjects(
+    train: list[list[LandmarkPicture]],
+    heldout: list[LandmarkPicture],
+    folder: Path,
+    start: Path | None,
+) -> None:
+    """Write the hashed ids of people, those of the start among them; a phantom is none."""
+    earlier = {} if start is None else _read_subjects(start)
+    trained = {p.subject for t in train for p in t if p.knee.cohort != PHANTOM_COHORT}
+    trained |= set(earlier.get("trained", ()))
+    selected = {p.subject for p in heldout if p.knee.cohort != PHANTOM_COHORT}
+    selected = (selected | set(earlier.get("selected", ()))) - trained
+    subjects = {"trained": sorted(trained), "selected": sorted(selected)}
+    text = json.dumps(subjects, indent=0)
+    (folder / "subjects.json").write_text(text + "\n", encoding="utf-8")

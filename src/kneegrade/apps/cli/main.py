@@ -12,15 +12,15 @@ import typer
 from typer.core import TyperGroup
 
 from kneegrade import __version__
-from kneegrade.apps.cli.cohort import app as cohort_app
-from kneegrade.apps.cli.evaluate import evaluate
+from kneegrade.apps.cli.verbs.cohort import app as cohort_app
+from kneegrade.apps.cli.verbs.evaluate import evaluate
 from kneegrade.apps.cli.exit_codes import INTERRUPTED, NOTHING_DONE, OUR_BUG, USAGE
-from kneegrade.apps.cli.export import export
-from kneegrade.apps.cli.grade import grade
-from kneegrade.apps.cli.info import info
-from kneegrade.apps.cli.phantom import app as phantom_app
-from kneegrade.apps.cli.prepare import prepare
-from kneegrade.apps.cli.train import train
+from kneegrade.apps.cli.verbs.export import export
+from kneegrade.apps.cli.verbs.grade import grade
+from kneegrade.apps.cli.verbs.info import info
+from kneegrade.apps.cli.verbs.phantom import app as phantom_app
+from kneegrade.apps.cli.verbs.prepare import prepare
+from kneegrade.apps.cli.verbs.train import train
 from kneegrade.errors import KneegradeError
 
 USAGE_CODES = frozenset(

@@ -53,7 +53,7 @@ def test_a_library_that_is_not_there(bundle: Path, monkeypatch: pytest.MonkeyPat
             raise PackageNotFoundError
         return "1.0"
 
-    monkeypatch.setattr("kneegrade.apps.cli.info.version", version_without_torch)
+    monkeypatch.setattr("kneegrade.apps.cli.verbs.info.version", version_without_torch)
     assert "torch not installed" in kneegrade("info", "--bundle", bundle).out
     facts = json.loads(kneegrade("info", "--bundle", bundle, "--json").out)
     assert (facts["libraries"]["torch"], facts["libraries"]["numpy"]) == (None, "1.0")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from kneegrade.apps.cli.cohort import app
+from kneegrade.apps.cli.verbs.cohort import app
 from kneegrade.cohorts.tables.paper_counts import PAPER_TASKS, CountDifference
 from kneegrade.cohorts.tables.table import find_missing_images, read_knee_table
 from kneegrade.errors import KneegradeError

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kneegrade.apps.grade_report_words import (
+from kneegrade.apps.pages.grade_report_words import (
     DECODING_WORDS,
     KL_CRITERIA,
     KL_WORDS,

@@ -101,7 +101,7 @@ def grade(
     """
     from kneegrade.pipeline.batch import grade_batch, write_tables
     from kneegrade.apps.cli.progress import show_progress
-    from kneegrade.apps.truth import match_truth, read_truth
+    from kneegrade.apps.pages.truth import match_truth, read_truth
     from kneegrade.pipeline.grader import KneeGrader
 
     pictures = _pictures_of(paths, knees, split, side, spacing_mm, contrast)
@@ -219,7 +219,7 @@ def _write_page(
     attribution: str,
 ) -> Path:
     from kneegrade import __version__
-    from kneegrade.apps.grade_report import (
+    from kneegrade.apps.pages.grade_report import (
         EMBEDDED_PICTURES,
         ReportedKnee,
         is_synthetic,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kneegrade.apps.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
+from kneegrade.apps.pages.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
 from kneegrade.bundles.manifest import Bundle, Decoding, InputSpec, LocatorSpec, TaskSpec
 from kneegrade.errors import ImageError, KneeNotFoundError, OutputError
 from kneegrade.grading.predictions import row_of_error, row_of_prediction

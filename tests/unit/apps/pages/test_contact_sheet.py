@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from made_store import write_made_store
 
-from kneegrade.apps.contact_sheet import write_contact_sheet
+from kneegrade.apps.pages.contact_sheet import write_contact_sheet
 from kneegrade.errors import CODES, OutputError, TableError
 
 ROWS: list[dict[str, Any]] = [

@@ -40,7 +40,7 @@ def prepare(
 ) -> None:
     """Find every knee of a table, bring it to standard pose; continues where it stopped."""
     from kneegrade.apps.cli.progress import show_progress
-    from kneegrade.apps.contact_sheet import write_contact_sheet
+    from kneegrade.apps.pages.contact_sheet import write_contact_sheet
     from kneegrade.bundles.manifest import read_bundle
     from kneegrade.cohorts.tables.table import read_knee_table
     from kneegrade.knees.landmarks.folder import LandmarkFolder

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from kneegrade.apps.cli.evaluate import evaluate
+from kneegrade.apps.cli.verbs.evaluate import evaluate
 from kneegrade.errors import BundleError, TableError
 
 app = typer.Typer()

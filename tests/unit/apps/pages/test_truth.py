@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from kneegrade.apps.truth import match_truth, read_truth
+from kneegrade.apps.pages.truth import match_truth, read_truth
 from kneegrade.errors import MissingExtraError, TableError
 
 

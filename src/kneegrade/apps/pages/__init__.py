@@ -1,0 +1,1 @@
+"""Pages to be looked at: templates and what fills them."""

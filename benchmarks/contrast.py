@@ -20,9 +20,9 @@ from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.evaluation.metrics import compute_quadratic_kappa
 from kneegrade.grading.grader import Grader
 from kneegrade.images.read import read_radiograph
+from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.contrast import enhance
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.prepared import prepare_knees
 from kneegrade.types import Contrast, Flag, KneeROI, Radiograph, Side, Task
 

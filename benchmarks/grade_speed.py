@@ -12,8 +12,8 @@ import numpy as np
 
 from kneegrade.bundles.runner import OnnxRunner
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.prepared import prepare_knees
 from kneegrade.pipeline.grader import KneeGrader
 

@@ -32,16 +32,16 @@ import cv2
 import numpy as np
 
 from kneegrade.bundles.manifest import read_bundle
-from kneegrade.knees.measuring.joint_space import MEASURED, JointSpace, measure_joint_space
 from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.measuring.joint_space import MEASURED, JointSpace, measure_joint_space
 from kneegrade.knees.measuring.margins import PX_PER_WIDTH, Bone, Compartment, take_standard_pose
 from kneegrade.knees.store import read_index, read_rois
-from kneegrade.phantoms.knees.anatomy import KneeAnatomy, Positioning, draw_knee_anatomy
 from kneegrade.phantoms.films.attenuation import FilmGrid, compute_bone, compute_soft_tissue
 from kneegrade.phantoms.films.exposure import expose_film
+from kneegrade.phantoms.films.scanners import SCANNERS, Scanner
+from kneegrade.phantoms.knees.anatomy import KneeAnatomy, Positioning, draw_knee_anatomy
 from kneegrade.phantoms.knees.likely_knee import draw_likely_knee
 from kneegrade.phantoms.knees.outline import surface_rows
-from kneegrade.phantoms.films.scanners import SCANNERS, Scanner
 from kneegrade.phantoms.knees.severity import Severity
 from kneegrade.phantoms.knees.shape import Body, draw_body
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side, SpacingSource, Task

@@ -1,4 +1,4 @@
-"""Remake src/kneegrade/knees/average_knee.png from an ROI store of the open training knees.
+"""Remake src/kneegrade/knees/locating/average_knee.png from an ROI store of the open training knees.
 
 Usage: python benchmarks/make_average_knee.py ROIS
 Knees that were found inverted are left out, as they were in the first place.

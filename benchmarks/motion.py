@@ -19,9 +19,9 @@ from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.evaluation.metrics import compute_quadratic_kappa
 from kneegrade.grading.grader import Grader
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.posing.crop import RoiSpec, crop_knee
-from kneegrade.knees.measuring.joint_space import measure_joint_space
 from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.measuring.joint_space import measure_joint_space
+from kneegrade.knees.posing.crop import RoiSpec, crop_knee
 from kneegrade.knees.quality import check_quality
 from kneegrade.phantoms.spoilt.failures import blur_by_motion
 from kneegrade.phantoms.spoilt.metal import PLATEAU_MM

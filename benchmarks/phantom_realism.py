@@ -32,10 +32,10 @@ from kneegrade.images.geometry import resample
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.posing.contrast import enhance_to, scale_to_unit
 from kneegrade.phantoms.films.films import PhantomFilm, draw_film
-from kneegrade.phantoms.studies.population import Study, draw_subject, read_grades
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
+from kneegrade.phantoms.studies.population import Study, draw_subject, read_grades
 from kneegrade.types import Side, Task
 
 SIZE_PX = 224

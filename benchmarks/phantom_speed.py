@@ -16,9 +16,9 @@ import numpy as np
 
 from kneegrade.phantoms.films.dicom_film import write_dicom_film
 from kneegrade.phantoms.films.films import PhantomFilm, draw_film
-from kneegrade.phantoms.studies.population import Study, draw_subject
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.shape import draw_body
+from kneegrade.phantoms.studies.population import Study, draw_subject
 
 N_WORKERS = 2
 

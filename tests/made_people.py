@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit, Study, draw_subject
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
+from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit, Study, draw_subject
 from kneegrade.types import Side, Task
 
 

@@ -26,7 +26,11 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "cv2": (
         *("images", "knees", "phantoms"),
         *("training/grader/augment.py", "phantoms/spoilt/failures.py"),
-        *("phantoms/spoilt/markers.py", "phantoms/spoilt/metal.py", "phantoms/spoilt/other_pictures.py"),
+        *(
+            "phantoms/spoilt/markers.py",
+            "phantoms/spoilt/metal.py",
+            "phantoms/spoilt/other_pictures.py",
+        ),
     ),
     "onnxruntime": ("bundles/runner.py",),
     "typer": ("apps/cli",),

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kneegrade.cohorts.releases.flow import StudyKnees
 from kneegrade.cohorts.most.read import read_most
 from kneegrade.cohorts.oai.read import read_oai
+from kneegrade.cohorts.releases.flow import StudyKnees
 from kneegrade.images.read import read_radiograph
-from kneegrade.phantoms.studies.population import Study
 from kneegrade.phantoms.knees.severity import NARROWING, OSTEOPHYTES
+from kneegrade.phantoms.studies.population import Study
 from kneegrade.phantoms.studies.study import write_study
 from kneegrade.types import Task
 

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kneegrade.phantoms.knees.anatomy import Positioning, draw_knee_anatomy
 from kneegrade.phantoms.films.attenuation import FilmGrid, compute_bone
+from kneegrade.phantoms.knees.anatomy import Positioning, draw_knee_anatomy
 from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.types import LANDMARK_NAMES, Side

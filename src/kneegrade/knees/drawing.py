@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.images.geometry import apply_affine, invert_affine
-from kneegrade.knees.measuring.joint_space import JointSpace, Length
 from kneegrade.knees.locating.locate import UNSURE
+from kneegrade.knees.measuring.joint_space import JointSpace, Length
 from kneegrade.types import KneeROI, Landmarks, SpacingSource
 
 Line = list[list[float]]

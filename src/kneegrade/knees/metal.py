@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.images.geometry import apply_affine
-from kneegrade.knees.measuring.bone_sides import SHAFTS
 from kneegrade.knees.locating.heatmaps import outline_metal
+from kneegrade.knees.measuring.bone_sides import SHAFTS
 from kneegrade.knees.measuring.margins import Bone
 from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU
 from kneegrade.types import FloatImage

@@ -25,14 +25,19 @@ import numpy as np
 import pandas as pd
 
 from kneegrade.bundles.manifest import LocatorSpec, hash_file
-from kneegrade.cohorts.tables.table import KEY_COLUMNS, read_spacing, read_spacing_source, resolve_image
+from kneegrade.cohorts.tables.table import (
+    KEY_COLUMNS,
+    read_spacing,
+    read_spacing_source,
+    resolve_image,
+)
 from kneegrade.errors import InternalError, KneegradeError, OutputError, TableError
 from kneegrade.images.geometry import apply_affine, invert_affine
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.landmarks.folder import LandmarkFolder
+from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.posing.pictures import encode_png, read_png
 from kneegrade.knees.prepared import PreparedKnee, prepare_knees, prepare_landmarks
 from kneegrade.types import Contrast, Flag, FloatImage, KneeROI, Radiograph, Side

@@ -11,10 +11,10 @@ from kneegrade.bundles.manifest import Bundle, read_bundle
 from kneegrade.errors import KneeNotFoundError
 from kneegrade.grading.grader import Grader
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.locating.find import InputKind
-from kneegrade.knees.measuring.joint_space import JointSpace, measure_joint_space
 from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.measuring.joint_space import JointSpace, measure_joint_space
+from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.prepared import PreparedKnee, find_missing, prepare_knees
 from kneegrade.types import (
     Contrast,

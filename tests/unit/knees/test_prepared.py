@@ -11,10 +11,10 @@ from made_films import draw_whole_film, whole_radiograph
 from kneegrade.errors import CODES, ImageError, KneeNotFoundError
 from kneegrade.images.dicom_header import SPACING_FLAGS
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.posing.crop import PAPER_ROI, RoiSpec
 from kneegrade.knees.locating.find import InputKind
-from kneegrade.knees.measuring.joint_space import measure_joint_space
 from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.measuring.joint_space import measure_joint_space
+from kneegrade.knees.posing.crop import PAPER_ROI, RoiSpec
 from kneegrade.knees.prepared import (
     PreparedKnee,
     find_missing,

@@ -5,9 +5,14 @@ import cv2
 import numpy as np
 import pytest
 
-from kneegrade.knees.posing.crop import RoiSpec, crop_knee
 from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.locating.shape_model import (
+    compute_shape_distance,
+    place_average_knee,
+    read_shape_model,
+)
 from kneegrade.knees.metal import MetalPlace
+from kneegrade.knees.posing.crop import RoiSpec, crop_knee
 from kneegrade.knees.quality import (
     IMPLANT_ALONE_FROM,
     IMPLANT_FROM,
@@ -30,11 +35,6 @@ from kneegrade.knees.quality import (
     check_quality,
     measure_quality,
     seems_a_knee,
-)
-from kneegrade.knees.locating.shape_model import (
-    compute_shape_distance,
-    place_average_knee,
-    read_shape_model,
 )
 from kneegrade.phantoms.films.films import draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS

@@ -13,11 +13,11 @@ from kneegrade.errors import OutputError, TableError
 from kneegrade.images.geometry import apply_affine
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees import store
-from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.landmarks.folder import LandmarkFolder
 from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
+from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.prepared import prepare_knees
 from kneegrade.knees.store import (
     AFFINE_COLUMNS,

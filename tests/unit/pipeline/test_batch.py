@@ -10,6 +10,12 @@ import pytest
 from made_films import draw_knee, write_picture
 from tiny_bundle import write_tiny_bundle
 
+from kneegrade.errors import KneeNotFoundError, OutputError
+from kneegrade.grading.predictions import Row
+from kneegrade.images.read import read_radiograph
+from kneegrade.knees.locating.find import InputKind
+from kneegrade.knees.posing.pictures import read_png
+from kneegrade.knees.prepared import PreparedKnee
 from kneegrade.pipeline.batch import (
     JOURNAL,
     PICTURES,
@@ -18,12 +24,6 @@ from kneegrade.pipeline.batch import (
     grade_batch,
     write_tables,
 )
-from kneegrade.errors import KneeNotFoundError, OutputError
-from kneegrade.grading.predictions import Row
-from kneegrade.images.read import read_radiograph
-from kneegrade.knees.locating.find import InputKind
-from kneegrade.knees.posing.pictures import read_png
-from kneegrade.knees.prepared import PreparedKnee
 from kneegrade.pipeline.grader import KneeGrader, RefusedKnee
 from kneegrade.types import Contrast, Side
 

@@ -12,9 +12,9 @@ import typer
 from typer.core import TyperGroup
 
 from kneegrade import __version__
+from kneegrade.apps.cli.exit_codes import INTERRUPTED, NOTHING_DONE, OUR_BUG, USAGE
 from kneegrade.apps.cli.verbs.cohort import app as cohort_app
 from kneegrade.apps.cli.verbs.evaluate import evaluate
-from kneegrade.apps.cli.exit_codes import INTERRUPTED, NOTHING_DONE, OUR_BUG, USAGE
 from kneegrade.apps.cli.verbs.export import export
 from kneegrade.apps.cli.verbs.grade import grade
 from kneegrade.apps.cli.verbs.info import info

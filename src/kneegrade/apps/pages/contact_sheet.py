@@ -56,7 +56,7 @@ def write_contact_sheet(store: Path, *, per_page: int = 300) -> list[Path]:
     pages = [shown[i : i + per_page] for i in range(0, len(shown), per_page)] or [[]]
     paths = [store / ("sheet.html" if n == 1 else f"sheet-{n:03}.html") for n in _numbers(pages)]
     template = Environment(
-        loader=PackageLoader("kneegrade.apps"),
+        loader=PackageLoader("kneegrade.apps.pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -133,7 +133,7 @@ def write_grade_report(
 
 def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str, attribution: str) -> str:
     environment = Environment(
-        loader=PackageLoader("kneegrade.apps"),
+        loader=PackageLoader("kneegrade.apps.pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -11,8 +11,6 @@ from typing import Final, Literal
 
 import pandas as pd
 
-from kneegrade.cohorts.releases.walk import note_absent_films
-from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees
 from kneegrade.cohorts.most.films import scan_most_films
 from kneegrade.cohorts.most.tables import (
     NOT_READ,
@@ -22,9 +20,11 @@ from kneegrade.cohorts.most.tables import (
     read_readings,
     read_replaced,
 )
-from kneegrade.cohorts.releases.reference_crops import take_crops
 from kneegrade.cohorts.releases.cells import DECIMALS_DONE, Decimals, count_no_grades
+from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees
+from kneegrade.cohorts.releases.reference_crops import take_crops
 from kneegrade.cohorts.releases.tables import list_tables
+from kneegrade.cohorts.releases.walk import note_absent_films
 from kneegrade.cohorts.tables.schema import check_knee_table
 from kneegrade.types import Side
 

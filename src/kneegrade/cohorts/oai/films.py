@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from kneegrade.cohorts.releases.walk import make_text, walk_files
 from kneegrade.cohorts.oai.codes import (
     BARCODE_START,
     SERIES_DIGITS,
@@ -22,6 +21,7 @@ from kneegrade.cohorts.oai.codes import (
 )
 from kneegrade.cohorts.releases.cells import check_columns
 from kneegrade.cohorts.releases.tables import read_release_table
+from kneegrade.cohorts.releases.walk import make_text, walk_files
 from kneegrade.errors import TableError
 
 KNEE_DESCRIPTION: Final = "bilateral pa fixed flexion knee"

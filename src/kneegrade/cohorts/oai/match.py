@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from kneegrade.cohorts.releases.walk import note_absent_films
-from kneegrade.cohorts.releases.flow import KneeFlow
 from kneegrade.cohorts.oai.codes import SERIES_DIGITS
 from kneegrade.cohorts.oai.films import OaiFilms
+from kneegrade.cohorts.releases.flow import KneeFlow
+from kneegrade.cohorts.releases.walk import note_absent_films
 
 BY_BARCODE: Final = "barcode"
 BY_VISIT: Final = "visit"

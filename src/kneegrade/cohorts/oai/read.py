@@ -13,7 +13,6 @@ from typing import Final, Literal
 import numpy as np
 import pandas as pd
 
-from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees
 from kneegrade.cohorts.oai.clinical import OaiClinical, read_oai_clinical
 from kneegrade.cohorts.oai.codes import KNEE
 from kneegrade.cohorts.oai.films import scan_oai_films
@@ -26,8 +25,9 @@ from kneegrade.cohorts.oai.readings import (
     OaiReadings,
     read_oai_readings,
 )
-from kneegrade.cohorts.releases.reference_crops import take_crops
 from kneegrade.cohorts.releases.cells import DECIMALS_DONE, count_no_grades
+from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees
+from kneegrade.cohorts.releases.reference_crops import take_crops
 from kneegrade.cohorts.releases.tables import list_tables
 from kneegrade.cohorts.tables.schema import check_knee_table
 from kneegrade.types import Task

@@ -14,7 +14,6 @@ from typing import Any, Final, Literal
 
 import pandas as pd
 
-from kneegrade.cohorts.releases.walk import walk_files
 from kneegrade.cohorts.oai.codes import (
     KNEE,
     READ_MONTHS,
@@ -32,6 +31,7 @@ from kneegrade.cohorts.releases.cells import (
     read_grades,
 )
 from kneegrade.cohorts.releases.tables import SUFFIXES, StudyTables
+from kneegrade.cohorts.releases.walk import walk_files
 from kneegrade.errors import TableError
 from kneegrade.types import Task
 

@@ -11,8 +11,8 @@ from typing import Final
 
 import pandas as pd
 
-from kneegrade.cohorts.releases.walk import walk_files
 from kneegrade.cohorts.releases.flow import KneeFlow
+from kneegrade.cohorts.releases.walk import walk_files
 from kneegrade.cohorts.tables.schema import check_knee_table
 from kneegrade.errors import TableError
 from kneegrade.types import Contrast, Side, SpacingSource

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from kneegrade.cohorts.releases.walk import walk_files
 from kneegrade.cohorts.releases.sas_table import read_sas_table
+from kneegrade.cohorts.releases.walk import walk_files
 from kneegrade.errors import TableError
 
 TEXT_SUFFIXES: Final = (".txt", ".csv", ".tsv")

@@ -17,17 +17,21 @@ from kneegrade.bundles.manifest import LocatorSpec
 from kneegrade.bundles.runner import OnnxNetwork, invalid_network
 from kneegrade.errors import KneeNotFoundError
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
-from kneegrade.knees.posing.contrast import standardise
-from kneegrade.knees.locating.heatmaps import compute_probabilities, decode_heatmaps, find_second_peak
-from kneegrade.knees.metal import SHAFT_VIEWS, View, find_metal, measure_canal
+from kneegrade.knees.locating.heatmaps import (
+    compute_probabilities,
+    decode_heatmaps,
+    find_second_peak,
+)
 from kneegrade.knees.locating.orientation import Orientation, judge_orientation
-from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
-from kneegrade.knees.quality import KneeScores, measure_likeness, seems_a_knee
 from kneegrade.knees.locating.shape_model import (
     compute_shape_distance,
     place_average_knee,
     smooth_landmarks,
 )
+from kneegrade.knees.metal import SHAFT_VIEWS, View, find_metal, measure_canal
+from kneegrade.knees.posing.contrast import standardise
+from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
+from kneegrade.knees.quality import KneeScores, measure_likeness, seems_a_knee
 from kneegrade.types import FloatImage, Landmarks, LandmarkScheme, Radiograph, Side
 
 Points = NDArray[np.float64]

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.phantoms.knees.anatomy import KneeAnatomy, Positioning, draw_knee_anatomy
 from kneegrade.phantoms.films.attenuation import (
     FilmGrid,
     FloatMap,
@@ -24,6 +23,7 @@ from kneegrade.phantoms.films.exposure import expose_film
 from kneegrade.phantoms.films.implant import draw_replaced_knee
 from kneegrade.phantoms.films.lateral_film import compute_lateral_knee
 from kneegrade.phantoms.films.scanners import Scanner
+from kneegrade.phantoms.knees.anatomy import KneeAnatomy, Positioning, draw_knee_anatomy
 from kneegrade.phantoms.knees.severity import Severity
 from kneegrade.phantoms.knees.shape import Body, film_geometry
 from kneegrade.types import Side, Task

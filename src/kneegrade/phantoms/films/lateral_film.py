@@ -11,8 +11,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from kneegrade.phantoms.films.attenuation import (
+    FilmGrid,
+    FloatMap,
+    compute_bone,
+    compute_soft_tissue,
+)
 from kneegrade.phantoms.knees.anatomy import DenseLine, KneeAnatomy
-from kneegrade.phantoms.films.attenuation import FilmGrid, FloatMap, compute_bone, compute_soft_tissue
 from kneegrade.phantoms.knees.outline import Points, smooth_curve
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import KneeShape

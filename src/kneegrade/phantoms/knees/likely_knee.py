@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from kneegrade.errors import OutputError
-from kneegrade.phantoms.studies.population import Study, draw_subject
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
+from kneegrade.phantoms.studies.population import Study, draw_subject
 from kneegrade.types import Grades, Task
 
 N_CANDIDATES: Final = 4000

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from kneegrade.phantoms.films.dicom_film import write_dicom_film
-from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.films.films import FilmKnee, draw_film, draw_hand_film
-from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.shape import Body, draw_body
+from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
+from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject
 
 PART: Final = ".part"
 """At the end of the name of a file that is being written."""

@@ -35,9 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.cohorts.tables.paper import PAPER_COUNTS
+from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, SCLEROSIS, Severity
 from kneegrade.phantoms.studies.readers import bring_to_scale, fit_cuts, scale_severity
 from kneegrade.phantoms.studies.readers import read_grades as read_grades
-from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, SCLEROSIS, Severity
 from kneegrade.types import Side, Task
 
 Sex = Literal["female", "male"]

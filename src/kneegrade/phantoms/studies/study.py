@@ -27,12 +27,12 @@ import pydicom
 from kneegrade import __version__
 from kneegrade.errors import ImageError, OutputError
 from kneegrade.knees.landmarks.table import LANDMARK_COLUMNS
+from kneegrade.phantoms.knees.severity import NARROWING
+from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.studies.most import release as most_release
 from kneegrade.phantoms.studies.oai import release as oai_release
-from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.studies.ordered_film import PART, FilmTruth, write_film
 from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject
-from kneegrade.phantoms.knees.severity import NARROWING
 from kneegrade.types import LANDMARK_NAMES, Side, Task
 
 SCHEMA_VERSION: Final = 1

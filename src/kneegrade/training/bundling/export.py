@@ -25,11 +25,15 @@ from kneegrade.evaluation.tables import compute_agreement, join_truth
 from kneegrade.grading.grader import softmax
 from kneegrade.grading.predictions import read_predictions
 from kneegrade.knees.store import read_index
-from kneegrade.training.grader.datasets import KneeDataset, read_labelled_knees
-from kneegrade.training.bundling.locator_export import copy_locator, export_locator, locator_manifest
+from kneegrade.training.bundling.locator_export import (
+    copy_locator,
+    export_locator,
+    locator_manifest,
+)
 from kneegrade.training.bundling.model_card import write_model_card
-from kneegrade.training.grader.networks import GradingNetwork
 from kneegrade.training.bundling.onnx_file import write_onnx
+from kneegrade.training.grader.datasets import KneeDataset, read_labelled_knees
+from kneegrade.training.grader.networks import GradingNetwork
 from kneegrade.training.grader.run import FinishedRun, predict_logits, read_run
 
 DATA_CARDS_FOLDER: Final = Path(__file__).parent / "data_cards"
@@ -246,7 +250,9 @@ def _read_data_cards(index: pd.DataFrame, data_card: Path | None) -> list[dict[s
 
 
 def _read_data_card(path: Path) -> dict[str, Any]:
-    hint = "Write one like kneegrade/training/data_cards/chen-2018.toml, give it with --data."
+    hint = (
+        "Write one like kneegrade/training/bundling/data_cards/chen-2018.toml, give it with --data."
+    )
     if not path.is_file():
         raise BundleError(
             "bundle.invalid",

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from kneegrade.evaluation.metrics import compute_quadratic_kappa
-from kneegrade.training.grader.datasets import KneeDataset, LabelledKnees
 from kneegrade.training.fitting import make_optimiser
+from kneegrade.training.grader.datasets import KneeDataset, LabelledKnees
 from kneegrade.training.grader.losses import MISSING_GRADE, compute_loss
 from kneegrade.training.grader.networks import GradingNetwork, keep_wide_depthwise_in_float32
 from kneegrade.training.grader.recipe import Recipe

@@ -10,7 +10,7 @@ from kneegrade.errors import RecipeError
 from kneegrade.types import Task
 
 Precision = Literal["32-true", "bf16-mixed"]
-RECIPES_FOLDER: Final = Path(__file__).parent / "recipes"
+RECIPES_FOLDER: Final = Path(__file__).parents[1] / "recipes"
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,6 @@ from safetensors.torch import load_file
 from kneegrade.grading.grader import decode_grade, softmax
 from kneegrade.grading.predictions import KEY_COLUMNS, row_of_prediction, write_parquet
 from kneegrade.knees.store import read_index
-from kneegrade.training.grader.calibration import fit_temperature
-from kneegrade.training.grader.crossval import HoldOut, hold_out
-from kneegrade.training.grader.datasets import KneeDataset, read_labelled_knees
 from kneegrade.training.fitting import (
     begin_run,
     finish_run,
@@ -34,6 +31,9 @@ from kneegrade.training.fitting import (
     read_facts,
     save_weights,
 )
+from kneegrade.training.grader.calibration import fit_temperature
+from kneegrade.training.grader.crossval import HoldOut, hold_out
+from kneegrade.training.grader.datasets import KneeDataset, read_labelled_knees
 from kneegrade.training.grader.lightning_module import GradingModule, KneeData
 from kneegrade.training.grader.networks import GradingNetwork
 from kneegrade.training.grader.recipe import Recipe

@@ -11,15 +11,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
-from kneegrade.knees.posing.contrast import standardise
 from kneegrade.knees.locating.heatmaps import STRIDE
+from kneegrade.knees.posing.contrast import standardise
+from kneegrade.phantoms.spoilt.failures import blur_by_motion, draw_not_knee, paint_metal
+from kneegrade.phantoms.spoilt.markers import add_markers
+from kneegrade.phantoms.spoilt.metal import PLATEAU_MM
+from kneegrade.phantoms.spoilt.too_many_knees import MOST_KNEES, join_knees
 from kneegrade.training.grader.augment import vary_contrast
 from kneegrade.training.locator.pictures import PICTURE_PX, STORED_WIDTHS, LandmarkPicture
 from kneegrade.training.locator.recipe import LandmarkAugmentSpec, LandmarkRecipe, Stage
-from kneegrade.phantoms.spoilt.failures import blur_by_motion, draw_not_knee, paint_metal
-from kneegrade.phantoms.spoilt.too_many_knees import MOST_KNEES, join_knees
-from kneegrade.phantoms.spoilt.markers import add_markers
-from kneegrade.phantoms.spoilt.metal import PLATEAU_MM
 
 Gray8 = NDArray[np.uint8]
 

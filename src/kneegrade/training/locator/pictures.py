@@ -15,11 +15,11 @@ from kneegrade.cohorts.tables.table import resolve_image
 from kneegrade.errors import ImageError, TableError
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.posing.contrast import scale_to_unit
 from kneegrade.knees.landmarks.table import TabledKnee, read_landmark_table
+from kneegrade.knees.posing.contrast import scale_to_unit
 from kneegrade.knees.posing.pose import film_affine, knee_affine
-from kneegrade.training.locator.recipe import LandmarkRecipe, Stage
 from kneegrade.phantoms.spoilt.failures import paint_metal
+from kneegrade.training.locator.recipe import LandmarkRecipe, Stage
 from kneegrade.types import Radiograph, Side
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ import pandas as pd
 import pyreadstat
 import pytest
 
-from kneegrade.cohorts.releases.flow import StudyKnees
 from kneegrade.cohorts.most.read import read_most
 from kneegrade.cohorts.most.tables import read_enrolment, read_readings
+from kneegrade.cohorts.releases.flow import StudyKnees
 from kneegrade.cohorts.releases.reference_crops import read_reference_crops
 from kneegrade.cohorts.releases.tables import list_tables
 from kneegrade.cohorts.tables.schema import check_knee_table

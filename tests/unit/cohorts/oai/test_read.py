@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kneegrade.cohorts.releases.flow import StudyKnees
 from kneegrade.cohorts.oai.read import read_oai
+from kneegrade.cohorts.releases.flow import StudyKnees
 from kneegrade.cohorts.releases.reference_crops import read_reference_crops
 from kneegrade.cohorts.tables.schema import check_knee_table
 from kneegrade.errors import TableError

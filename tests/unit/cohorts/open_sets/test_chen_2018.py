@@ -9,9 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kneegrade.cohorts.tables.counts import audit_splits, count_knees
 from kneegrade.cohorts.open_sets.chen_2018 import join_spacing, scan_kaggle
-from kneegrade.cohorts.tables.table import read_knee_table, read_spacing, resolve_image, write_knee_table
+from kneegrade.cohorts.tables.counts import audit_splits, count_knees
+from kneegrade.cohorts.tables.table import (
+    read_knee_table,
+    read_spacing,
+    resolve_image,
+    write_knee_table,
+)
 from kneegrade.errors import TableError
 from kneegrade.types import Contrast
 

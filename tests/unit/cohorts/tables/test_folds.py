@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kneegrade.cohorts.tables.folds import assign_folds
 from kneegrade.cohorts.open_sets.chen_2018 import scan_kaggle
+from kneegrade.cohorts.tables.folds import assign_folds
 from kneegrade.errors import RecipeError
 
 

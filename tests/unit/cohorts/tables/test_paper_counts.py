@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kneegrade.cohorts.tables.paper import PAPER_COUNTS, PAPER_KNEES
 from kneegrade.cohorts.tables.paper_counts import (
     N_COUNTS,
     PAPER_TASKS,
@@ -11,7 +12,6 @@ from kneegrade.cohorts.tables.paper_counts import (
     compare_with_paper,
     count_grades,
 )
-from kneegrade.cohorts.tables.paper import PAPER_COUNTS, PAPER_KNEES
 from kneegrade.types import Task
 
 COHORTS = ["oai", "most"]

@@ -9,7 +9,7 @@ from kneegrade.cohorts.tables.schema import KEY_COLUMNS, SCHEMA, check_knee_tabl
 from kneegrade.errors import TableError
 from kneegrade.types import Task
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[4] / "docs"
 
 
 def knee_rows(**columns: object) -> pd.DataFrame:

@@ -13,11 +13,11 @@ from kneegrade.knees.measuring.joint_space import (
     Length,
     measure_joint_space,
 )
-from kneegrade.phantoms.knees.anatomy import Positioning, draw_knee_anatomy
 from kneegrade.phantoms.films.attenuation import FilmGrid, compute_bone, compute_soft_tissue
 from kneegrade.phantoms.films.exposure import expose_film
-from kneegrade.phantoms.knees.outline import surface_rows
 from kneegrade.phantoms.films.scanners import SCANNERS
+from kneegrade.phantoms.knees.anatomy import Positioning, draw_knee_anatomy
+from kneegrade.phantoms.knees.outline import surface_rows
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.types import (

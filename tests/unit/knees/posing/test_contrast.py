@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from made_rois import enhanced_pixels, plain_pixels
 
+from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.contrast import (
     enhance,
     enhance_to,
@@ -13,7 +14,6 @@ from kneegrade.knees.posing.contrast import (
     scale_to_unit,
 )
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.prepared import prepare_knees
 from kneegrade.types import Contrast, Radiograph
 

@@ -7,8 +7,8 @@ from made_films import FILM_MM, draw_knee
 
 from kneegrade.errors import ImageError
 from kneegrade.images.geometry import apply_affine, compose_affines, invert_affine, resample
-from kneegrade.knees.posing.crop import PAPER_ROI, RoiSpec, crop_knee
 from kneegrade.knees.measuring.joint_space import Compartment, measure_joint_space
+from kneegrade.knees.posing.crop import PAPER_ROI, RoiSpec, crop_knee
 from kneegrade.types import (
     Flag,
     KneeROI,

@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
+from kneegrade.phantoms.films.implant import draw_replaced_knee
 from kneegrade.phantoms.knees.anatomy import (
     Positioning,
     compute_joint_space,
     compute_spur_share,
     draw_knee_anatomy,
 )
-from kneegrade.phantoms.films.implant import draw_replaced_knee
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.types import LANDMARK_NAMES, Side, Task

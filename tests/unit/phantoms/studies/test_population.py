@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from kneegrade.evaluation.metrics import compute_quadratic_kappa
-from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject, read_grades
 from kneegrade.phantoms.knees.severity import ATTRITION, NARROWING, SCLEROSIS, Severity
+from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject, read_grades
 from kneegrade.types import Side, Task
 
 TABLE_1 = MappingProxyType(

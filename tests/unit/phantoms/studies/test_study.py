@@ -16,7 +16,13 @@ from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.studies.most.release import plan_films
 from kneegrade.phantoms.studies.ordered_film import write_film
 from kneegrade.phantoms.studies.population import Study, draw_subject
-from kneegrade.phantoms.studies.study import JOURNAL, TRUTH, TRUTH_COLUMNS, TRUTH_LANDMARKS, write_study
+from kneegrade.phantoms.studies.study import (
+    JOURNAL,
+    TRUTH,
+    TRUTH_COLUMNS,
+    TRUTH_LANDMARKS,
+    write_study,
+)
 from kneegrade.types import Side, Task
 
 N_SUBJECTS = 2

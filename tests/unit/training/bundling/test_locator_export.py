@@ -10,9 +10,13 @@ from kneegrade.bundles.manifest import LocatorSpec, hash_subject, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
 from kneegrade.errors import BundleError, RecipeError
 from kneegrade.training.bundling import locator_export
+from kneegrade.training.bundling.locator_export import (
+    copy_locator,
+    export_locator,
+    locator_manifest,
+)
 from kneegrade.training.locator.recipe import Stage
 from kneegrade.training.locator.run import fit_landmark_run, read_landmark_run
-from kneegrade.training.bundling.locator_export import copy_locator, export_locator, locator_manifest
 
 Runs = dict[Stage, Path]
 

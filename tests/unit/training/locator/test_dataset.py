@@ -20,6 +20,7 @@ from kneegrade.errors import TableError
 from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.landmarks.table import read_landmark_table, write_landmark_table
 from kneegrade.phantoms.films.dicom_film import write_dicom_film
+from kneegrade.phantoms.spoilt.too_many_knees import join_knees
 from kneegrade.training.locator import dataset as landmark_data
 from kneegrade.training.locator.dataset import (
     PLATEAU_SHARES,
@@ -34,7 +35,6 @@ from kneegrade.training.locator.pictures import (
     read_pictures,
 )
 from kneegrade.training.locator.recipe import LandmarkRecipe, Stage
-from kneegrade.phantoms.spoilt.too_many_knees import join_knees
 from kneegrade.types import Side
 
 SEEDS = range(12)

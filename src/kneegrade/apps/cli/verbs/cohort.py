@@ -162,8 +162,8 @@ def kaggle(
 ) -> None:
     """Read the open knee images with KL grades: Chen 2018, or Gornale 2020 with two readers."""
     from kneegrade.apps.cli.verbs.open_knees import read_open_knees
-    from kneegrade.cohorts.tables.counts import summarise_knees
     from kneegrade.cohorts.open_sets.chen_2018 import join_spacing
+    from kneegrade.cohorts.tables.counts import summarise_knees
     from kneegrade.cohorts.tables.table import rebase_images, write_knee_table
 
     found, left_out = read_open_knees(folder, contrast)

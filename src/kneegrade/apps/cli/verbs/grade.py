@@ -13,9 +13,9 @@ from kneegrade.errors import OutputError, TableError
 from kneegrade.types import Contrast, Side, SpacingSource
 
 if TYPE_CHECKING:
-    from kneegrade.pipeline.batch import BatchKnee, Picture
     from kneegrade.bundles.manifest import Bundle
     from kneegrade.knees.locating.find import InputKind
+    from kneegrade.pipeline.batch import BatchKnee, Picture
 
 WIDTH_OF_NO_TERMINAL = 160
 SMALLEST_MM = 0.001
@@ -99,9 +99,9 @@ def grade(
 
     Writes predictions and a page; run again, it continues where it stopped.
     """
-    from kneegrade.pipeline.batch import grade_batch, write_tables
     from kneegrade.apps.cli.progress import show_progress
     from kneegrade.apps.pages.truth import match_truth, read_truth
+    from kneegrade.pipeline.batch import grade_batch, write_tables
     from kneegrade.pipeline.grader import KneeGrader
 
     pictures = _pictures_of(paths, knees, split, side, spacing_mm, contrast)
@@ -175,7 +175,6 @@ def _pictures_of_table(
     spacing_mm: float | None,
     contrast: Contrast,
 ) -> "list[Picture]":
-    from kneegrade.pipeline.batch import Picture
     from kneegrade.cohorts.tables.table import (
         KEY_COLUMNS,
         read_knee_table,
@@ -183,6 +182,7 @@ def _pictures_of_table(
         read_spacing_source,
         resolve_image,
     )
+    from kneegrade.pipeline.batch import Picture
 
     table = read_knee_table(knees)
     if split is not None:

@@ -32,8 +32,8 @@ def read_open_knees(folder: Path, contrast: Contrast) -> tuple[Any, dict[str, An
     TableError
         As `scan_kaggle` and `scan_gornale`.
     """
-    from kneegrade.cohorts.open_sets.gornale_2020 import is_gornale, scan_gornale
     from kneegrade.cohorts.open_sets.chen_2018 import scan_kaggle
+    from kneegrade.cohorts.open_sets.gornale_2020 import is_gornale, scan_gornale
 
     if is_gornale(folder):
         twice = scan_gornale(folder, look=_look, contrast=contrast)

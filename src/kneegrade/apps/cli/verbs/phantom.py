@@ -99,9 +99,9 @@ def film(
     import numpy as np
 
     from kneegrade.phantoms.films.films import draw_film
-    from kneegrade.phantoms.studies.population import Study, draw_subject
     from kneegrade.phantoms.films.scanners import SCANNERS
     from kneegrade.phantoms.knees.shape import draw_body
+    from kneegrade.phantoms.studies.population import Study, draw_subject
 
     sides = [s for s in Side if side in {Sides.BOTH.value, s.value}]
     if out.suffix.lower() == ".json":

@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 import pyreadstat
 
+from kneegrade.phantoms.films.scanners import MOST_SCANNERS
 from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit, read_grades
-from kneegrade.phantoms.films.scanners import MOST_SCANNERS
 from kneegrade.types import Side, Task
 
 VISIT_DIGITS: Final = MappingProxyType({0: 0, 15: 1, 30: 2, 60: 3, 84: 5})

@@ -11,7 +11,10 @@ from typing import Final
 
 import numpy as np
 
+from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.anatomy import compute_joint_space
+from kneegrade.phantoms.knees.severity import Severity
+from kneegrade.phantoms.knees.shape import KneeShape
 from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.studies.oai.layout import (
     EXAM_NAMES,
@@ -28,9 +31,6 @@ from kneegrade.phantoms.studies.oai.layout import (
 from kneegrade.phantoms.studies.oai.tables import Row
 from kneegrade.phantoms.studies.ordered_film import draw_subject_body
 from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit, Study
-from kneegrade.phantoms.films.scanners import SCANNERS
-from kneegrade.phantoms.knees.severity import Severity
-from kneegrade.phantoms.knees.shape import KneeShape
 from kneegrade.types import Side, Task
 
 FAULTS: Final = ("ALIGN", "CENTER", "DEPICT", "EXPOSE", "MOTION", "POSITN")

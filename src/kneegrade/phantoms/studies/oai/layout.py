@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit
 from kneegrade.phantoms.films.scanners import OAI_SCANNERS
+from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit
 
 VISIT_CODES: Final = MappingProxyType(
     {0: "00", 12: "01", 24: "03", 36: "05", 48: "06", 72: "08", 96: "10"}

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from kneegrade.phantoms.knees.severity import Severity
 from kneegrade.phantoms.studies.oai.layout import (
     PERIOD,
     VISIT_CODES,
@@ -25,7 +26,6 @@ from kneegrade.phantoms.studies.oai.layout import (
 )
 from kneegrade.phantoms.studies.oai.tables import Row
 from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit, read_grades
-from kneegrade.phantoms.knees.severity import Severity
 from kneegrade.types import Grades, Side, Task
 
 GRADES: Final = MappingProxyType(

@@ -16,11 +16,11 @@ from made_films import CROP_MM, FILM_MM, NOTHING_IN_HEADER, draw_knee, write_pic
 from rich.console import Console
 from tiny_bundle import write_tiny_bundle
 
-from kneegrade.pipeline import grader as pipeline
 from kneegrade.apps.cli.grade_table import ROWS_SHOWN, print_rows
 from kneegrade.grading.predictions import read_predictions
 from kneegrade.images.read import read_radiograph
 from kneegrade.phantoms.films.dicom_film import write_dicom_film
+from kneegrade.pipeline import grader as pipeline
 from kneegrade.types import Radiograph, Side, Task
 
 COLUMNS = (

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kneegrade.cohorts.oai.read import read_oai
 from kneegrade.cohorts.oai.clinical import read_oai_clinical
+from kneegrade.cohorts.oai.read import read_oai
 from kneegrade.cohorts.oai.readings import read_oai_readings
 from kneegrade.cohorts.releases.tables import list_tables, read_release_table
+from kneegrade.phantoms.knees.severity import Severity
 from kneegrade.phantoms.studies.film_order import FilmKind
 from kneegrade.phantoms.studies.oai.film_records import FAULTS
 from kneegrade.phantoms.studies.oai.layout import MAX_NUMBER, N_ODD, Exam, Odd, write_barcode
@@ -28,7 +29,6 @@ from kneegrade.phantoms.studies.oai.release import (
 )
 from kneegrade.phantoms.studies.ordered_film import write_film
 from kneegrade.phantoms.studies.population import Study, draw_subject
-from kneegrade.phantoms.knees.severity import Severity
 from kneegrade.types import Side, Task
 
 N_SUBJECTS = 14

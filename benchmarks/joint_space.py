@@ -40,10 +40,10 @@ from kneegrade.phantoms.films.attenuation import FilmGrid, compute_bone, compute
 from kneegrade.phantoms.films.exposure import expose_film
 from kneegrade.phantoms.films.scanners import SCANNERS, Scanner
 from kneegrade.phantoms.knees.anatomy import KneeAnatomy, Positioning, draw_knee_anatomy
-from kneegrade.phantoms.knees.likely_knee import draw_likely_knee
 from kneegrade.phantoms.knees.outline import surface_rows
 from kneegrade.phantoms.knees.severity import Severity
 from kneegrade.phantoms.knees.shape import Body, draw_body
+from kneegrade.phantoms.studies.likely_knee import draw_likely_knee
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side, SpacingSource, Task
 
 SEED = 2024

@@ -46,7 +46,7 @@ from kneegrade.phantoms.films.films import BOTH_KNEES_MM, draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
-from kneegrade.training.bundling.onnx_file import write_onnx
+from kneegrade.training.onnx_file import write_onnx
 from kneegrade.types import Radiograph, Side, SpacingSource
 
 N_FOLDS = 5

@@ -1,4 +1,4 @@
-"""Remake src/kneegrade/knees/locating/average_knee.png from an ROI store of the open training knees.
+"""Remake knees/quality/average_knee.png from an ROI store of the open training knees.
 
 Usage: python benchmarks/make_average_knee.py ROIS
 Knees that were found inverted are left out, as they were in the first place.
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from kneegrade.knees.locating.orientation import AVERAGE_KNEE_FILE, compute_average_knee
+from kneegrade.knees.quality.orientation import AVERAGE_KNEE_FILE, compute_average_knee
 from kneegrade.knees.store import read_index, read_roi_pixels
 
 if __name__ == "__main__":

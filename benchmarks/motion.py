@@ -22,7 +22,7 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.measuring.joint_space import measure_joint_space
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
-from kneegrade.knees.quality import check_quality
+from kneegrade.knees.quality.checks import check_quality
 from kneegrade.phantoms.spoilt.failures import blur_by_motion
 from kneegrade.phantoms.spoilt.metal import PLATEAU_MM
 from kneegrade.types import Flag, Radiograph, Side, Task

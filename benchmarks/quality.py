@@ -34,14 +34,14 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
 from kneegrade.knees.prepared import prepare_knees
-from kneegrade.knees.quality import QualityMeasures, check_quality, measure_quality
+from kneegrade.knees.quality.checks import QualityMeasures, check_quality, measure_quality
 from kneegrade.phantoms.films.films import PhantomFilm, draw_film, draw_hand_film, draw_lateral_film
 from kneegrade.phantoms.films.scanners import SCANNERS
-from kneegrade.phantoms.knees.likely_knee import draw_likely_knee
 from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.phantoms.spoilt.failures import blur_by_motion, draw_not_knee, paint_metal
 from kneegrade.phantoms.spoilt.metal import METAL_KINDS, PLATEAU_MM
 from kneegrade.phantoms.spoilt.shaft_metal import SHAFT_METAL_KINDS, paint_shaft_metal
+from kneegrade.phantoms.studies.likely_knee import draw_likely_knee
 from kneegrade.pipeline.grader import GradedKnee, KneeGrader, RefusedKnee
 from kneegrade.types import Flag, Radiograph, Side
 

@@ -47,11 +47,11 @@ from kneegrade.knees.landmarks.published import KneelKnee, read_kneel_table
 from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.training.bundling.locator_export import export_locator
-from kneegrade.training.grader.recipe import read_recipe_text
 from kneegrade.training.locator.frames import Frame, fit_frame
 from kneegrade.training.locator.pictures import fold_of
 from kneegrade.training.locator.recipe import LandmarkRecipe
 from kneegrade.training.locator.run import fit_landmark_run
+from kneegrade.training.recipe_fields import read_recipe_text
 from kneegrade.types import (
     LANDMARK_NAMES,
     Contrast,

@@ -23,7 +23,8 @@ def measure(precision: str, *, depthwise: bool, keep: bool, batch: int = 16) -> 
     from kneegrade.training.fitting import keep_freed_memory
     from kneegrade.training.grader.losses import compute_loss
     from kneegrade.training.grader.networks import GradingNetwork, keep_wide_depthwise_in_float32
-    from kneegrade.training.grader.recipe import Recipe, read_recipe_text
+    from kneegrade.training.grader.recipe import Recipe
+    from kneegrade.training.recipe_fields import read_recipe_text
     from kneegrade.types import Task
 
     if keep:

@@ -13,8 +13,8 @@ from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import NARROWING, OSTEOPHYTES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.phantoms.studies.study import PHANTOM_COHORT
-from kneegrade.training.grader.recipe import read_recipe_text
 from kneegrade.training.locator.recipe import LandmarkRecipe, Stage
+from kneegrade.training.recipe_fields import read_recipe_text
 from kneegrade.types import Grades, Landmarks, LandmarkScheme, Side, Task
 
 TINY = {

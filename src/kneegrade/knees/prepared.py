@@ -16,7 +16,7 @@ from kneegrade.knees.locating.find import (
 from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
 from kneegrade.knees.locating.plateau_width import drop_implausible_spacing
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
-from kneegrade.knees.quality import REFUSED_FLAGS, check_quality
+from kneegrade.knees.quality.checks import REFUSED_FLAGS, check_quality
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, Side
 
 CHECKED_ROI: Final = RoiSpec()

@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from kneegrade.bundles.manifest import hash_file
 from kneegrade.errors import OutputError, RecipeError
-from kneegrade.training.grader.recipe import ScheduleSpec
+from kneegrade.training.recipe_fields import ScheduleSpec
 
 
 def begin_run(folder: Path, recipe_text: str, about: Mapping[str, Any]) -> None:

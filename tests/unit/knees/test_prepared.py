@@ -21,7 +21,7 @@ from kneegrade.knees.prepared import (
     prepare_knees,
     prepare_landmarks,
 )
-from kneegrade.knees.quality import REFUSED_FLAGS
+from kneegrade.knees.quality.checks import REFUSED_FLAGS
 from kneegrade.phantoms.films.films import draw_hand_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.spoilt.shaft_metal import paint_shaft_metal

@@ -7,7 +7,8 @@ import pytest
 from made_landmarks import write_made_landmarks
 from made_store import write_made_store
 
-from kneegrade.training.grader.recipe import Recipe, read_recipe_text
+from kneegrade.training.grader.recipe import Recipe
+from kneegrade.training.recipe_fields import read_recipe_text
 
 RECIPE_TEXT = """
 name = "tiny"

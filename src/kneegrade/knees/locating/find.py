@@ -15,9 +15,9 @@ import numpy as np
 from kneegrade.errors import KneeNotFoundError
 from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
 from kneegrade.knees.locating.markers import SideMarker, read_markers
-from kneegrade.knees.locating.orientation import judge_orientation
 from kneegrade.knees.locating.plateau_width import drop_implausible_spacing
-from kneegrade.knees.quality import seems_a_knee
+from kneegrade.knees.quality.checks import seems_a_knee
+from kneegrade.knees.quality.orientation import judge_orientation
 from kneegrade.types import Flag, Radiograph, Side
 
 FILM_OF_BOTH_MM: Final = 300.0

@@ -1,8 +1,7 @@
-"""Heat maps of a landmark network -> points, each with its confidence, and outlines of metal."""
+"""Heat maps of a landmark network -> points, each with its confidence."""
 
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +9,6 @@ STRIDE: Final = 2
 """Pixels of the network's input per pixel of its heat maps, along rows and along columns."""
 WINDOW_PX: Final = 4
 """The point is the mean within so many px of a heat map's highest value."""
-LEAST_METAL_PX: Final = 6
-"""A smaller patch of a metal map is left out of its outlines, px of the map."""
 
 
 def compute_probabilities(
@@ -77,28 +74,6 @@ def find_second_peak(
         row, col = np.unravel_index(int(heatmap.argmax()), heatmap.shape)
         heatmap[max(row - near, 0) : row + near + 1, max(col - near, 0) : col + near + 1] = 0
     return decode_heatmaps(rest)
-
-
-def outline_metal(logits: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
-    """Outlines of what is rather metal than not.
-
-    Parameters
-    ----------
-    logits : (rows, cols) array, float32
-        One metal map.
-
-    Returns
-    -------
-    tuple of (k, 2) arrays, float64
-        ``(row, col)`` in px of the network's input.
-    """
-    there = (logits > 0).astype(np.uint8)
-    outlines, _ = cv2.findContours(there, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return tuple(
-        outline[:, 0, ::-1].astype(np.float64) * STRIDE + (STRIDE - 1) / 2
-        for outline in outlines
-        if cv2.contourArea(outline) >= LEAST_METAL_PX
-    )
 
 
 def _mean_around_peak(probability: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:

@@ -22,16 +22,16 @@ from kneegrade.knees.locating.heatmaps import (
     decode_heatmaps,
     find_second_peak,
 )
-from kneegrade.knees.locating.orientation import Orientation, judge_orientation
-from kneegrade.knees.locating.shape_model import (
+from kneegrade.knees.posing.contrast import standardise
+from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
+from kneegrade.knees.quality.checks import KneeScores, measure_likeness, seems_a_knee
+from kneegrade.knees.quality.metal import SHAFT_VIEWS, View, find_metal, measure_canal
+from kneegrade.knees.quality.orientation import Orientation, judge_orientation
+from kneegrade.knees.quality.shape_model import (
     compute_shape_distance,
     place_average_knee,
     smooth_landmarks,
 )
-from kneegrade.knees.metal import SHAFT_VIEWS, View, find_metal, measure_canal
-from kneegrade.knees.posing.contrast import standardise
-from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
-from kneegrade.knees.quality import KneeScores, measure_likeness, seems_a_knee
 from kneegrade.types import FloatImage, Landmarks, LandmarkScheme, Radiograph, Side
 
 Points = NDArray[np.float64]

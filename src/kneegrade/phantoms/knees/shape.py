@@ -1,8 +1,9 @@
 """A statistical shape model of the knee -> the two legs of a person, before any disease.
 
-Mean, modes and variances are those of 748 annotated knees (`knees/locating/shape_model.json`): A. Tiulpin,
-I. Melekhov, S. Saarakkala, "KNEEL: Knee Anatomical Landmark Localization Using Hourglass Networks",
-ICCV Workshops 2019, arXiv:1907.12237. Coordinates are ``(row, col)`` in mm at the detector plane,
+Mean, modes and variances are those of 748 annotated knees (`knees/quality/shape_model.json`):
+A. Tiulpin, I. Melekhov, S. Saarakkala, "KNEEL: Knee Anatomical Landmark Localization Using
+Hourglass Networks", ICCV Workshops 2019, arXiv:1907.12237.
+Coordinates are ``(row, col)`` in mm at the detector plane,
 in the frame of a right knee on a PA film: rows grow distally, lateral is at negative columns.
 """
 
@@ -14,7 +15,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from kneegrade.knees.locating.shape_model import read_shape_model
+from kneegrade.knees.quality.shape_model import read_shape_model
 from kneegrade.phantoms.knees.outline import Points
 from kneegrade.types import Side, Task
 

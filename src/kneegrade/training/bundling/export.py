@@ -31,10 +31,10 @@ from kneegrade.training.bundling.locator_export import (
     locator_manifest,
 )
 from kneegrade.training.bundling.model_card import write_model_card
-from kneegrade.training.bundling.onnx_file import write_onnx
 from kneegrade.training.grader.datasets import KneeDataset, read_labelled_knees
 from kneegrade.training.grader.networks import GradingNetwork
 from kneegrade.training.grader.run import FinishedRun, predict_logits, read_run
+from kneegrade.training.onnx_file import write_onnx
 
 DATA_CARDS_FOLDER: Final = Path(__file__).parent / "data_cards"
 PARITY_KNEES: Final = 100
@@ -250,9 +250,7 @@ def _read_data_cards(index: pd.DataFrame, data_card: Path | None) -> list[dict[s
 
 
 def _read_data_card(path: Path) -> dict[str, Any]:
-    hint = (
-        "Write one like kneegrade/training/bundling/data_cards/chen-2018.toml, give it with --data."
-    )
+    hint = "Write one like training/bundling/data_cards/chen-2018.toml, give it with --data."
     if not path.is_file():
         raise BundleError(
             "bundle.invalid",

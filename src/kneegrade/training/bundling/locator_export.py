@@ -14,9 +14,9 @@ from kneegrade.bundles.manifest import LocatorSpec, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
 from kneegrade.errors import BundleError, RecipeError
 from kneegrade.phantoms.studies.study import PHANTOM_COHORT
-from kneegrade.training.bundling.onnx_file import write_onnx
 from kneegrade.training.locator.recipe import Stage
 from kneegrade.training.locator.run import FinishedLandmarkRun, read_landmark_run
+from kneegrade.training.onnx_file import write_onnx
 
 FILM_FILE: Final = "locator-film.onnx"
 KNEE_FILE: Final = "locator-knee.onnx"

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from kneegrade.bundles.manifest import PoseSpec
 from kneegrade.grading.inputs import apply_look, normalise, pose_of
 from kneegrade.knees.store import read_rois
-from kneegrade.training.grader.augment import augment
+from kneegrade.training.augment import augment
 from kneegrade.training.grader.losses import MISSING_GRADE
 from kneegrade.training.grader.recipe import Recipe
 from kneegrade.types import Task

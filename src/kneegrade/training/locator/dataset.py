@@ -17,7 +17,7 @@ from kneegrade.phantoms.spoilt.failures import blur_by_motion, draw_not_knee, pa
 from kneegrade.phantoms.spoilt.markers import add_markers
 from kneegrade.phantoms.spoilt.metal import PLATEAU_MM
 from kneegrade.phantoms.spoilt.too_many_knees import MOST_KNEES, join_knees
-from kneegrade.training.grader.augment import vary_contrast
+from kneegrade.training.augment import vary_contrast
 from kneegrade.training.locator.pictures import PICTURE_PX, STORED_WIDTHS, LandmarkPicture
 from kneegrade.training.locator.recipe import LandmarkAugmentSpec, LandmarkRecipe, Stage
 

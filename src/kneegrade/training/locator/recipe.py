@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from kneegrade.training.grader.recipe import (
+from kneegrade.training.recipe_fields import (
     AugmentSpec,
     ScheduleSpec,
     invalid_recipe,

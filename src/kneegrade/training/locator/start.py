@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.errors import RecipeError
-from kneegrade.training.bundling.onnx_file import read_onnx_weights
 from kneegrade.training.locator.network import LandmarkNetwork
 from kneegrade.training.locator.recipe import Stage
+from kneegrade.training.onnx_file import read_onnx_weights
 
 
 def find_locator_file(bundle: str | Path, stage: Stage) -> Path:

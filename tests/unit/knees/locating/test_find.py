@@ -12,7 +12,7 @@ from kneegrade.errors import KneeNotFoundError
 from kneegrade.knees.locating.find import InputKind, find_knees, is_film_of_both
 from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
 from kneegrade.knees.locating.markers import SideMarker
-from kneegrade.knees.quality import KneeScores
+from kneegrade.knees.quality.checks import KneeScores
 from kneegrade.phantoms.films.films import PhantomFilm
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side
 

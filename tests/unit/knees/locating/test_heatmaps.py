@@ -6,7 +6,6 @@ from kneegrade.knees.locating.heatmaps import (
     compute_probabilities,
     decode_heatmaps,
     find_second_peak,
-    outline_metal,
 )
 
 ABSENT = np.full((1, 1), -20, np.float32)
@@ -62,15 +61,3 @@ def test_a_point_at_the_corner() -> None:
     points, _ = decode_heatmaps(compute_probabilities(heatmap_at((0, 0)), ABSENT))
     assert (points >= 0).all()
     assert (points < 4).all()
-
-
-def test_metal_is_outlined_apart_and_specks_are_not() -> None:
-    logits = np.full((40, 50), -5, np.float32)
-    logits[10:20, 4:34] = 5
-    logits[30:36, 40:46] = 0.5
-    logits[2:4, 45:47] = 5
-    first, second = sorted(outline_metal(logits), key=lambda outline: outline[0, 0])
-    for outline, rows, cols in ((first, (10, 19), (4, 33)), (second, (30, 35), (40, 45))):
-        corners = np.array([rows, cols]) * STRIDE + (STRIDE - 1) / 2
-        np.testing.assert_allclose([outline.min(axis=0), outline.max(axis=0)], corners.T)
-    assert outline_metal(np.full((4, 4), -1, np.float32)) == ()

@@ -15,7 +15,7 @@ from kneegrade.knees.locating import locate
 from kneegrade.knees.locating.heatmaps import STRIDE
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.pose import film_affine
-from kneegrade.knees.quality import KneeScores
+from kneegrade.knees.quality.checks import KneeScores
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
 
 BOTH = (Side.RIGHT, Side.LEFT)

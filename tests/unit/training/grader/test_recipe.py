@@ -4,8 +4,9 @@ import pytest
 
 from kneegrade.bundles.manifest import Decoding, EnhancementSpec, InputSpec
 from kneegrade.errors import RecipeError
-from kneegrade.training.grader.recipe import RECIPES_FOLDER, Recipe, read_recipe_text
+from kneegrade.training.grader.recipe import Recipe
 from kneegrade.training.locator.recipe import is_landmark_recipe
+from kneegrade.training.recipe_fields import RECIPES_FOLDER, read_recipe_text
 from kneegrade.types import Task
 
 SHIPPED = sorted(

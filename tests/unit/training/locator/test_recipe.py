@@ -2,8 +2,9 @@ import pytest
 from made_landmarks import landmark_recipe_text
 
 from kneegrade.errors import RecipeError
-from kneegrade.training.grader.recipe import RECIPES_FOLDER, Recipe, read_recipe_text
+from kneegrade.training.grader.recipe import Recipe
 from kneegrade.training.locator.recipe import LandmarkRecipe, Stage, is_landmark_recipe
+from kneegrade.training.recipe_fields import RECIPES_FOLDER, read_recipe_text
 
 TEXTS = {path.stem: read_recipe_text(path.stem) for path in RECIPES_FOLDER.glob("*.toml")}
 SHIPPED = sorted(name for name, text in TEXTS.items() if is_landmark_recipe(text))

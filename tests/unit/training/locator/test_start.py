@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from kneegrade.bundles.manifest import DEFAULT_FOLDER, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
 from kneegrade.errors import BundleError, RecipeError
-from kneegrade.training.grader.recipe import read_recipe_text
 from kneegrade.training.locator.network import LandmarkNetwork
 from kneegrade.training.locator.recipe import LandmarkRecipe, Stage
 from kneegrade.training.locator.run import fit_landmark_run
 from kneegrade.training.locator.start import find_locator_file, load_onnx_weights
+from kneegrade.training.recipe_fields import read_recipe_text
 
 CHANNELS = "[24, 40, 64, 96, 128]"
 """Of the embedded locator's second stage."""

@@ -56,7 +56,7 @@ def read_open_knees(folder: Path, contrast: Contrast) -> tuple[Any, dict[str, An
 def _look(path: Path) -> "SeenPicture":
     from kneegrade.cohorts.open_sets.gornale_2020 import SeenPicture
     from kneegrade.images.read import read_radiograph
-    from kneegrade.knees.locating.orientation import judge_orientation
+    from kneegrade.knees.quality.orientation import judge_orientation
 
     pixels = read_radiograph(path).pixels
     digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()

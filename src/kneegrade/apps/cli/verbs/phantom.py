@@ -228,7 +228,7 @@ def _parse_knee(text: str) -> dict[Task, int] | None:
 def _draw_asked(
     asked: Mapping[Side, Mapping[Task, int] | None], seed: int
 ) -> "dict[Side, Severity | None]":
-    from kneegrade.phantoms.knees.likely_knee import draw_likely_knee
+    from kneegrade.phantoms.studies.likely_knee import draw_likely_knee
 
     return {
         side: None if grades is None else draw_likely_knee(grades, seed=seed)

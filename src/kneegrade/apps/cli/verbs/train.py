@@ -40,8 +40,8 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's facts as JSON.")] = False,
 ) -> None:
     """Train a network; the same command continues an interrupted run."""
-    from kneegrade.training.grader.recipe import read_recipe_text
     from kneegrade.training.locator.recipe import is_landmark_recipe
+    from kneegrade.training.recipe_fields import read_recipe_text
 
     if not logging.getLogger().isEnabledFor(logging.INFO):
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

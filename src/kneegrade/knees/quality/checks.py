@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
-from kneegrade.knees.locating.orientation import read_average_knee
-from kneegrade.knees.locating.shape_model import compute_shape_distance
-from kneegrade.knees.metal import MetalPlace
 from kneegrade.knees.posing.pose import knee_affine
+from kneegrade.knees.quality.metal import MetalPlace
+from kneegrade.knees.quality.orientation import read_average_knee
+from kneegrade.knees.quality.shape_model import compute_shape_distance
 from kneegrade.types import Flag, FloatImage, KneeROI, Landmarks, Radiograph, View
 
 Points = NDArray[np.float64]

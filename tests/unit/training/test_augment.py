@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from made_rois import enhanced_pixels, plain_pixels
 
-from kneegrade.training.grader.augment import augment
-from kneegrade.training.grader.recipe import AugmentSpec, Recipe
+from kneegrade.training.augment import augment
+from kneegrade.training.grader.recipe import Recipe
+from kneegrade.training.recipe_fields import AugmentSpec
 
 STILL = AugmentSpec(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 CHANCES = [field.name for field in fields(AugmentSpec) if field.name.startswith("p_")]

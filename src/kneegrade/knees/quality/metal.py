@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.images.geometry import apply_affine
-from kneegrade.knees.locating.heatmaps import outline_metal
 from kneegrade.knees.measuring.bone_sides import SHAFTS
 from kneegrade.knees.measuring.margins import Bone
 from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU
@@ -37,6 +36,9 @@ LEAST_SHAFT: Final = 0.35
 
 ROW_STEP: Final = 4
 """A canal is measured in every fourth row: neighbours are alike."""
+
+LEAST_METAL_PX: Final = 6
+"""A smaller patch of a metal map is left out of its outlines, px of the map."""
 
 _AVERAGE_WIDTH_MM: Final = 80.0
 _BONE_MARGIN_MM: Final = 6.0
@@ -160,6 +162,30 @@ def measure_canal(view: View) -> float:
     return float(np.percentile(excess, 75) / max(float(high - low), 1e-6))
 
 
+def outline_metal(logits: NDArray[np.float32], stride: int) -> tuple[NDArray[np.float64], ...]:
+    """Outlines of what is rather metal than not.
+
+    Parameters
+    ----------
+    logits : (rows, cols) array, float32
+        One metal map.
+    stride : int
+        Pixels of the network's input per pixel of the map.
+
+    Returns
+    -------
+    tuple of (k, 2) arrays, float64
+        ``(row, col)`` in px of the network's input.
+    """
+    there = (logits > 0).astype(np.uint8)
+    outlines, _ = cv2.findContours(there, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return tuple(
+        outline[:, 0, ::-1].astype(np.float64) * stride + (stride - 1) / 2
+        for outline in outlines
+        if cv2.contourArea(outline) >= LEAST_METAL_PX
+    )
+
+
 def find_metal(view: View, logits: NDArray[np.float32], score: float) -> tuple[MetalPlace, ...]:
     """Outline what is rather metal than not, and measure it on the film.
 
@@ -174,7 +200,7 @@ def find_metal(view: View, logits: NDArray[np.float32], score: float) -> tuple[M
     score : float
         The network's score of the view.
     """
-    outlines = outline_metal(logits)
+    outlines = outline_metal(logits, view.pixels.shape[0] // logits.shape[0])
     if not outlines:
         return ()
     pixels = np.asarray(cv2.GaussianBlur(view.pixels, (0, 0), 1.0), np.float32)

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from kneegrade.knees.metal import SHAFT_FROM, MetalPlace, View, find_metal, measure_canal
+from kneegrade.knees.quality.metal import (
+    SHAFT_FROM,
+    MetalPlace,
+    View,
+    find_metal,
+    measure_canal,
+    outline_metal,
+)
 
 N = 256
 WIDTHS = 1.4
@@ -109,3 +116,15 @@ def test_a_shaft_that_is_not_shown_has_no_canal() -> None:
 
 def test_nothing_is_outlined_where_nothing_is_seen() -> None:
     assert find_metal(make_view(), np.full((N // 2, N // 2), -3, np.float32), 0.9) == ()
+
+
+def test_metal_is_outlined_apart_and_specks_are_not() -> None:
+    logits = np.full((40, 50), -5, np.float32)
+    logits[10:20, 4:34] = 5
+    logits[30:36, 40:46] = 0.5
+    logits[2:4, 45:47] = 5
+    first, second = sorted(outline_metal(logits, 2), key=lambda outline: outline[0, 0])
+    for outline, rows, cols in ((first, (10, 19), (4, 33)), (second, (30, 35), (40, 45))):
+        corners = np.array([rows, cols]) * 2 + 0.5
+        np.testing.assert_allclose([outline.min(axis=0), outline.max(axis=0)], corners.T)
+    assert outline_metal(np.full((4, 4), -1, np.float32), 2) == ()

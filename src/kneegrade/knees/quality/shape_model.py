@@ -30,7 +30,7 @@ _ERROR_MM: Final = 0.6
 @cache
 def read_shape_model() -> Mapping[str, Any]:
     """The model as it is stored: ``mean_row_col_mm``, ``modes``, ``film_geometry`` and more."""
-    text = (files("kneegrade.knees.locating") / "shape_model.json").read_text(encoding="utf-8")
+    text = (files("kneegrade.knees.quality") / "shape_model.json").read_text(encoding="utf-8")
     return MappingProxyType(json.loads(text))
 
 

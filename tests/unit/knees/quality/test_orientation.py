@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kneegrade.knees.locating.orientation import (
+from kneegrade.knees.quality.orientation import (
     AVERAGE_KNEE_FILE,
     AVERAGE_KNEE_PX,
     compute_average_knee,

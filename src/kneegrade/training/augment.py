@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from kneegrade.knees.posing.contrast import enhance
 from kneegrade.knees.posing.pose import change_pose
-from kneegrade.training.grader.recipe import AugmentSpec
+from kneegrade.training.recipe_fields import AugmentSpec
 
 Gray8 = NDArray[np.uint8]
 

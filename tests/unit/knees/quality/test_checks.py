@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from kneegrade.knees.locating.locate import KneeLocator
-from kneegrade.knees.locating.shape_model import (
-    compute_shape_distance,
-    place_average_knee,
-    read_shape_model,
-)
-from kneegrade.knees.metal import MetalPlace
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
-from kneegrade.knees.quality import (
+from kneegrade.knees.quality.checks import (
     IMPLANT_ALONE_FROM,
     IMPLANT_FROM,
     MOVED_FROM,
@@ -35,6 +29,12 @@ from kneegrade.knees.quality import (
     check_quality,
     measure_quality,
     seems_a_knee,
+)
+from kneegrade.knees.quality.metal import MetalPlace
+from kneegrade.knees.quality.shape_model import (
+    compute_shape_distance,
+    place_average_knee,
+    read_shape_model,
 )
 from kneegrade.phantoms.films.films import draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS

@@ -46,20 +46,14 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees.landmarks.published import KneelKnee, read_kneel_table
 from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
 from kneegrade.knees.locating.locate import KneeLocator
+from kneegrade.terms import LANDMARK_NAMES
 from kneegrade.training.bundling.locator_export import export_locator
 from kneegrade.training.locator.frames import Frame, fit_frame
 from kneegrade.training.locator.pictures import fold_of
 from kneegrade.training.locator.recipe import LandmarkRecipe
 from kneegrade.training.locator.run import fit_landmark_run
 from kneegrade.training.recipe_fields import read_recipe_text
-from kneegrade.types import (
-    LANDMARK_NAMES,
-    Contrast,
-    Landmarks,
-    LandmarkScheme,
-    Radiograph,
-    Side,
-)
+from kneegrade.types import Contrast, Landmarks, LandmarkScheme, Radiograph, Side
 
 KNEE_KL_METAL = Path(__file__).with_name("knee_kl_metal.csv")
 CERTAIN_MM = 1.6

@@ -11,7 +11,8 @@ from kneegrade.phantoms.films.attenuation import FilmGrid, compute_bone
 from kneegrade.phantoms.knees.anatomy import Positioning, draw_knee_anatomy
 from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
-from kneegrade.types import LANDMARK_NAMES, Side
+from kneegrade.terms import LANDMARK_NAMES
+from kneegrade.types import Side
 
 severities = st.fixed_dictionaries({task: st.floats(0, 3.99) for task in FEATURES}).map(Severity)
 seeds = st.integers(0, 2**32 - 1)

@@ -5,8 +5,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatImage
 from kneegrade.errors import ImageError
-from kneegrade.types import FloatImage
 
 MAX_PIXELS: Final = 100_000_000
 """More than any radiograph: the largest film scanners give about 40 million."""

@@ -13,6 +13,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
+from kneegrade.arrays import FloatImage
 from kneegrade.errors import ImageError
 from kneegrade.images.checks import MAX_PIXELS, check_not_blank, check_size, grey_from_colour
 from kneegrade.images.codestreams import Codestream
@@ -32,7 +33,7 @@ from kneegrade.images.dicom_header import (
 )
 from kneegrade.images.dicom_presentation import present
 from kneegrade.images.dicom_refusals import bad_header
-from kneegrade.types import Contrast, Flag, FloatImage, Radiograph
+from kneegrade.types import Contrast, Flag, Radiograph
 
 _ONE_SAMPLE: Final = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 _CHARACTER_SET: Final = re.compile("character set|encoding|code extension", re.IGNORECASE)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from kneegrade.arrays import FloatImage
 from kneegrade.images.dicom_header import (
     PYDICOM_ERRORS,
     read_numbers,
@@ -19,7 +20,7 @@ from kneegrade.images.dicom_header import (
     read_written_numbers,
 )
 from kneegrade.images.dicom_refusals import bad_header
-from kneegrade.types import Flag, FloatImage
+from kneegrade.types import Flag
 
 _N_PLACES: Final = 64
 _MIN_DETAIL: Final = 0.005

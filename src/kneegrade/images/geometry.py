@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kneegrade.types import FloatImage
+from kneegrade.arrays import FloatImage
 
 FloatArray = NDArray[np.float64]
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from kneegrade.arrays import FloatImage
 from kneegrade.errors import ImageError
 from kneegrade.images.checks import check_not_blank, check_size, grey_from_colour
 from kneegrade.images.formats import RASTER_FORMATS
-from kneegrade.types import Contrast, Flag, FloatImage, Radiograph
+from kneegrade.types import Contrast, Flag, Radiograph
 
 SYNTHETIC_TEXT: Final = "SYNTHETIC RADIOGRAPH: drawn by a program, not of a patient."
 """The mark of a drawn picture: in a PNG's text, a JPEG's comment, a TIFF's ImageDescription."""

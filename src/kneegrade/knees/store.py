@@ -24,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from kneegrade.arrays import FloatImage
 from kneegrade.bundles.manifest import LocatorSpec, hash_file
 from kneegrade.cohorts.tables.table import (
     KEY_COLUMNS,
@@ -40,7 +41,7 @@ from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.posing.pictures import encode_png, read_png
 from kneegrade.knees.prepared import PreparedKnee, prepare_knees, prepare_landmarks
-from kneegrade.types import Contrast, Flag, FloatImage, KneeROI, Radiograph, Side
+from kneegrade.types import Contrast, Flag, KneeROI, Radiograph, Side
 
 SCHEMA_VERSION: Final = 2
 AFFINE_COLUMNS: Final = ("a00", "a01", "a02", "a10", "a11", "a12")

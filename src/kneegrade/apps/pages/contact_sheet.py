@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kneegrade.errors import CODES, OutputError
 from kneegrade.knees.store import read_index, read_settings
-from kneegrade.types import N_TIBIAL, Side, Task
+from kneegrade.terms import N_TIBIAL
+from kneegrade.types import Side, Task
 
 
 @dataclass(frozen=True)

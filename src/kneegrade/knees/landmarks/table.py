@@ -16,8 +16,9 @@ from typing import Final
 import numpy as np
 
 from kneegrade.errors import TableError
+from kneegrade.terms import LANDMARK_NAMES
 from kneegrade.text_table import find_columns, parse_number, read_text_table
-from kneegrade.types import LANDMARK_NAMES, Landmarks, LandmarkScheme, Side
+from kneegrade.types import Landmarks, LandmarkScheme, Side
 
 LANDMARK_COLUMNS: Final = (
     *("cohort", "subject_id", "image_path", "side"),

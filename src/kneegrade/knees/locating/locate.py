@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatImage
 from kneegrade.bundles.manifest import LocatorSpec
 from kneegrade.bundles.runner import OnnxNetwork, invalid_network
 from kneegrade.errors import KneeNotFoundError
@@ -32,7 +33,7 @@ from kneegrade.knees.quality.shape_model import (
     place_average_knee,
     smooth_landmarks,
 )
-from kneegrade.types import FloatImage, Landmarks, LandmarkScheme, Radiograph, Side
+from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
 
 Points = NDArray[np.float64]
 

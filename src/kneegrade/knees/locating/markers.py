@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatImage
 from kneegrade.images.geometry import resample
-from kneegrade.types import FloatImage, Landmarks, Radiograph, Side
+from kneegrade.types import Landmarks, Radiograph, Side
 
 Grey = NDArray[np.uint8]
 Boxes = NDArray[np.int64]

@@ -10,6 +10,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from kneegrade.arrays import FloatImage
 from kneegrade.images.geometry import (
     FloatArray,
     apply_affine,
@@ -25,7 +26,8 @@ from kneegrade.knees.measuring.margins import (
     StandardPose,
     follow_edges,
 )
-from kneegrade.types import N_TIBIAL, FloatImage, Radiograph
+from kneegrade.terms import N_TIBIAL
+from kneegrade.types import Radiograph
 
 _CORNERS: Final = MappingProxyType(
     {

@@ -13,13 +13,15 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kneegrade.arrays import FloatImage
 from kneegrade.images.geometry import (
     FloatArray,
     apply_affine,
     invert_affine,
     resample,
 )
-from kneegrade.types import N_TIBIAL, FloatImage, Landmarks, Radiograph, Side
+from kneegrade.terms import N_TIBIAL
+from kneegrade.types import Landmarks, Radiograph, Side
 
 PX_PER_WIDTH: Final = 400.0
 """Pixels of the standard pose to a plateau width: 0.2 mm where the plateau is 80 mm wide."""

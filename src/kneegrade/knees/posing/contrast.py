@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.types import Contrast, FloatImage
+from kneegrade.arrays import FloatImage
+from kneegrade.types import Contrast
 
 Gray8 = NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kneegrade.types import FloatImage
+from kneegrade.arrays import FloatImage
 
 
 def encode_png(pixels: FloatImage) -> bytes:

@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatImage
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.posing.pose import knee_affine
 from kneegrade.knees.quality.metal import MetalPlace
 from kneegrade.knees.quality.orientation import read_average_knee
 from kneegrade.knees.quality.shape_model import compute_shape_distance
-from kneegrade.types import Flag, FloatImage, KneeROI, Landmarks, Radiograph, View
+from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, View
 
 Points = NDArray[np.float64]
 

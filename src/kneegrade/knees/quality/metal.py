@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatImage
 from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.measuring.bone_sides import SHAFTS
 from kneegrade.knees.measuring.margins import Bone
 from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU
-from kneegrade.types import FloatImage
 
 Points = NDArray[np.float64]
 Mask = NDArray[np.bool_]

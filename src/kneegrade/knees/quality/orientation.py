@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.types import FloatImage, Side
+from kneegrade.arrays import FloatImage
+from kneegrade.types import Side
 
 AVERAGE_KNEE_FILE: Final = Path(__file__).parent / "average_knee.png"
 AVERAGE_KNEE_PX: Final = 48

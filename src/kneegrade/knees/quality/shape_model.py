@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.types import N_TIBIAL
+from kneegrade.terms import N_TIBIAL
 
 Points = NDArray[np.float64]
 

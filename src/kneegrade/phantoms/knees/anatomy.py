@@ -26,7 +26,8 @@ from kneegrade.phantoms.knees.outline import (
 )
 from kneegrade.phantoms.knees.severity import ATTRITION, NARROWING, SCLEROSIS, Severity
 from kneegrade.phantoms.knees.shape import KneeShape, mean_landmarks
-from kneegrade.types import LANDMARK_NAMES, N_TIBIAL, Side, Task
+from kneegrade.terms import LANDMARK_NAMES, N_TIBIAL
+from kneegrade.types import Side, Task
 
 _SPUR_CORNERS: Final = MappingProxyType(
     {Task.FO_L: ("f0", -1), Task.FO_M: ("f6", -1), Task.TO_L: ("t0", 1), Task.TO_M: ("t8", 1)}

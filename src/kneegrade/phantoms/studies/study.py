@@ -33,7 +33,8 @@ from kneegrade.phantoms.studies.most import release as most_release
 from kneegrade.phantoms.studies.oai import release as oai_release
 from kneegrade.phantoms.studies.ordered_film import PART, FilmTruth, write_film
 from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject
-from kneegrade.types import LANDMARK_NAMES, Side, Task
+from kneegrade.terms import LANDMARK_NAMES
+from kneegrade.types import Side, Task
 
 SCHEMA_VERSION: Final = 1
 SETTINGS: Final = "study.json"

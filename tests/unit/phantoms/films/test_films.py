@@ -10,7 +10,8 @@ from kneegrade.phantoms.films.films import (
 from kneegrade.phantoms.films.scanners import MOST_SCANNERS, OAI_SCANNERS, SCANNERS
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
-from kneegrade.types import LANDMARK_NAMES, Side, Task
+from kneegrade.terms import LANDMARK_NAMES
+from kneegrade.types import Side, Task
 
 HEALTHY = Severity(dict.fromkeys(FEATURES, 0.5))
 WORN = Severity({**dict.fromkeys(FEATURES, 0.5), Task.JSN_M: 3.5})

@@ -13,7 +13,8 @@ from kneegrade.phantoms.knees.anatomy import (
 )
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
-from kneegrade.types import LANDMARK_NAMES, Side, Task
+from kneegrade.terms import LANDMARK_NAMES
+from kneegrade.types import Side, Task
 
 
 def severity(**values: float) -> Severity:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from kneegrade.phantoms.knees.shape import draw_body, film_geometry, mean_landmarks
-from kneegrade.types import LANDMARK_NAMES, Side, Task
+from kneegrade.terms import LANDMARK_NAMES
+from kneegrade.types import Side, Task
 
 
 @pytest.fixture(scope="module", params=["female", "male"])

@@ -1,0 +1,36 @@
+"""Writing results: a file is whole or not there, and a folder that cannot be written to is told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kneegrade.errors import OutputError
+
+
+@contextmanager
+def writing_to(place: Path) -> Iterator[None]:
+    """Tell what goes wrong while something is written to a folder or a file.
+
+    Raises
+    ------
+    OutputError
+        ``output.not-writable`` for any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            "output.not-writable",
+            f"{str(place)!r} cannot be written to: {error.strerror or type(error).__name__}.",
+            "Choose another place, or free space.",
+        ) from error
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that whoever reads it, or is stopped meanwhile, finds all of it or none.
+
+    Text is UTF-8 with line feeds.
+    """
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    part.replace(path)

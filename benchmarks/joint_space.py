@@ -34,7 +34,7 @@ import numpy as np
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.measuring.joint_space import MEASURED, JointSpace, measure_joint_space
-from kneegrade.knees.measuring.margins import PX_PER_WIDTH, Bone, Compartment, take_standard_pose
+from kneegrade.knees.measuring.margins import PX_PER_WIDTH, Bone, Compartment, take_joint
 from kneegrade.knees.store import read_index, read_rois
 from kneegrade.phantoms.films.attenuation import FilmGrid, compute_bone, compute_soft_tissue
 from kneegrade.phantoms.films.exposure import expose_film
@@ -161,7 +161,7 @@ def open_locator() -> KneeLocator:
 
 def landmark_width_mm(radiograph: Radiograph, landmarks: Landmarks, half: Compartment) -> float:
     """Minimum width between the landmarks' polylines, over the stretch that is measured."""
-    pose = take_standard_pose(radiograph, landmarks)
+    pose = take_joint(radiograph, landmarks)
     cols = pose.cols_at(np.linspace(*MEASURED[half], 100))
     lower, upper = (
         np.interp(cols, part[:, 1], part[:, 0]) for part in (pose.landmarks[:9], pose.landmarks[9:])
@@ -415,7 +415,7 @@ def time_knees(knees: int = 40) -> None:
         landmarks = place_landmarks(radiograph, truth, knee.side, 0.9, rng)
         for _ in range(knees // 6 + 1):
             start = process_time()
-            take_standard_pose(radiograph, landmarks)
+            take_joint(radiograph, landmarks)
             middle = process_time()
             measure_joint_space(radiograph, landmarks)
             taken.append(middle - start)

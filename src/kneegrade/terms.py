@@ -138,6 +138,8 @@ BONEFINDER_OF_KNEEL: Final = (
 
 N_TIBIAL: Final = 9
 """The first so many of the sixteen points are the tibia's."""
+PLATEAU_ENDS: Final = (0, N_TIBIAL - 1)
+"""Places of the lateral and the medial end of the tibial plateau, t0 and t8."""
 LANDMARK_NAMES: Final = (
     *(f"t{i}" for i in range(N_TIBIAL)),
     *(f"f{i}" for i in range(len(BONEFINDER_OF_KNEEL) - N_TIBIAL)),

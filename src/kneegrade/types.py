@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.arrays import FloatImage
+from kneegrade.arrays import FloatImage, Points
 from kneegrade.flags import Flag as Flag
-from kneegrade.terms import BONEFINDER_OF_KNEEL
+from kneegrade.terms import BONEFINDER_OF_KNEEL, PLATEAU_ENDS
 from kneegrade.terms import Contrast as Contrast
 from kneegrade.terms import LandmarkScheme as LandmarkScheme
 from kneegrade.terms import Side as Side
@@ -24,7 +24,9 @@ from kneegrade.terms import View as View
 
 
 def _frozen_array(value: Any, dtype: type[np.generic]) -> NDArray[Any]:
-    array = np.array(value, dtype=dtype, copy=True)
+    """A read-only array of one's own; one that already is both stays itself."""
+    is_frozen = isinstance(value, np.ndarray) and value.base is None and not value.flags.writeable
+    array: NDArray[Any] = np.array(value, dtype=dtype, copy=None if is_frozen else True)
     array.setflags(write=False)
     return array
 
@@ -80,6 +82,28 @@ class Grades(Mapping[Task, int]):
 
     def __len__(self) -> int:
         return len(self.values_by_task)
+
+
+@dataclass(frozen=True)
+class RadiographFile:
+    """Where a radiograph is, and what is known about it beside what the file says.
+
+    Parameters
+    ----------
+    path : str
+        A file, or ``archive.zip::member`` (also .tar, .tar.gz, .tgz).
+    spacing_mm : float or (row, col) or None
+        Millimetres per pixel; goes before what the file says.
+    spacing_source : SpacingSource
+        Where ``spacing_mm`` comes from.
+    contrast : Contrast
+        Whether the contrast was enhanced.
+    """
+
+    path: str
+    spacing_mm: float | tuple[float, float] | None = None
+    spacing_source: SpacingSource = SpacingSource.CALLER
+    contrast: Contrast = Contrast.UNKNOWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +208,27 @@ class Landmarks:
         if self.scheme is LandmarkScheme.KNEEL_16:
             return self.points_px
         return self.points_px[list(BONEFINDER_OF_KNEEL)]
+
+    @property
+    def plateau_px(self) -> Points:
+        """The lateral and the medial end of the tibial plateau, (2, 2)."""
+        return plateau_ends(self.kneel_points_px)
+
+    def measure_plateau(self, pixel_size: tuple[float, float] = (1.0, 1.0)) -> float:
+        """Width of the tibial plateau in the unit of a pixel's ``(row, col)`` size, else in px."""
+        lateral, medial = self.plateau_px
+        return float(np.linalg.norm((medial - lateral) * pixel_size))
+
+
+def plateau_ends(points: Points) -> Points:
+    """The lateral and the medial end of the tibial plateau, (2, 2), of sixteen points, (16, 2)."""
+    return points[list(PLATEAU_ENDS)]
+
+
+def plateau_width(points: Points) -> float:
+    """How far the two ends of the tibial plateau lie apart, of sixteen points, (16, 2)."""
+    lateral, medial = plateau_ends(points)
+    return float(np.linalg.norm(medial - lateral))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,9 @@ from kneegrade.types import Task
 
 SCHEMA_VERSION: Final = 2
 DEFAULT_FOLDER: Final = Path(__file__).parent / "default"
+KNEE_SCORES: Final = ("not_knee", "metal", "motion")
+"""What the locator's second network tells of a whole picture, in the order of its logits: that it
+shows no knee, that the knee holds metal, that it moved while it was exposed."""
 
 
 class Decoding(StrEnum):

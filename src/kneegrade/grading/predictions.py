@@ -10,6 +10,7 @@ over members (``kl_spread``), then what was measured (``SPACE_COLUMNS``), ``flag
 """
 
 import csv
+import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,11 +21,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.errors import KneegradeError, MissingExtraError, TableError
-from kneegrade.grading.grader import expected_grade
-from kneegrade.knees.measuring.joint_space import JointSpace
+from kneegrade.errors import MissingExtraError, TableError
+from kneegrade.output import write_whole
 from kneegrade.text_table import find_columns, tell_renames
-from kneegrade.types import Flag, KneePrediction, Side, Task
+from kneegrade.types import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,17 +46,17 @@ SUM_TOLERANCE: Final = 0.01
 SPACE_COLUMNS: Final = (
     *(f"jsw_{half}_{unit}" for half in "lm" for unit in ("mm", "share")),
     *(f"jsw_fixed_{half}_{unit}" for half in "lm" for unit in ("mm", "share")),
-    *(
-        f"{name}_{half}_{unit}"
-        for name in ("jsa", "spur_f", "spur_t")
-        for half in "lm"
-        for unit in ("mm2", "share")
-    ),
+    *(f"jsa_{half}_{unit}" for half in "lm" for unit in ("mm2", "share")),
     *("fta_deg", "plateau_width_mm", "spacing_source"),
 )
-"""Smallest and fixed-location joint space width, its area, area of the osteophytes of femur and
-tibia, lateral and medial, and the femorotibial angle; shares are of the plateau's width, or of its
-square. See `kneegrade.knees.measuring.joint_space`."""
+"""Smallest and fixed-location joint space width and its area, lateral and medial, and the
+femorotibial angle; shares are of the plateau's width, or of its square. See
+`kneegrade.knees.measuring.sizes`."""
+SPUR_COLUMNS: Final = tuple(
+    f"spur_{bone}_{half}_{unit}" for bone in "ft" for half in "lm" for unit in ("mm2", "share")
+)
+"""Area of the osteophytes of femur and tibia: only where asked for, since their rank correlation
+with the Kellgren-Lawrence grade is about 0.2 (benchmarks/joint_space.py)."""
 
 Row = dict[str, Any]
 
@@ -74,100 +74,34 @@ def task_columns(task: Task) -> list[str]:
     ]
 
 
-def table_columns(tasks: Sequence[Task]) -> list[str]:
+def table_columns(tasks: Sequence[Task], *, osteophyte_areas: bool = False) -> list[str]:
     """All columns of a prediction table with these tasks, in order."""
     columns = [column for task in tasks for column in task_columns(task)]
-    return [*FIRST_COLUMNS, *columns, *SPACE_COLUMNS, *LAST_COLUMNS]
+    spurs = SPUR_COLUMNS if osteophyte_areas else ()
+    return [*FIRST_COLUMNS, *columns, *SPACE_COLUMNS, *spurs, *LAST_COLUMNS]
 
 
-def row_of_prediction(
-    prediction: KneePrediction,
-    source: str,
-    key: Mapping[str, Any],
-    joint_space: JointSpace | None = None,
-) -> Row:
-    """Row of a graded knee; ``key`` holds the knee table's key columns, or nothing."""
-    row: Row = {
-        **_first_columns(source, key),
-        "side": prediction.side.value,
-        "status": "ok",
-        "error_code": "",
-        "error": "",
-        "flags": ";".join(sorted(prediction.flags)),
-        "bundle_id": prediction.bundle_id,
-        **({} if joint_space is None else space_columns(joint_space)),
-    }
-    for task, grade in prediction.grades.items():
-        probabilities = prediction.probabilities[task]
-        spread = prediction.spread.get(task)
-        values = [
-            grade,
-            *(round(float(p), DECIMALS) for p in probabilities),
-            round(float(expected_grade(probabilities)), DECIMALS),
-            None if spread is None else round(spread, DECIMALS),
-        ]
-        row |= dict(zip(task_columns(task), values, strict=True))
-    return row
-
-
-def space_columns(space: JointSpace) -> Row:
-    """What was measured of a joint, by column; None where the spacing is not known."""
-    row: Row = {
-        "fta_deg": space.femorotibial and space.femorotibial.degrees,
-        "plateau_width_mm": space.width_mm,
-        "spacing_source": space.spacing_source.value,
-    }
-    for half, part in (("l", space.lateral), ("m", space.medial)):
-        for name, length in (("jsw", part.minimum), ("jsw_fixed", part.fixed)):
-            row |= {f"{name}_{half}_mm": length.mm, f"{name}_{half}_share": length.share}
-        spurs = (("spur_f", part.femur_spur), ("spur_t", part.tibia_spur))
-        for name, area in (("jsa", part.area), *spurs):
-            row |= {f"{name}_{half}_mm2": area.mm2, f"{name}_{half}_share": area.share}
-    return {
-        name: round(value, DECIMALS) if isinstance(value, float) else value
-        for name, value in row.items()
-    }
-
-
-def row_of_error(
-    error: KneegradeError,
-    source: str,
-    key: Mapping[str, Any],
-    side: Side | None,
-    bundle_id: str,
-    flags: frozenset[Flag] = frozenset(),
-    *,
-    refused: bool = False,
-) -> Row:
-    """Row of a file that gave no knee, or of a knee that was found and refused."""
-    return {
-        **_first_columns(source, key),
-        "side": side.value if side else None,
-        "status": "refused" if refused else "failed",
-        "error_code": error.code,
-        "error": f"{error.message} {error.hint}",
-        "flags": ";".join(sorted(flags)),
-        "bundle_id": bundle_id,
-    }
-
-
-def write_csv(rows: Sequence[Row], tasks: Sequence[Task], path: Path) -> None:
+def write_csv(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
     """Write the table as CSV; an absent value is an empty cell."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, table_columns(tasks), restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, "", "ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())
 
 
-def write_json(rows: Sequence[Row], about: Mapping[str, Any], path: Path) -> None:
+def write_json(
+    rows: Sequence[Row], columns: Sequence[str], about: Mapping[str, Any], path: Path
+) -> None:
     """Write ``{"schema_version", **about, "predictions": [...]}``; an absent value is left out."""
-    present = [{k: v for k, v in row.items() if v is not None and v != ""} for row in rows]
+    present = [
+        {k: v for k, v in row.items() if k in columns and v is not None and v != ""} for row in rows
+    ]
     document = {"schema_version": SCHEMA_VERSION, **about, "predictions": present}
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def write_parquet(rows: Sequence[Row], tasks: Sequence[Task], path: Path) -> None:
+def write_parquet(rows: Sequence[Row], columns: Sequence[str], path: Path) -> None:
     """Write the table as Parquet.
 
     Raises
@@ -176,8 +110,10 @@ def write_parquet(rows: Sequence[Row], tasks: Sequence[Task], path: Path) -> Non
         Without the extra ``[study]``.
     """
     pandas = _import_pandas("Writing Parquet")
-    table = pandas.DataFrame(list(rows), columns=table_columns(tasks))
-    _normalise(table, np.arange(len(table)) + 2).to_parquet(path, index=False)
+    table = pandas.DataFrame(list(rows), columns=list(columns))
+    content = io.BytesIO()
+    _normalise(table, np.arange(len(table)) + 2).to_parquet(content, index=False)
+    write_whole(path, content.getvalue())
 
 
 def read_predictions(path: Path) -> "pd.DataFrame":
@@ -245,7 +181,9 @@ def _read(path: Path) -> tuple["pd.DataFrame", tuple[str, ...]]:
         raw = RawTable(table, np.arange(len(table)) + 2)
     else:
         raw = read_raw_table(path)
-    renames = find_columns(map(str, raw.cells.columns), table_columns(list(Task)))
+    renames = find_columns(
+        map(str, raw.cells.columns), table_columns(list(Task), osteophyte_areas=True)
+    )
     table = raw.cells.rename(columns=renames)
     missing = [name for name in ("source", "status") if name not in table.columns]
     if missing:
@@ -320,8 +258,8 @@ def _columns_to_check() -> "dict[str, Column]":
             number(f"{task}_expected", f"a number 0-{high}", 0, high + ROUNDING),
             number(f"{task}_spread", "a number from 0", 0),
         ]
-    columns += [number(name, "a number") for name in SPACE_COLUMNS if name != "spacing_source"]
-    return {column.name: column for column in columns}
+    columns += [number(name, "a number") for name in (*SPACE_COLUMNS, *SPUR_COLUMNS)]
+    return {column.name: column for column in columns if column.name not in TEXT_COLUMNS}
 
 
 def _check_probabilities(table: "pd.DataFrame", row_numbers: NDArray[np.int64]) -> None:
@@ -344,10 +282,6 @@ def _check_probabilities(table: "pd.DataFrame", row_numbers: NDArray[np.int64]) 
                 f"that sum to 1 were expected. Got {got}.",
                 "Correct the row, or leave these columns out: a grade alone is compared too.",
             )
-
-
-def _first_columns(source: str, key: Mapping[str, Any]) -> Row:
-    return {"source": source, **{name: key.get(name) for name in KEY_COLUMNS}}
 
 
 def _import_pandas(purpose: str) -> Any:

@@ -81,7 +81,7 @@ def resample(
     to_source_affine: ArrayLike,
     size: tuple[int, int],
     *,
-    fill: float,
+    fill: float | None,
 ) -> tuple[FloatImage, float]:
     """Sample a picture on the grid of another.
 
@@ -97,8 +97,8 @@ def resample(
         Takes ``(row, col)`` of the output to ``(row, col)`` of ``pixels``.
     size : (rows, cols)
         Of the output, in px.
-    fill : float
-        Value outside ``pixels``.
+    fill : float or None
+        Value outside ``pixels``; None continues the outermost pixels.
 
     Returns
     -------
@@ -132,7 +132,8 @@ def resample(
         fine_to_source = compose_affines(to_source, to_output)
         inside = _find_inside(fine_to_source, (fine_rows, fine_columns), pixels.shape)
         inside_fraction = float(inside.mean())
-        fine[~inside] = fill
+        if fill is not None:
+            fine[~inside] = fill
     if (per_row, per_column) != (1, 1):
         fine = cv2.resize(fine, (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(fine, np.float32), inside_fraction

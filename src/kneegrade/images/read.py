@@ -12,7 +12,7 @@ from kneegrade.images.dicom import read_dicom
 from kneegrade.images.dicom_header import SPACING_FLAGS
 from kneegrade.images.formats import GIVE_A_PICTURE, HEAD_BYTES, RASTER_FORMATS, tell_format
 from kneegrade.images.raster import read_raster
-from kneegrade.types import Contrast, Radiograph, SpacingSource
+from kneegrade.types import Contrast, Radiograph, RadiographFile, SpacingSource
 
 MAX_FILE_BYTES: Final = 1 << 30
 """A file of 1 GiB and more is no radiograph: read no further."""
@@ -55,6 +55,16 @@ def read_radiograph(
     read = read_raster if tell_format(data) in RASTER_FORMATS else read_dicom
     radiograph = read(data, contrast=contrast)
     return radiograph if spacing is None else _with_spacing(radiograph, spacing, spacing_source)
+
+
+def read_file(file: RadiographFile) -> Radiograph:
+    """Read a radiograph as `read_radiograph` does, with what is known about it."""
+    return read_radiograph(
+        file.path,
+        spacing_mm=file.spacing_mm,
+        spacing_source=file.spacing_source,
+        contrast=file.contrast,
+    )
 
 
 def _with_spacing(

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.images.geometry import apply_affine, invert_affine
-from kneegrade.knees.locating.locate import UNSURE
-from kneegrade.knees.measuring.joint_space import JointSpace, Length
+from kneegrade.knees.locating.knee_network import UNSURE
+from kneegrade.knees.measuring.joint_space import JointSpace
+from kneegrade.knees.measuring.sizes import Length
 from kneegrade.types import KneeROI, Landmarks, SpacingSource
 
 Line = list[list[float]]

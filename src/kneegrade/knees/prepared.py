@@ -3,17 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from kneegrade.arrays import Points
 from kneegrade.errors import KneeNotFoundError
-from kneegrade.knees.locating.find import (
-    InputKind,
-    find_knees,
-    is_film_of_both,
-    not_found_on_film_of_both,
-)
-from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.locating.find import InputKind, find_knees, not_found_on_film_of_both
+from kneegrade.knees.locating.knee_network import LocatedKnee
+from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.locating.plateau_width import drop_implausible_spacing
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
 from kneegrade.knees.quality.checks import REFUSED_FLAGS, check_quality
@@ -21,11 +15,12 @@ from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, Side
 
 CHECKED_ROI: Final = RoiSpec()
 """The ROI on which quality is judged, whatever ROI is asked for."""
+NOT_A_KNEE: Final = "knee.not-a-knee"
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedKnee:
-    """One knee of a radiograph in standard pose, and whether it may be graded.
+    """One knee of a radiograph in standard pose.
 
     Parameters
     ----------
@@ -35,8 +30,6 @@ class PreparedKnee:
         On the radiograph.
     roi : KneeROI
         With every flag that its making and its checks raised.
-    refusal : KneeNotFoundError or None
-        Why it must not be graded.
     metal_px : tuple of (k, 2) arrays
         Outlines of metal, plain or suspected, ``(row, col)`` on the radiograph; else empty.
     """
@@ -44,8 +37,30 @@ class PreparedKnee:
     radiograph: Radiograph
     landmarks: Landmarks
     roi: KneeROI
-    refusal: KneeNotFoundError | None
-    metal_px: tuple[NDArray[np.float64], ...] = ()
+    metal_px: tuple[Points, ...] = ()
+
+    @property
+    def side(self) -> Side:
+        """The side of the knee."""
+        return self.roi.side
+
+
+@dataclass(frozen=True, eq=False)
+class RefusedKnee:
+    """A knee that is not graded, and why: the one way in which "no knee" is told.
+
+    Parameters
+    ----------
+    side : Side or None
+        None where no knee was found and none was asked for by its side.
+    error : KneeNotFoundError
+    knee : PreparedKnee or None
+        Where it was found, to be looked at; None where it was not.
+    """
+
+    side: Side | None
+    error: KneeNotFoundError
+    knee: PreparedKnee | None = None
 
 
 def prepare_knees(
@@ -55,58 +70,54 @@ def prepare_knees(
     *,
     side: Side | None = None,
     kind: InputKind = InputKind.AUTO,
-) -> list[PreparedKnee]:
+) -> list[PreparedKnee | RefusedKnee]:
     """Find the knees that are meant, cut them, check them; parameters as `find_knees`'.
+
+    Returns
+    -------
+    list of PreparedKnee or RefusedKnee
+        One or two, from lesser to greater columns; a knee that ought to be on the film and was not
+        found comes last.
 
     Raises
     ------
-    KneeNotFoundError
-        As `find_knees`.
     ImageError
         As `crop_knee`.
     """
-    found = find_knees(locator, radiograph, side=side, kind=kind)
-    return [_prepare(knee, found.radiograph, spec) for knee in found.knees]
+    try:
+        located = find_knees(locator, radiograph, side=side, kind=kind)
+    except KneeNotFoundError as error:
+        return [RefusedKnee(side, error)]
+    knees = [_prepare(knee, located.radiograph, spec) for knee in located.knees]
+    is_knee = not all(isinstance(k, RefusedKnee) and k.error.code == NOT_A_KNEE for k in knees)
+    if located.missing is not None and is_knee:
+        knees.append(RefusedKnee(located.missing, not_found_on_film_of_both(located.missing)))
+    return knees
 
 
 def prepare_landmarks(
     radiograph: Radiograph, landmarks: Landmarks, spec: RoiSpec, locator: KneeLocator
-) -> PreparedKnee:
+) -> PreparedKnee | RefusedKnee:
     """Cut and check one knee whose landmarks are known, as from BoneFinder."""
-    radiograph = drop_implausible_spacing(radiograph, [landmarks])
-    return _prepare(locator.judge(radiograph, landmarks), radiograph, spec)
+    located = locator.judge(drop_implausible_spacing(radiograph, [landmarks]), landmarks)
+    return _prepare(located.knees[0], located.radiograph, spec)
 
 
-def find_missing(knees: list[PreparedKnee], side: Side | None) -> KneeNotFoundError | None:
-    """The error of the knee that a film for both ought to show and does not."""
-    radiograph = knees[0].radiograph
-    if side is not None or radiograph.side is not None or len(knees) != 1:
-        return None
-    refusal = knees[0].refusal
-    if refusal is not None and refusal.code == "knee.not-a-knee":
-        return None
-    if not is_film_of_both(radiograph):
-        return None
-    return not_found_on_film_of_both(knees[0].roi.side.other)
-
-
-def _prepare(knee: LocatedKnee, radiograph: Radiograph, spec: RoiSpec) -> PreparedKnee:
-    roi = crop_knee(radiograph, knee.landmarks, spec, inverted=knee.inverted)
-    checked = roi
-    if spec != CHECKED_ROI:
-        checked = crop_knee(radiograph, knee.landmarks, CHECKED_ROI, inverted=knee.inverted)
+def _prepare(
+    knee: LocatedKnee, radiograph: Radiograph, spec: RoiSpec
+) -> PreparedKnee | RefusedKnee:
+    roi = crop_knee(radiograph, knee.landmarks, spec)
+    checked = roi if spec == CHECKED_ROI else crop_knee(radiograph, knee.landmarks, CHECKED_ROI)
     flags = check_quality(radiograph, knee.landmarks, checked, knee.scores)
-    if knee.inverted:
-        radiograph = replace(radiograph, pixels=-radiograph.pixels)
-    return PreparedKnee(
+    has_metal = bool(flags & {Flag.IMPLANT, Flag.METAL_SUSPECTED})
+    prepared = PreparedKnee(
         radiograph=radiograph,
         landmarks=knee.landmarks,
         roi=replace(roi, flags=roi.flags | flags),
-        refusal=_refuse(flags),
-        metal_px=tuple(place.outline_px for place in knee.scores.told_metal)
-        if flags & {Flag.IMPLANT, Flag.METAL_SUSPECTED}
-        else (),
+        metal_px=tuple(p.outline_px for p in knee.scores.told_metal) if has_metal else (),
     )
+    refusal = _refuse(flags)
+    return prepared if refusal is None else RefusedKnee(prepared.side, refusal, prepared)
 
 
 def _refuse(flags: frozenset[Flag]) -> KneeNotFoundError | None:
@@ -115,7 +126,7 @@ def _refuse(flags: frozenset[Flag]) -> KneeNotFoundError | None:
         return None
     if Flag.NOT_A_KNEE in flags:
         return KneeNotFoundError(
-            "knee.not-a-knee",
+            NOT_A_KNEE,
             "What was found is no knee in a PA or AP view.",
             "Give a PA or AP radiograph of the knee.",
         )

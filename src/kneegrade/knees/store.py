@@ -26,21 +26,16 @@ import pandas as pd
 
 from kneegrade.arrays import FloatImage
 from kneegrade.bundles.manifest import LocatorSpec, hash_file
-from kneegrade.cohorts.tables.table import (
-    KEY_COLUMNS,
-    read_spacing,
-    read_spacing_source,
-    resolve_image,
-)
+from kneegrade.cohorts.tables.table import KEY_COLUMNS, read_radiograph_file, read_spacing
 from kneegrade.errors import InternalError, KneegradeError, OutputError, TableError
 from kneegrade.images.geometry import apply_affine, invert_affine
-from kneegrade.images.read import read_radiograph
+from kneegrade.images.read import read_file
 from kneegrade.knees.landmarks.folder import LandmarkFolder
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.posing.pictures import encode_png, read_png
-from kneegrade.knees.prepared import PreparedKnee, prepare_knees, prepare_landmarks
+from kneegrade.knees.prepared import PreparedKnee, RefusedKnee, prepare_knees, prepare_landmarks
 from kneegrade.types import Contrast, Flag, KneeROI, Radiograph, Side
 
 SCHEMA_VERSION: Final = 2
@@ -257,23 +252,29 @@ def read_rois(folder: Path, index: pd.DataFrame) -> Iterable[KneeROI]:
 def _write_one(
     row: Mapping[str, Any],
     name: str,
-    cut: Callable[[Mapping[str, Any], Radiograph], tuple[PreparedKnee, str]],
+    cut: Callable[[Mapping[str, Any], Radiograph], tuple[PreparedKnee | RefusedKnee, str]],
     table_path: Path,
     folder: Path,
 ) -> Result:
     try:
-        radiograph = read_radiograph(
-            resolve_image(table_path, row["image_path"]),
-            spacing_mm=read_spacing(row),
-            spacing_source=read_spacing_source(row),
-            contrast=Contrast(row.get("contrast", Contrast.UNKNOWN)),
-        )
-        knee, landmark_source = cut(row, radiograph)
+        radiograph = read_file(read_radiograph_file(row, table_path))
+        made, landmark_source = cut(row, radiograph)
     except KneegradeError as error:
         return _failed(name, error)
     except Exception as error:  # noqa: BLE001 whatever a film raises is that film's row
         bug = InternalError.of(error)
         return _failed(name, bug) | {"bug": bug}
+    if isinstance(made, PreparedKnee):
+        return _store(made, "", name, landmark_source, folder)
+    if made.knee is None:
+        return _failed(name, made.error)
+    return _store(made.knee, made.error.code, name, landmark_source, folder)
+
+
+def _store(
+    knee: PreparedKnee, error_code: str, name: str, landmark_source: str, folder: Path
+) -> Result:
+    """Write a knee's ROI; the index says what refused it, if anything did."""
     roi = knee.roi
     try:
         (folder / name).write_bytes(encode_png(roi.pixels))
@@ -286,8 +287,8 @@ def _write_one(
     points = apply_affine(invert_affine(roi.to_radiograph), knee.landmarks.kneel_points_px)
     return {
         "roi_file": name,
-        "status": "ok" if knee.refusal is None else "refused",
-        "error_code": "" if knee.refusal is None else knee.refusal.code,
+        "status": "refused" if error_code else "ok",
+        "error_code": error_code,
         "flags": ";".join(sorted(roi.flags)),
         "inside_fraction": roi.inside_fraction,
         "contrast": roi.contrast.value,
@@ -322,7 +323,7 @@ def _cut_one(
     locator: LocatorSpec,
     settings: StoreSettings,
     landmarks: LandmarkFolder | None,
-) -> tuple[PreparedKnee, str]:
+) -> tuple[PreparedKnee | RefusedKnee, str]:
     """The knee of a row, and whether its landmarks come from the network or from a file."""
     networks = _open_locator(locator)
     side = Side(row["side"])

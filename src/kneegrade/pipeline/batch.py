@@ -10,26 +10,21 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 from kneegrade import __version__
 from kneegrade.bundles.manifest import Bundle
 from kneegrade.errors import InternalError, KneegradeError, MissingExtraError, OutputError
-from kneegrade.grading.predictions import (
-    Row,
-    row_of_error,
-    row_of_prediction,
-    write_csv,
-    write_json,
-    write_parquet,
-)
+from kneegrade.grading.predictions import table_columns, write_csv, write_json, write_parquet
 from kneegrade.knees.drawing import KneeDrawing, draw_knee
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.posing.pictures import encode_png
-from kneegrade.pipeline.grader import GradedKnee, KneeGrader
-from kneegrade.types import Contrast, KneeROI, Side, SpacingSource
+from kneegrade.knees.prepared import RefusedKnee
+from kneegrade.pipeline.grader import KneeGrader
+from kneegrade.pipeline.results import KneeKey, KneeResult, result_of
+from kneegrade.types import KneeROI, RadiographFile, Side
 
 log = logging.getLogger(__name__)
 
@@ -45,31 +40,28 @@ class Picture:
     ----------
     source : str
         What the row's ``source`` says.
-    path : str
-        Where the picture is: a file, or ``archive.zip::member`` (also .tar, .tar.gz,
-        .tgz).
-    key : mapping
-        The knee table's key columns, or nothing.
+    file : RadiographFile
+    side : Side or None
+        The knee that is meant.
+    key : KneeKey or None
+        Of the knee table; None for a loose file.
     """
 
     source: str
-    path: str
+    file: RadiographFile
     side: Side | None = None
-    spacing_mm: float | tuple[float, float] | None = None
-    spacing_source: SpacingSource = SpacingSource.CALLER
-    contrast: Contrast = Contrast.UNKNOWN
-    key: Mapping[str, Any] = field(default_factory=dict)
+    key: KneeKey | None = None
 
     @property
     def identity(self) -> str:
         """What tells this picture's row from every other row of the batch, settings included."""
+        known = [str(self.file.spacing_mm or ""), self.file.spacing_source, self.file.contrast]
         side = self.side.value if self.side else ""
-        settings = [side, str(self.spacing_mm or ""), self.spacing_source, self.contrast.value]
-        return json.dumps([self.source, *settings, *map(str, self.key.values())])
+        return json.dumps([self.source, side, *known, *map(str, self.key or ())])
 
     def read_state(self) -> list[int]:
         """Size and time of the last change of the file or archive; nothing where there is none."""
-        for path in (self.path, self.path.partition("::")[0]):
+        for path in (self.file.path, self.file.path.partition("::")[0]):
             try:
                 found = Path(path).stat()
             except (OSError, ValueError):
@@ -77,9 +69,9 @@ class Picture:
             return [found.st_size, found.st_mtime_ns]
         return []
 
-    def file_in(self, folder: Path, side: str) -> Path:
+    def file_in(self, folder: Path, side: Side | None) -> Path:
         """Where a batch keeps an ROI's picture: its name is a hash, so that it holds no id."""
-        digits = hashlib.sha256(f"{self.identity}{side}".encode()).hexdigest()[:16]
+        digits = hashlib.sha256(f"{self.identity}{side or ''}".encode()).hexdigest()[:16]
         return folder / PICTURES / f"knee-{digits}.png"
 
 
@@ -89,20 +81,19 @@ class BatchKnee:
 
     Parameters
     ----------
-    row : mapping
-        As in the prediction table.
+    result : KneeResult
     picture : Picture
     drawing : KneeDrawing or None
         What to draw over the ROI's picture; None where there is no ROI.
     """
 
-    row: Row
+    result: KneeResult
     picture: Picture
     drawing: KneeDrawing | None
 
     def file_in(self, folder: Path) -> Path:
         """Where the ROI's picture is."""
-        return self.picture.file_in(folder, self.row["side"] or "")
+        return self.picture.file_in(folder, self.result.side)
 
 
 def grade_batch(
@@ -155,7 +146,7 @@ def grade_batch(
                 with _writable(folder):
                     for line, roi in zip(lines, rois, strict=True):
                         if roi is not None and keep_pictures:
-                            file = picture.file_in(folder, line["row"]["side"])
+                            file = picture.file_in(folder, Side(line["row"]["side"]))
                             file.write_bytes(encode_png(roi.pixels))
                     _append(journal, {"identity": picture.identity, "state": state, "knees": lines})
             knees += [_knee_of(picture, line) for line in lines]
@@ -163,9 +154,26 @@ def grade_batch(
     return knees
 
 
-def write_tables(rows: Sequence[Row], bundle: Bundle, folder: Path) -> list[Path]:
-    """Write ``predictions.json``, ``.csv`` and, with the extra ``[study]``, ``.parquet``."""
-    tasks = [spec.task for spec in bundle.tasks]
+def write_tables(
+    results: Sequence[KneeResult],
+    bundle: Bundle,
+    folder: Path,
+    *,
+    osteophyte_areas: bool = False,
+) -> list[Path]:
+    """Write ``predictions.json``, ``.csv`` and, with the extra ``[study]``, ``.parquet``.
+
+    Parameters
+    ----------
+    results : sequence of KneeResult
+    bundle : Bundle
+        What graded them.
+    folder : Path
+    osteophyte_areas : bool
+        Whether to write `SPUR_COLUMNS` too.
+    """
+    rows = [result.to_row() for result in results]
+    columns = table_columns([spec.task for spec in bundle.tasks], osteophyte_areas=osteophyte_areas)
     about = {
         "software": f"kneegrade {__version__}",
         "notice": "Research use only. Not a medical device.",
@@ -180,10 +188,10 @@ def write_tables(rows: Sequence[Row], bundle: Bundle, folder: Path) -> list[Path
         folder / f"predictions.{suffix}" for suffix in ("json", "csv", "parquet")
     )
     with _writable(folder):
-        write_json(rows, about, json_path)
-        write_csv(rows, tasks, csv_path)
+        write_json(rows, columns, about, json_path)
+        write_csv(rows, columns, csv_path)
         try:
-            write_parquet(rows, tasks, parquet_path)
+            write_parquet(rows, columns, parquet_path)
         except MissingExtraError:  # kneegrade info tells
             return [json_path, csv_path]
     return [json_path, csv_path, parquet_path]
@@ -202,55 +210,34 @@ def _grade_one(
         log.error("%s", failure)
         log.info("%s", failure.trace)
     bundle_id = grader.bundle.bundle_id
-    row = row_of_error(failure, picture.source, picture.key, picture.side, bundle_id)
-    return [{"row": row, "drawing": None}], [None]
+    key = picture.key or KneeKey()
+    result = KneeResult.of_error(failure, picture.source, key, picture.side, bundle_id)
+    return [{"row": result.to_row(), "drawing": None}], [None]
 
 
 def _grade_picture(
     picture: Picture, grader: KneeGrader, kind: InputKind
 ) -> tuple[list[dict[str, Any]], list[KneeROI | None]]:
     bundle_id = grader.bundle.bundle_id
-    results = grader.grade(
-        picture.path,
-        side=picture.side,
-        kind=kind,
-        spacing_mm=picture.spacing_mm,
-        spacing_source=picture.spacing_source,
-        contrast=picture.contrast,
-    )
     lines: list[dict[str, Any]] = []
     rois: list[KneeROI | None] = []
-    for result in results:
+    key = picture.key or KneeKey()
+    for knee in grader.grade_file(picture.file, side=picture.side, kind=kind):
+        result = result_of(knee, picture.source, key, bundle_id)
         drawing = None
-        if isinstance(result, GradedKnee):
-            row = row_of_prediction(
-                result.prediction, picture.source, picture.key, result.joint_space
-            )
-            drawing = draw_knee(
-                result.roi, result.landmarks, result.joint_space, metal_px=result.metal_px
-            ).to_json()
-            rois.append(result.roi)
-        else:
-            knee = result.knee
-            row = row_of_error(
-                result.error,
-                picture.source,
-                picture.key,
-                result.side,
-                bundle_id,
-                knee.roi.flags if knee else frozenset(),
-                refused=knee is not None,
-            )
-            rois.append(knee.roi if knee else None)
-            if knee is not None:
-                drawing = draw_knee(knee.roi, knee.landmarks, metal_px=knee.metal_px).to_json()
-        lines.append({"row": row, "drawing": drawing})
+        shown = knee.knee if isinstance(knee, RefusedKnee) else knee
+        if shown is not None:
+            space = None if isinstance(knee, RefusedKnee) else knee.joint_space
+            drawing = draw_knee(shown.roi, shown.landmarks, space, shown.metal_px).to_json()
+        rois.append(None if shown is None else shown.roi)
+        lines.append({"row": result.to_row(), "drawing": drawing})
     return lines, rois
 
 
 def _knee_of(picture: Picture, line: Mapping[str, Any]) -> BatchKnee:
     drawing = line["drawing"]
-    return BatchKnee(line["row"], picture, drawing and KneeDrawing.from_json(drawing))
+    result = KneeResult.of_row(line["row"])
+    return BatchKnee(result, picture, drawing and KneeDrawing.from_json(drawing))
 
 
 def _read_journal(

@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.bundles.manifest import Bundle, read_bundle
-from kneegrade.errors import KneeNotFoundError
 from kneegrade.grading.grader import Grader
-from kneegrade.images.read import read_radiograph
+from kneegrade.images.read import read_file
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.measuring.joint_space import JointSpace, measure_joint_space
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.prepared import PreparedKnee, find_missing, prepare_knees
+from kneegrade.knees.prepared import PreparedKnee, RefusedKnee, prepare_knees
 from kneegrade.types import (
     Contrast,
     KneePrediction,
     KneeROI,
     Landmarks,
+    RadiographFile,
     Side,
     SpacingSource,
 )
@@ -45,23 +45,6 @@ class GradedKnee:
     def side(self) -> Side:
         """The side of the knee."""
         return self.roi.side
-
-
-@dataclass(frozen=True, eq=False)
-class RefusedKnee:
-    """A knee that was not graded, and why.
-
-    Parameters
-    ----------
-    side : Side
-    error : KneeNotFoundError
-    knee : PreparedKnee or None
-        Where it was found, to be looked at; None where it was not.
-    """
-
-    side: Side
-    error: KneeNotFoundError
-    knee: PreparedKnee | None
 
 
 class KneeGrader:
@@ -126,32 +109,34 @@ class KneeGrader:
         Returns
         -------
         list of GradedKnee or RefusedKnee
-            One or two, the patient's right knee first on a film hung the usual way.
+            One or two, the patient's right knee first on a film hung the usual way. Where no knee
+            was found, or too many, one `RefusedKnee` says so.
 
         Raises
         ------
         ImageError
             If the file cannot be read.
-        KneeNotFoundError
-            If no knee is found, or too many.
         """
-        radiograph = read_radiograph(
-            source, spacing_mm=spacing_mm, spacing_source=spacing_source, contrast=contrast
-        )
+        file = RadiographFile(str(source), spacing_mm, spacing_source, contrast)
+        return self.grade_file(file, side=side, kind=kind)
+
+    def grade_file(
+        self,
+        file: RadiographFile,
+        *,
+        side: Side | None = None,
+        kind: InputKind = InputKind.AUTO,
+    ) -> list[GradedKnee | RefusedKnee]:
+        """Grade the knees in one picture, as `grade` does."""
+        radiograph = read_file(file)
         spec = RoiSpec(
             size_px=self.bundle.input.size_px,
             plateau_widths=self.bundle.input.field_of_view_plateau_widths,
         )
         knees = prepare_knees(self._locator, radiograph, spec, side=side, kind=kind)
-        results = [self._grade_one(knee) for knee in knees]
-        missing = find_missing(knees, side)
-        if missing is not None:
-            results.append(RefusedKnee(knees[0].roi.side.other, missing, None))
-        return results
+        return [knee if isinstance(knee, RefusedKnee) else self._grade_one(knee) for knee in knees]
 
-    def _grade_one(self, knee: PreparedKnee) -> GradedKnee | RefusedKnee:
-        if knee.refusal is not None:
-            return RefusedKnee(knee.roi.side, knee.refusal, knee)
+    def _grade_one(self, knee: PreparedKnee) -> GradedKnee:
         joint_space = measure_joint_space(knee.radiograph, knee.landmarks)
         (prediction,) = self._grader.grade([knee.roi])
         return GradedKnee(

@@ -17,13 +17,14 @@ from kneegrade.apps.pages.grade_report_words import (
     METRIC_WORDS,
     SPACING_WORDS,
     USE_WORDS,
-    WIDTH_WORDS,
 )
 from kneegrade.bundles.manifest import Bundle, Decoding, SubjectUse
 from kneegrade.errors import OutputError
 from kneegrade.knees.drawing import KneeDrawing, write_mm
 from kneegrade.knees.measuring.joint_space import FIXED
-from kneegrade.types import Flag, Side, SpacingSource, Task
+from kneegrade.knees.measuring.sizes import JointSizes, Length
+from kneegrade.pipeline.results import KneeResult, Status, TaskResult
+from kneegrade.types import Flag, Grades, Side, SpacingSource, Task
 
 EMBEDDED_PICTURES: Final = 200
 """Only the pictures of so many knees stand in the page, which would grow too big otherwise."""
@@ -31,26 +32,25 @@ EMBEDDED_PICTURES: Final = 200
 
 @dataclass(frozen=True)
 class ReportedKnee:
-    """One row of the page.
+    """One knee of the page, or one file that gave none.
 
     Parameters
     ----------
-    row : mapping
-        A row of the prediction table, see `kneegrade.grading.predictions`.
+    result : KneeResult
     picture_png : bytes or None
         The ROI in standard pose (lateral at the left) as an 8-bit grey PNG; None where there is
         none.
     drawing : KneeDrawing or None
         What is drawn over the picture.
-    truth : mapping or None
-        The known grades by task: what a synthetic film was made with, a reader's of any other
+    truth : Grades or None
+        The known grades: what a synthetic film was made with, a reader's of any other
         film; empty where there is nothing to grade, as an implant. None where nothing is known.
     """
 
-    row: Mapping[str, Any]
+    result: KneeResult
     picture_png: bytes | None
     drawing: KneeDrawing | None
-    truth: Mapping[str, int] | None
+    truth: Grades | None
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class _Card:
     error_code: str
     picture: str
     drawing: KneeDrawing | None
-    space: Sequence[tuple[str, str, str]]
+    widths: Sequence[tuple[str, str, str]]
     angle: str
     spacing: str
     beyond_embedded: bool
@@ -87,7 +87,7 @@ class _Card:
     is_synthetic: bool
     has_truth: bool
     made_with_nothing: bool
-    flags: Sequence[tuple[str, str]]
+    flags: Sequence[Flag]
 
 
 def write_grade_report(
@@ -139,29 +139,25 @@ def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str, attribu
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = [knee for knee in knees if knee.row.get("status") in ("ok", "refused")]
-    shown.sort(key=lambda knee: is_synthetic(knee.row))
+    shown = [knee for knee in knees if knee.result.status is not Status.FAILED]
+    shown.sort(key=lambda knee: is_synthetic(knee.result))
     cards = [(knee, _card(knee, number, bundle)) for number, knee in enumerate(shown)]
     films = [
         (name, sorted((card for _, card in of_film), key=lambda card: card.side == Side.LEFT))
-        for name, of_film in groupby(cards, key=lambda pair: _name(pair[0].row))
+        for name, of_film in groupby(cards, key=lambda pair: _name(pair[0].result))
     ]
     sections = [
         (synthetic, list(of_section))
         for synthetic, of_section in groupby(films, key=lambda film: film[1][0].is_synthetic)
     ]
-    n_refused = sum(knee.row["status"] == "refused" for knee in shown)
-    failed = [knee.row for knee in knees if knee.row.get("status") not in ("ok", "refused")]
+    n_refused = sum(knee.result.status is Status.REFUSED for knee in shown)
+    failed = [knee.result for knee in knees if knee.result.status is Status.FAILED]
     return environment.get_template("grade_report.html.jinja").render(
         sections=sections,
         attribution=attribution,
         n_graded=len(cards) - n_refused,
         n_refused=n_refused,
-        failed=[
-            {name: _text(row.get(name)) for name in ("side", "error_code", "error")}
-            | {"name": _name(row)}
-            for row in failed
-        ],
+        failed=[(_name(result), result) for result in failed],
         bundle=bundle,
         version=version,
         n_embedded=EMBEDDED_PICTURES,
@@ -175,114 +171,89 @@ def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str, attribu
     )
 
 
-def is_synthetic(row: Mapping[str, Any]) -> bool:
-    """Whether the file of a row says that it was drawn by a program; these come last."""
-    return Flag.SYNTHETIC.value in _text(row.get("flags")).split(";")
+def is_synthetic(result: KneeResult) -> bool:
+    """Whether the file says that it was drawn by a program; these come last."""
+    return Flag.SYNTHETIC in result.flags
 
 
 def _card(knee: ReportedKnee, number: int, bundle: Bundle) -> _Card:
-    truth = knee.truth or {}
-    graded_by_bundle = {spec.task for spec in bundle.tasks}
-    is_refused = knee.row["status"] == "refused"
-    synthetic = is_synthetic(knee.row)
+    result, truth = knee.result, knee.truth or Grades()
+    is_refused = result.status is Status.REFUSED
+    synthetic = is_synthetic(result)
     lines = {
-        task: _task_line(task, knee.row, truth, bundle)
+        task: _task_line(task, result.tasks.get(task), truth.get(task), bundle)
         for task in Task
-        if not is_refused and (task in graded_by_bundle or task in truth)
+        if not is_refused and (task in {spec.task for spec in bundle.tasks} or task in truth)
     }
     embed = knee.picture_png is not None and number < EMBEDDED_PICTURES
     return _Card(
-        side=_text(knee.row.get("side")),
-        refusal=_text(knee.row.get("error")) if is_refused else "",
-        error_code=_text(knee.row.get("error_code")),
+        side=result.side or "",
+        refusal=result.error,
+        error_code=result.error_code,
         picture=base64.b64encode(knee.picture_png).decode() if knee.picture_png and embed else "",
         drawing=knee.drawing,
-        space=_space(knee.row),
-        angle=_write_angle(knee.row),
-        spacing=_spacing(knee.row),
+        widths=[] if result.joint is None else _write_widths(result.joint),
+        angle="" if result.joint is None else _write_angle(result.joint),
+        spacing="" if result.joint is None else SPACING_WORDS[result.joint.spacing_source],
         beyond_embedded=number >= EMBEDDED_PICTURES,
         kl=lines.pop(Task.KL, None),
         lines=list(lines.values()),
         is_synthetic=synthetic,
         has_truth=bool(truth),
         made_with_nothing=synthetic and knee.truth is not None and not truth,
-        flags=[(name, _meaning(name)) for name in _text(knee.row.get("flags")).split(";") if name],
+        flags=sorted(result.flags),
     )
 
 
 def _task_line(
-    task: Task, row: Mapping[str, Any], truth: Mapping[str, int], bundle: Bundle
+    task: Task, result: TaskResult | None, truth: int | None, bundle: Bundle
 ) -> _TaskLine:
-    grade = _number(row.get(task.value))
-    expected = _number(row.get(f"{task.value}_expected"))
-    spread = _number(row.get(f"{task.value}_spread"))
     bars = []
-    for level in range(task.n_grades):
-        probability = _number(row.get(f"{task.value}_p{level}"))
-        if probability is not None:
-            percent = round(100 * probability, 1)
-            bars.append(_Bar(level, percent, _write_percent(percent), level == grade))
+    for level, probability in enumerate(() if result is None else result.probabilities):
+        percent = round(100 * probability, 1)
+        is_reported = result is not None and level == result.grade
+        bars.append(_Bar(level, percent, _write_percent(percent), is_reported))
     with_real_grades = bundle.training.get("tasks_with_real_grades")
     return _TaskLine(
         label=_sentence(task.label),
-        grade=None if grade is None else int(grade),
+        grade=None if result is None else result.grade,
         bars=bars,
-        expected=(
-            ""
-            if expected is None
-            else f"{expected:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
-        ),
-        truth=truth.get(task.value),
+        expected="" if result is None else _write_expected(result),
+        truth=truth,
         has_real_grades=with_real_grades is None or task.value in with_real_grades,
     )
 
 
-def _space(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Each width in words, lateral and medial; empty where nothing was measured."""
-    lines = [
-        (words, _write_width(row, f"{name}_l"), _write_width(row, f"{name}_m"))
-        for name, words in WIDTH_WORDS.items()
-    ]
-    return [line for line in lines if any(line[1:])]
+def _write_expected(result: TaskResult) -> str:
+    spread = "" if result.spread is None else f" ± {result.spread:.2f}"
+    return f"{result.expected:.2f}{spread}"
 
 
-def _write_width(row: Mapping[str, Any], name: str) -> str:
-    """``4.6 mm (5.8 %)``, or one of both."""
-    mm, share = (_number(row.get(f"{name}_{unit}")) for unit in ("mm", "share"))
-    percent = "" if share is None else f"{100 * share:.1f} %"
-    if mm is None:
-        return percent
-    source = _text(row.get("spacing_source"))
-    known = SpacingSource(source) if source in set(SpacingSource) else SpacingSource.UNKNOWN
-    written = write_mm(mm, known)
-    return f"{written} ({percent})" if percent else written
+def _write_widths(joint: JointSizes) -> list[tuple[str, str, str]]:
+    """Each width in words, lateral and medial."""
+    halves = (joint.lateral, joint.medial)
+    smallest = [_write_width(half.minimum, joint.spacing_source) for half in halves]
+    fixed = [_write_width(half.fixed, joint.spacing_source) for half in halves]
+    return [("Smallest", smallest[0], smallest[1]), ("Fixed place", fixed[0], fixed[1])]
 
 
-def _write_angle(row: Mapping[str, Any]) -> str:
+def _write_width(length: Length, source: SpacingSource) -> str:
+    """``4.6 mm (5.8 %)``, or the share alone."""
+    percent = f"{100 * length.share:.1f} %"
+    return percent if length.mm is None else f"{write_mm(length.mm, source)} ({percent})"
+
+
+def _write_angle(joint: JointSizes) -> str:
     """The femorotibial angle; empty where it was not measured."""
-    degrees = _number(row.get("fta_deg"))
-    return "" if degrees is None else f"{degrees:.1f}°"
+    return "" if joint.femorotibial_deg is None else f"{joint.femorotibial_deg:.1f}°"
 
 
-def _spacing(row: Mapping[str, Any]) -> str:
-    source = _text(row.get("spacing_source"))
-    return SPACING_WORDS[SpacingSource(source)] if source in set(SpacingSource) else source
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    """The source, and the knee table's key where the row has one."""
-    visit = _text(row.get("visit_months"))
-    key = [
-        _text(row.get("cohort")),
-        _text(row.get("subject_id")),
-        f"month {visit}" if visit else "",
-        _text(row.get("reading")),
-    ]
-    return " · ".join(part for part in (_text(row.get("source")), *key) if part)
-
-
-def _meaning(flag: str) -> str:
-    return Flag(flag).meaning if flag in set(Flag) else ""
+def _name(result: KneeResult) -> str:
+    """The source, and the knee table's key where there is one."""
+    key = result.key
+    visit = "" if key.visit_months is None else f"month {key.visit_months}"
+    parts = (result.source, key.cohort, key.subject_id, visit, key.reading)
+    return " · ".join(part for part in parts if part)
 
 
 def _write_percent(percent: float) -> str:

@@ -49,7 +49,6 @@ SPACING_WORDS: Final = {
     SpacingSource.LANDMARK_FRAME: "Millimetres: fitted to known landmarks on the picture.",
     SpacingSource.UNKNOWN: "Millimetres: none, the size of a pixel is not known.",
 }
-WIDTH_WORDS: Final = {"jsw": "Smallest", "jsw_fixed": "Fixed place"}
 DECODING_WORDS: Final = {
     Decoding.MOST_PROBABLE: "the most probable one",
     Decoding.EXPECTED: "the expected grade, rounded",

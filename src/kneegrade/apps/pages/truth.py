@@ -3,12 +3,13 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from kneegrade.errors import MissingExtraError, TableError
+from kneegrade.pipeline.results import KneeResult
 from kneegrade.text_table import (
     BINARY_SUFFIXES,
     TextTable,
@@ -16,15 +17,15 @@ from kneegrade.text_table import (
     parse_number,
     read_text_table,
 )
-from kneegrade.types import Side, Task
+from kneegrade.types import Grades, Side, Task
 
 FILE_COLUMNS: Final = ("file", "image_path", "source")
 """Any of them names the picture; the first that is there is taken."""
 
 _PARTS: Final = re.compile(r"[/\\]|::")
 
-GradesByKnee = dict[tuple[str, str], Mapping[str, int]]
-"""By a prediction's ``source`` and ``side``: the known grade of each task."""
+GradesByKnee = dict[tuple[str, Side | None], Grades]
+"""By a result's ``source`` and ``side``: the known grades."""
 
 
 class KnownKnee(NamedTuple):
@@ -32,8 +33,8 @@ class KnownKnee(NamedTuple):
 
     row_number: int
     parts: tuple[str, ...]
-    side: str
-    grades: Mapping[str, int]
+    side: Side
+    grades: Grades
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def read_truth(path: Path) -> TruthTable:
 
 
 def match_truth(
-    table: TruthTable | None, rows: Iterable[Mapping[str, Any]]
+    table: TruthTable | None, results: Iterable[KneeResult]
 ) -> tuple[GradesByKnee, list[str]]:
     """Find the known grades of the knees of a run.
 
@@ -93,8 +94,8 @@ def match_truth(
     ----------
     table : TruthTable or None
         None where there is none.
-    rows : iterable of mapping
-        Of the run's prediction table; ``source`` and ``side`` are looked at.
+    results : iterable of KneeResult
+        Of the run; their sources and sides are looked at.
 
     Returns
     -------
@@ -105,10 +106,10 @@ def match_truth(
     """
     if table is None:
         return {}, []
-    sources: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in rows:
-        sources[_split_path(row["source"])[-1], row["side"] or ""].add(row["source"])
-    known: dict[tuple[str, str], list[KnownKnee]] = defaultdict(list)
+    sources: dict[tuple[str, Side | None], set[str]] = defaultdict(set)
+    for result in results:
+        sources[_split_path(result.source)[-1], result.side].add(result.source)
+    known: dict[tuple[str, Side], list[KnownKnee]] = defaultdict(list)
     for knee in table.knees:
         known[knee.parts[-1], knee.side].append(knee)
     grades: GradesByKnee = {}
@@ -164,11 +165,11 @@ def _read_knees(table: TextTable) -> tuple[KnownKnee, ...]:
             f"Got {len(names)} columns: {', '.join(table.names[:12])}.",
             "Name the columns so, or leave --truth out.",
         )
-    knees: dict[tuple[tuple[str, ...], str], KnownKnee] = {}
+    knees: dict[tuple[tuple[str, ...], Side], KnownKnee] = {}
     for row_number, cells in zip(table.row_numbers, table.rows, strict=True):
         row = dict(zip(names, cells, strict=True))
         grades = {
-            task.value: grade
+            task: grade
             for task in tasks
             if (grade := _read_grade(row[task], task, row_number)) is not None
         }
@@ -178,10 +179,10 @@ def _read_knees(table: TextTable) -> tuple[KnownKnee, ...]:
         if not parts:
             raise _invalid(row_number, file_column, "the name of a picture", "")
         try:
-            side = Side.parse(row["side"]).value
+            side = Side.parse(row["side"])
         except ValueError as error:
             raise _invalid(row_number, "side", "right or left (R or L)", row["side"]) from error
-        knee = knees.get((parts, side), KnownKnee(row_number, parts, side, {}))
+        knee = knees.get((parts, side), KnownKnee(row_number, parts, side, Grades()))
         if any(knee.grades.get(task, grade) != grade for task, grade in grades.items()):
             raise TableError(
                 "table.key-duplicate",
@@ -189,7 +190,7 @@ def _read_knees(table: TextTable) -> tuple[KnownKnee, ...]:
                 "two grades.",
                 "Keep the row that counts.",
             )
-        knees[parts, side] = knee._replace(grades={**knee.grades, **grades})
+        knees[parts, side] = knee._replace(grades=Grades({**knee.grades, **grades}))
     if not knees:
         raise TableError("table.empty", "The table has no row with a grade.", "Add the grades.")
     return tuple(knees.values())

@@ -26,7 +26,7 @@ from kneegrade.cohorts.tables.schema import (
 )
 from kneegrade.errors import OutputError, TableError
 from kneegrade.text_table import BINARY_SUFFIXES, TEXT_SUFFIXES, find_columns, tell_renames
-from kneegrade.types import SpacingSource
+from kneegrade.types import Contrast, RadiographFile, SpacingSource
 
 __all__ = [
     "KEY_COLUMNS",
@@ -220,12 +220,21 @@ def read_spacing(row: Mapping[str, Any]) -> float | tuple[float, float] | None:
     return row_mm if row_mm is None or col_mm is None else (row_mm, col_mm)
 
 
-def read_spacing_source(row: Mapping[str, Any]) -> SpacingSource:
-    """Where a row's `read_spacing` comes from: as it says, else the table."""
-    said = row.get("spacing_source")
-    if said is None or pd.isna(said) or said == SpacingSource.UNKNOWN:
-        return SpacingSource.TABLE
-    return SpacingSource(said)
+_UNTOLD: Final = ("", SpacingSource.UNKNOWN)
+
+
+def read_radiograph_file(row: Mapping[str, Any], table_path: Path) -> RadiographFile:
+    """The radiograph of a knee table's row, and what the row tells about it."""
+    source, contrast = (
+        "" if (cell := row.get(name)) is None or pd.isna(cell) else str(cell)
+        for name in ("spacing_source", "contrast")
+    )
+    return RadiographFile(
+        path=resolve_image(table_path, row["image_path"]),
+        spacing_mm=read_spacing(row),
+        spacing_source=SpacingSource(source) if source not in _UNTOLD else SpacingSource.TABLE,
+        contrast=Contrast(contrast or Contrast.UNKNOWN),
+    )
 
 
 def find_missing_images(table: pd.DataFrame, table_path: Path) -> list[str]:

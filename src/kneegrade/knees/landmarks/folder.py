@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
 
-import numpy as np
-
 from kneegrade.cohorts.tables.table import resolve_image
 from kneegrade.errors import TableError
 from kneegrade.knees.landmarks.published import (
@@ -163,8 +161,7 @@ def _read_pts(path: Path, side: Side, radiograph: Radiograph) -> Landmarks | Non
 
 
 def _check_plateau(landmarks: Landmarks) -> None:
-    lateral, medial = landmarks.kneel_points_px[[0, 8]]
-    if np.linalg.norm(medial - lateral) < LEAST_PLATEAU_PX:
+    if landmarks.measure_plateau() < LEAST_PLATEAU_PX:
         raise TableError(
             "landmarks.invalid",
             f"The two ends of the tibial plateau are expected {LEAST_PLATEAU_PX:.0f} px apart or "

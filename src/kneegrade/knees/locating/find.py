@@ -6,17 +6,17 @@ raises a flag. A mirrored letter decides nothing: the film or the letter was tur
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
 
 from kneegrade.errors import KneeNotFoundError
-from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.locating.knee_network import LocatedKnee
+from kneegrade.knees.locating.locate import KneeLocator, LocatedKnees
 from kneegrade.knees.locating.markers import SideMarker, read_markers
 from kneegrade.knees.locating.plateau_width import drop_implausible_spacing
-from kneegrade.knees.quality.checks import seems_a_knee
 from kneegrade.knees.quality.orientation import judge_orientation
 from kneegrade.types import Flag, Radiograph, Side
 
@@ -50,29 +50,13 @@ class InputKind(StrEnum):
     """A radiograph that shows a knee somewhere, or both side by side."""
 
 
-@dataclass(frozen=True, eq=False)
-class FoundKnees:
-    """The knees of a radiograph that are meant.
-
-    Parameters
-    ----------
-    radiograph : Radiograph
-        Without its size of a pixel where that gives a plateau that no person has.
-    knees : tuple of LocatedKnee
-        One or two; their landmarks carry the side that is to be reported, and flags.
-    """
-
-    radiograph: Radiograph
-    knees: tuple[LocatedKnee, ...]
-
-
 def find_knees(
     locator: KneeLocator,
     radiograph: Radiograph,
     *,
     side: Side | None = None,
     kind: InputKind = InputKind.AUTO,
-) -> FoundKnees:
+) -> LocatedKnees:
     """Find the knees that are meant.
 
     Parameters
@@ -83,6 +67,11 @@ def find_knees(
         The side as the caller knows it. Where it, or the header, names one, that knee alone is
         returned; else every knee on the film.
     kind : InputKind
+
+    Returns
+    -------
+    LocatedKnees
+        One knee or two; their landmarks carry the side that is to be reported, and flags.
 
     Raises
     ------
@@ -100,35 +89,37 @@ def find_knees(
         return _knee_of_crop(locator, radiograph, given)
 
 
-def _knees_of_film(locator: KneeLocator, radiograph: Radiograph, given: Side | None) -> FoundKnees:
-    found = locator.locate(radiograph, hint=given)
-    if not found:
+def _knees_of_film(
+    locator: KneeLocator, radiograph: Radiograph, given: Side | None
+) -> LocatedKnees:
+    located = locator.locate(radiograph, hint=given)
+    if not located.knees:
         raise _not_found()
-    radiograph = drop_implausible_spacing(radiograph, [knee.landmarks for knee in found])
-    markers = _share_out(_read_markers(radiograph, found), found)
-    if all(_seems_a_knee(radiograph, knee) for knee in found):
+    markers = _share_out(_read_markers(located), located.knees)
+    if all(knee.seems_a_knee(radiograph) for knee in located.knees):
         _check_letters_differ(markers)
+    if given is None and len(located.knees) == 1:
+        located = _with_own_side(locator, radiograph, located, markers[0])
+    shown = _drop_implausible_spacing(located.radiograph, located.knees)
     if given is None:
-        if len(found) == 1:
-            found = (_with_own_side(locator, radiograph, found[0], markers[0]),)
-        knees = [_flagged(knee, Flag.SIDE_FROM_PICTURE) for knee in found]
-        return FoundKnees(radiograph, tuple(_flag_conflicts(knees, markers)))
-    flagged = _flag_conflicts(found, markers)
+        knees = [_flagged(knee, Flag.SIDE_FROM_PICTURE) for knee in located.knees]
+        is_alone = len(knees) == 1 and _is_film_of_both(shown)
+        missing = knees[0].landmarks.side.other if is_alone else None
+        return LocatedKnees(shown, tuple(_flag_conflicts(knees, markers)), missing)
+    flagged = _flag_conflicts(located.knees, markers)
     meant = [knee for knee in flagged if knee.landmarks.side is given]
-    if not meant and not any(_seems_a_knee(radiograph, knee) for knee in found):
+    if not meant and not any(knee.seems_a_knee(radiograph) for knee in located.knees):
         raise _not_found()
-    if not meant or (len(found) == 1 and _lies_in_other_half(found[0], radiograph, given)):
+    if not meant or (len(flagged) == 1 and _lies_in_other_half(flagged[0], shown, given)):
         raise not_found_on_film_of_both(given)
-    if len(found) > len(meant):
+    if len(flagged) > len(meant):
         meant = [_flagged(knee, Flag.OTHER_KNEE_LEFT_OUT) for knee in meant]
-    return FoundKnees(radiograph, tuple(meant[:1]))
+    return LocatedKnees(shown, tuple(meant[:1]))
 
 
-def _read_markers(radiograph: Radiograph, knees: Sequence[LocatedKnee]) -> tuple[SideMarker, ...]:
+def _read_markers(located: LocatedKnees) -> tuple[SideMarker, ...]:
     """The letters on a film; the upright ones alone where there are any."""
-    if any(knee.inverted for knee in knees):
-        radiograph = replace(radiograph, pixels=-radiograph.pixels)
-    markers = read_markers(radiograph, [knee.landmarks for knee in knees])
+    markers = read_markers(located.radiograph, [knee.landmarks for knee in located.knees])
     return tuple(marker for marker in markers if not marker.mirrored) or markers
 
 
@@ -136,9 +127,8 @@ def _share_out(
     markers: Sequence[SideMarker], knees: Sequence[LocatedKnee]
 ) -> list[list[SideMarker]]:
     """The markers of each knee: those whose column is nearest to it, as legs run along the rows."""
-    points = [knee.landmarks.kneel_points_px for knee in knees]
-    columns = np.array([at[:, 1].mean() for at in points])
-    widths = np.array([np.linalg.norm(at[8] - at[0]) for at in points])
+    columns = np.array([knee.landmarks.kneel_points_px[:, 1].mean() for knee in knees])
+    widths = np.array([knee.landmarks.measure_plateau() for knee in knees])
     shares: list[list[SideMarker]] = [[] for _ in knees]
     for marker in markers:
         away = np.abs(marker.centre_px[1] - columns)
@@ -168,18 +158,19 @@ def _check_letters_differ(markers: Sequence[Sequence[SideMarker]]) -> None:
 
 
 def _with_own_side(
-    locator: KneeLocator, radiograph: Radiograph, knee: LocatedKnee, markers: Sequence[SideMarker]
-) -> LocatedKnee:
+    locator: KneeLocator,
+    radiograph: Radiograph,
+    located: LocatedKnees,
+    markers: Sequence[SideMarker],
+) -> LocatedKnees:
     """The only knee on a film, with the side that its marker tells, else the picture."""
+    (knee,) = located.knees
     letter = _find_letter(markers)
     if letter is None or markers[0].mirrored:
-        if knee.side_confidence < LEAST_SIDE and _seems_a_knee(radiograph, knee):
+        if knee.side_confidence < LEAST_SIDE and knee.seems_a_knee(radiograph):
             raise _side_unknown()
-        return knee
-    if letter is knee.landmarks.side:
-        return knee
-    (knee,) = locator.locate(radiograph, hint=letter)
-    return knee
+        return located
+    return located if letter is knee.landmarks.side else locator.locate(radiograph, hint=letter)
 
 
 def _flag_conflicts(
@@ -210,8 +201,12 @@ def _looks_like_crop(radiograph: Radiograph) -> bool:
     return is_square and judge_orientation(radiograph.pixels).match >= CROP_MATCH
 
 
-def is_film_of_both(radiograph: Radiograph) -> bool:
-    """Whether a film is wide enough for both knees; no where its size in mm is not known."""
+def _drop_implausible_spacing(radiograph: Radiograph, knees: Sequence[LocatedKnee]) -> Radiograph:
+    return drop_implausible_spacing(radiograph, [knee.landmarks for knee in knees])
+
+
+def _is_film_of_both(radiograph: Radiograph) -> bool:
+    """Whether a film is wide enough for both knees; not where its size in mm is not known."""
     spacing = radiograph.spacing_mm
     return spacing is not None and radiograph.pixels.shape[1] * spacing[1] >= FILM_OF_BOTH_MM
 
@@ -225,28 +220,23 @@ def not_found_on_film_of_both(side: Side) -> KneeNotFoundError:
     )
 
 
-def _knee_of_crop(locator: KneeLocator, radiograph: Radiograph, given: Side | None) -> FoundKnees:
-    if given is not None:
-        knee = locator.locate_in_crop(radiograph, given)
-    else:
-        shown = judge_orientation(radiograph.pixels)
-        knee = locator.locate_in_crop(radiograph, shown.side)
-        if shown.side_margin < LEAST_CROP_MARGIN and _seems_a_knee(radiograph, knee):
+def _knee_of_crop(locator: KneeLocator, radiograph: Radiograph, given: Side | None) -> LocatedKnees:
+    shown = judge_orientation(radiograph.pixels)
+    located = locator.locate_in_crop(radiograph, given or shown.side)
+    (knee,) = located.knees
+    if given is None:
+        if shown.side_margin < LEAST_CROP_MARGIN and knee.seems_a_knee(radiograph):
             raise _side_unknown()
         knee = _flagged(knee, Flag.SIDE_FROM_PICTURE)
-    return FoundKnees(drop_implausible_spacing(radiograph, [knee.landmarks]), (knee,))
+    return LocatedKnees(_drop_implausible_spacing(located.radiograph, (knee,)), (knee,))
 
 
 def _lies_in_other_half(knee: LocatedKnee, radiograph: Radiograph, given: Side) -> bool:
-    if not is_film_of_both(radiograph):
+    if not _is_film_of_both(radiograph):
         return False
     middle = float(np.mean(knee.landmarks.points_px[:, 1]))
     is_left_of_middle = bool(middle < radiograph.pixels.shape[1] / 2)
     return is_left_of_middle != (given is Side.RIGHT)
-
-
-def _seems_a_knee(radiograph: Radiograph, knee: LocatedKnee) -> bool:
-    return seems_a_knee(radiograph, knee.landmarks, knee.scores)
 
 
 def _flagged(knee: LocatedKnee, flag: Flag) -> LocatedKnee:

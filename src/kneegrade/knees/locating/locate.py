@@ -1,47 +1,40 @@
-"""Radiograph -> the knees on it, each with sixteen landmarks: coarse to fine, by heat maps.
+"""Radiograph -> the corrected radiograph with its knees: coarse to fine, by heat maps.
 
 The first network sees the whole film and finds the two ends of each knee's tibial plateau, apart
-for right and left (the fibula is lateral). The second sees one knee at a time, level and with the
-lateral side first, finds its sixteen landmarks, and is run again where they give another pose.
+for right and left (the fibula is lateral). The second sees one knee at a time
+(`kneegrade.knees.locating.knee_network`), and is run again where it gives another pose.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kneegrade.arrays import FloatImage
+from kneegrade.arrays import Affine, FloatImage, Points
 from kneegrade.bundles.manifest import LocatorSpec
 from kneegrade.bundles.runner import OnnxNetwork, invalid_network
 from kneegrade.errors import KneeNotFoundError
-from kneegrade.images.geometry import apply_affine, invert_affine, resample
+from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.locating.heatmaps import (
     compute_probabilities,
     decode_heatmaps,
     find_second_peak,
 )
-from kneegrade.knees.posing.contrast import standardise
-from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU, film_affine, knee_affine
-from kneegrade.knees.quality.checks import KneeScores, measure_likeness, seems_a_knee
-from kneegrade.knees.quality.metal import SHAFT_VIEWS, View, find_metal, measure_canal
-from kneegrade.knees.quality.orientation import Orientation, judge_orientation
-from kneegrade.knees.quality.shape_model import (
-    compute_shape_distance,
-    place_average_knee,
-    smooth_landmarks,
+from kneegrade.knees.locating.knee_network import (
+    CROP_WIDTHS,
+    KneeNetwork,
+    LocatedKnee,
+    SeenKnee,
 )
-from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
-
-Points = NDArray[np.float64]
+from kneegrade.knees.posing.contrast import standardise
+from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU, film_affine, take_picture
+from kneegrade.knees.quality.metal import LegView
+from kneegrade.types import Flag, Landmarks, Radiograph, Side
 
 LEAST_CONFIDENCE: Final = 0.5
 """Least confidence of an end of a plateau for it to be found."""
-UNSURE: Final = 0.3
-"""Mean confidence of the sixteen points below which they are the average knee's, in the pose that
-was looked at: on a prosthesis there is none to find."""
 SECOND_PEAK: Final = 0.2
 """Confidence from which a second place for the same end may mean a further knee."""
 AT_EDGE_WIDTHS: Final = 0.25
@@ -55,40 +48,39 @@ SAME_KNEE_WIDTHS: Final = 0.5
 SAME_POSE_WIDTHS: Final = 0.05
 """The ends of a plateau nearer to where they were expected than so many of its widths are seen in
 standard pose."""
-CROP_WIDTHS: Final = 1.25
-"""Field of view of a picture that is cut to one knee, in plateau widths."""
 
 
 @dataclass(frozen=True, eq=False)
-class LocatedKnee:
-    """One knee that was found on a radiograph.
+class LocatedKnees:
+    """A radiograph and the knees on it.
 
     Parameters
     ----------
-    landmarks : Landmarks
-        Lateral to medial, as this side has them.
-    side_confidence : float
-        By how much the picture shows this side rather than the other, -1 to 1.
-    inverted : bool
-        Whether bone is dark.
-    scores : KneeScores
-        What the second network thinks of the picture.
+    radiograph : Radiograph
+        Corrected: bone bright, without a size of a pixel that gives a plateau no person has.
+    knees : tuple of LocatedKnee
+        From lesser to greater columns; empty where there is none.
+    missing : Side or None
+        The side of a knee that ought to be on the film beside the one that is.
     """
 
-    landmarks: Landmarks
-    side_confidence: float
-    inverted: bool
-    scores: KneeScores
+    radiograph: Radiograph
+    knees: tuple[LocatedKnee, ...]
+    missing: Side | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class _Plateau:
-    """The two ends of a plateau, as the first network sees them."""
+    """The two ends of a plateau, as the first network sees them.
+
+    ``view`` is the picture of the knee with this plateau, where it was taken already.
+    """
 
     side: Side
     ends_px: Points
     confidence: Points
     side_confidence: float = 1.0
+    view: LegView | None = None
 
     @property
     def is_found(self) -> bool:
@@ -117,18 +109,11 @@ class KneeLocator:
     def __init__(self, spec: LocatorSpec, *, n_threads: int | None = None) -> None:
         self._spec = spec
         self._film = OnnxNetwork(spec.film, n_threads=n_threads)
-        self._knee = OnnxNetwork(spec.knee, n_threads=n_threads)
-        self._field_of_view = spec.knee_field_of_view_plateau_widths
-        for path, network, needed in (
-            (spec.film, self._film, {"heatmaps": 4, "absent": 4}),
-            (spec.knee, self._knee, {"heatmaps": 16, "absent": 16, "scores": 3, "metal": 1}),
-        ):
-            if network.outputs != needed:
-                raise invalid_network(path)
+        if self._film.outputs != {"heatmaps": 4, "absent": 4}:
+            raise invalid_network(spec.film)
+        self._knee = KneeNetwork(spec, n_threads=n_threads)
 
-    def locate(
-        self, radiograph: Radiograph, *, hint: Side | None = None
-    ) -> tuple[LocatedKnee, ...]:
+    def locate(self, radiograph: Radiograph, *, hint: Side | None = None) -> LocatedKnees:
         """Find the knees on a film, or on a picture of one knee.
 
         Parameters
@@ -136,11 +121,6 @@ class KneeLocator:
         radiograph : Radiograph
         hint : Side or None
             The side that the only knee on the film is taken for, whatever the picture shows.
-
-        Returns
-        -------
-        tuple of LocatedKnee
-            From lesser to greater columns; empty where there is none.
 
         Raises
         ------
@@ -150,10 +130,10 @@ class KneeLocator:
         found = self._find_plateaus(radiograph)
         if len(found) == 1:
             found = [self._choose_side(radiograph, found[0], hint)]
-        knees = (self._refine_whole_or_cut(radiograph, plateau) for plateau in found)
-        return tuple(self._look_along_the_leg(radiograph, knee) for knee in knees)
+        seen = [self._refine_whole_or_cut(radiograph, plateau) for plateau in found]
+        return self._correct(radiograph, seen)
 
-    def locate_in_crop(self, radiograph: Radiograph, side: Side) -> LocatedKnee:
+    def locate_in_crop(self, radiograph: Radiograph, side: Side) -> LocatedKnees:
         """Find the landmarks in a picture that is cut to one knee of a known side."""
         rows, cols = radiograph.pixels.shape
         aspect = radiograph.pixel_aspect
@@ -162,12 +142,42 @@ class KneeLocator:
         low, high = ((cols - 1) / 2 + away for away in (-width / 2, width / 2))
         lateral, medial = (low, high) if side is Side.RIGHT else (high, low)
         ends = np.array([[row, lateral], [row, medial]])
-        return self._refine(radiograph, _Plateau(side, ends, np.ones(2)))
+        return self._correct(
+            radiograph, [self._refine(radiograph, _Plateau(side, ends, np.ones(2)))]
+        )
+
+    def judge(self, radiograph: Radiograph, landmarks: Landmarks) -> LocatedKnees:
+        """Judge polarity and quality of a knee whose landmarks are known; they are kept."""
+        view = self._knee.take(radiograph, landmarks.plateau_px)
+        seen = self._knee.look(view, landmarks.side)
+        known = seen._replace(knee=replace(seen.knee, landmarks=landmarks))
+        return self._correct(radiograph, [known])
+
+    def _correct(self, radiograph: Radiograph, seen: Sequence[SeenKnee]) -> LocatedKnees:
+        """Decide once whether bone is dark on a radiograph: as on its surest knee."""
+        if not seen:
+            return LocatedKnees(radiograph, ())
+        inverted = max(seen, key=lambda s: s.knee.landmarks.confidence.mean()).inverted
+        if inverted:
+            stated = {Flag.POLARITY_CONFLICT} if radiograph.polarity_stated else set()
+            radiograph = replace(
+                radiograph,
+                pixels=-radiograph.pixels,
+                flags=radiograph.flags | {Flag.POLARITY_CORRECTED} | stated,
+            )
+        knees = []
+        for knee, was_inverted in seen:
+            if was_inverted != inverted:
+                view = self._knee.take(radiograph, knee.landmarks.plateau_px)
+                again, _ = self._knee.look(view, knee.landmarks.side, inverted=False)
+                knee = replace(again, side_confidence=knee.side_confidence)  # noqa: PLW2901
+            knees.append(self._knee.look_along_the_leg(radiograph, knee))
+        return LocatedKnees(radiograph, tuple(knees))
 
     def _find_plateaus(self, radiograph: Radiograph) -> list[_Plateau]:
         size = self._spec.film_size_px
         affine = film_affine(radiograph.pixels.shape, size, radiograph.pixel_size)
-        picture = _sample(radiograph, affine, size)
+        picture, _ = take_picture(radiograph, affine, size)
         plateaus = self._see_plateaus(radiograph, affine, picture)
         if not any(p.is_found for p in plateaus):
             negative = self._see_plateaus(radiograph, affine, -picture)
@@ -175,9 +185,9 @@ class KneeLocator:
                 plateaus = negative
         whole = [p for p in plateaus if p.is_found]
         if not whole and any(
-            self._find_cut_off(radiograph, p, int(seen)) is not None
+            self._find_cut_off(radiograph, p, int(end)) is not None
             for p in plateaus
-            for seen in np.flatnonzero(p.confidence > LEAST_CONFIDENCE)
+            for end in np.flatnonzero(p.confidence > LEAST_CONFIDENCE)
         ):
             raise KneeNotFoundError(
                 "knee.cut-off",
@@ -187,10 +197,12 @@ class KneeLocator:
         return sorted(whole, key=lambda p: p.ends_px[:, 1].mean())
 
     def _see_plateaus(
-        self, radiograph: Radiograph, affine: NDArray[np.float64], picture: FloatImage
+        self, radiograph: Radiograph, affine: Affine, picture: FloatImage
     ) -> list[_Plateau]:
         """Right and left plateau as the film's network sees them, however unsure."""
-        outputs = self._film.run(self._standardise(picture))
+        outputs = self._film.run(
+            standardise(picture, self._spec.clip_percentiles)[np.newaxis, np.newaxis]
+        )
         probabilities = compute_probabilities(outputs["heatmaps"], outputs["absent"])
         peaks = [decode_heatmaps(probabilities), find_second_peak(probabilities)]
         points_px = np.stack([apply_affine(affine, points[0]) for points, _ in peaks])
@@ -209,152 +221,61 @@ class KneeLocator:
         """Of plateaus of one side the one that seems a knee's; the first where none does."""
         knees: list[_Plateau] = []
         for plateau in seen:
-            knee = self._refine(radiograph, plateau)
-            if not seems_a_knee(radiograph, knee.landmarks, knee.scores):
+            knee, _ = self._refine(radiograph, plateau)
+            if not knee.seems_a_knee(radiograph):
                 continue
-            ends_px = knee.landmarks.points_px[[0, 8]]
+            ends_px = knee.landmarks.plateau_px
             if all(_distance(ends_px, other.ends_px) > SAME_KNEE_WIDTHS for other in knees):
                 knees.append(replace(plateau, ends_px=ends_px))
         if len(knees) > 1:
             raise _too_many(seen[0].side)
         return knees[0] if knees else seen[0]
 
-    def _refine_whole_or_cut(self, radiograph: Radiograph, plateau: _Plateau) -> LocatedKnee:
+    def _refine_whole_or_cut(self, radiograph: Radiograph, plateau: _Plateau) -> SeenKnee:
         """The knee as its plateau was seen; if that is none, one that the film's edge cuts off."""
-        knee = self._refine(radiograph, plateau)
-        if seems_a_knee(radiograph, knee.landmarks, knee.scores):
-            return knee
+        seen = self._refine(radiograph, plateau)
+        if seen.knee.seems_a_knee(radiograph):
+            return seen
         n_cols = radiograph.pixels.shape[1]
         to_edge = np.minimum(plateau.ends_px[:, 1], n_cols - 1 - plateau.ends_px[:, 1])
         outer = int(to_edge.argmin())
         if to_edge[outer] > AT_EDGE_WIDTHS * plateau.width_px:
-            return knee
-        return self._find_cut_off(radiograph, plateau, 1 - outer) or knee
+            return seen
+        return self._find_cut_off(radiograph, plateau, 1 - outer) or seen
 
-    def _find_cut_off(
-        self, radiograph: Radiograph, plateau: _Plateau, seen: int
-    ) -> LocatedKnee | None:
+    def _find_cut_off(self, radiograph: Radiograph, plateau: _Plateau, end: int) -> SeenKnee | None:
         """What seems to be a knee, one end of its plateau in its place, the other anywhere."""
-        for guess in _guess_other_end(plateau, seen, radiograph.pixels.shape[1]):
-            knee = self._refine(radiograph, guess)
-            if seems_a_knee(radiograph, knee.landmarks, knee.scores):
-                return knee
+        for guess in _guess_other_end(plateau, end, radiograph.pixels.shape[1]):
+            seen = self._refine(radiograph, guess)
+            if seen.knee.seems_a_knee(radiograph):
+                return seen
         return None
 
     def _choose_side(
         self, radiograph: Radiograph, plateau: _Plateau, hint: Side | None
     ) -> _Plateau:
         """The side of the only knee: the hint, else by the film's network and the average knee."""
-        shown = self._judge(self._picture_of(radiograph, plateau.ends_px)[1])
+        view = self._knee.take(radiograph, plateau.ends_px)
+        shown = self._knee.judge(view)
         likeness = shown.side_margin if shown.side is Side.RIGHT else -shown.side_margin
         sure = plateau.side_confidence + AVERAGE_KNEE_WEIGHT * likeness
         if hint is plateau.side.other or (hint is None and sure < 0):
-            plateau = replace(plateau, side=plateau.side.other, ends_px=plateau.ends_px[::-1])
-            sure = -sure
-        return replace(plateau, side_confidence=float(np.clip(sure, -1, 1)))
+            ends_px = plateau.ends_px[::-1]
+            plateau = replace(plateau, side=plateau.side.other, ends_px=ends_px)
+            view, sure = view.mirror(), -sure
+        return replace(plateau, side_confidence=float(np.clip(sure, -1, 1)), view=view)
 
-    def judge(self, radiograph: Radiograph, landmarks: Landmarks) -> LocatedKnee:
-        """Judge polarity and quality of a knee whose landmarks are known; they are kept."""
-        judged = self._look(radiograph, landmarks.kneel_points_px[[0, 8]], landmarks.side)
-        return self._look_along_the_leg(radiograph, replace(judged, landmarks=landmarks))
-
-    def _refine(self, radiograph: Radiograph, plateau: _Plateau) -> LocatedKnee:
+    def _refine(self, radiograph: Radiograph, plateau: _Plateau) -> SeenKnee:
         """Look as the film's network saw the plateau; if it lies otherwise, look again as it does.
 
         The polarity is judged anew each time.
         """
-        knee = self._look(radiograph, plateau.ends_px, plateau.side)
-        ends_px = knee.landmarks.points_px[[0, 8]]
+        view = plateau.view or self._knee.take(radiograph, plateau.ends_px)
+        seen = self._knee.look(view, plateau.side)
+        ends_px = seen.knee.landmarks.plateau_px
         if np.abs(ends_px - plateau.ends_px).max() > SAME_POSE_WIDTHS * plateau.width_px:
-            knee = self._look(radiograph, ends_px, plateau.side)
-        return replace(knee, side_confidence=plateau.side_confidence)
-
-    def _look(
-        self,
-        radiograph: Radiograph,
-        ends_px: Points,
-        side: Side,
-        *,
-        inverted: bool | None = None,
-    ) -> LocatedKnee:
-        """Find the landmarks; if bone then turns out to be dark, look again at the negative."""
-        affine, picture = self._picture_of(radiograph, ends_px)
-        guess = self._judge(picture).polarity < 0 if inverted is None else inverted
-        shown = -picture if guess else picture
-        outputs = self._knee.run(self._standardise(shown))
-        points, confidence = decode_heatmaps(
-            compute_probabilities(outputs["heatmaps"], outputs["absent"])
-        )
-        if inverted is None and measure_likeness(shown, points[0]) < 0:
-            return self._look(radiograph, ends_px, side, inverted=not guess)
-        odds = outputs["scores"][0].astype(np.float64)
-        not_knee, implant, moved = (1 / (1 + np.exp(-odds))).tolist()
-        view = View(shown, affine, radiograph.pixels.shape, self._field_of_view)
-        metal = find_metal(view, outputs["metal"][0, 0], implant)
-        if confidence[0].mean() < UNSURE:
-            likeliest = place_average_knee(apply_affine(invert_affine(affine), ends_px))
-        else:
-            likeliest = smooth_landmarks(points[0])
-        points_px = apply_affine(affine, likeliest)
-        return LocatedKnee(
-            landmarks=Landmarks(side, LandmarkScheme.KNEEL_16, points_px, confidence[0]),
-            side_confidence=1.0,
-            inverted=guess,
-            scores=KneeScores(
-                not_knee,
-                implant if metal else 0.0,
-                moved,
-                compute_shape_distance(points[0]),
-                metal,
-            ),
-        )
-
-    def _look_along_the_leg(self, radiograph: Radiograph, knee: LocatedKnee) -> LocatedKnee:
-        """Add the metal in the shafts, as far as the film shows them."""
-        if not seems_a_knee(radiograph, knee.landmarks, knee.scores):
-            return knee
-        size, width = self._spec.knee_size_px, self._field_of_view
-        places, canal = list(knee.scores.metal), -1.0
-        at_joint = self._affine_of(radiograph, knee.landmarks.kneel_points_px[[0, 8]])
-        for below in SHAFT_VIEWS:
-            affine = at_joint.copy()
-            affine[:, 2] += affine[:, 0] * below * size / width
-            picture = _sample(radiograph, affine, size)
-            shown = -picture if knee.inverted else picture
-            view = View(shown, affine, radiograph.pixels.shape, width, below)
-            if not view.shows_shaft():
-                continue
-            outputs = self._knee.run(self._standardise(view.pixels))
-            score = float(1 / (1 + np.exp(-outputs["scores"][0, 1].astype(np.float64))))
-            found = find_metal(view, outputs["metal"][0, 0], score)
-            places += [place for place in found if place.in_shaft]
-            canal = max(canal, measure_canal(view))
-        return replace(knee, scores=replace(knee.scores, metal=tuple(places), canal=canal))
-
-    def _judge(self, picture: FloatImage) -> Orientation:
-        """Compare with the average knee, lateral first; it is about as wide as a crop."""
-        size = picture.shape[0]
-        share = CROP_WIDTHS / self._field_of_view
-        edge = max(round(size * (1 - share) / 2), 0)
-        return judge_orientation(picture[edge : size - edge, edge : size - edge])
-
-    def _picture_of(
-        self, radiograph: Radiograph, ends_px: Points
-    ) -> tuple[NDArray[np.float64], FloatImage]:
-        affine = self._affine_of(radiograph, ends_px)
-        return affine, _sample(radiograph, affine, self._spec.knee_size_px)
-
-    def _affine_of(self, radiograph: Radiograph, ends_px: Points) -> NDArray[np.float64]:
-        return knee_affine(
-            ends_px[0],
-            ends_px[1],
-            size_px=self._spec.knee_size_px,
-            plateau_widths=self._field_of_view,
-            pixel_size=radiograph.pixel_size,
-        )
-
-    def _standardise(self, picture: FloatImage) -> NDArray[np.float32]:
-        return standardise(picture, self._spec.clip_percentiles)[np.newaxis, np.newaxis]
+            seen = self._knee.look(self._knee.take(radiograph, ends_px), plateau.side)
+        return seen._replace(knee=replace(seen.knee, side_confidence=plateau.side_confidence))
 
 
 def _join_same_place(right: _Plateau, left: _Plateau) -> list[_Plateau]:
@@ -377,22 +298,16 @@ def _distance(ends_px: Points, others_px: Points) -> float:
     return float(np.linalg.norm(ends_px - others_px, axis=1).mean()) / width
 
 
-def _guess_other_end(plateau: _Plateau, seen: int, n_cols: int) -> Iterator[_Plateau]:
+def _guess_other_end(plateau: _Plateau, end: int, n_cols: int) -> Iterator[_Plateau]:
     """Where a plateau may lie of which one end is seen: as it is, or cut off by the film's edge."""
     yield plateau
-    goes_right = (plateau.side is Side.RIGHT) == (seen == 0)
-    col = plateau.ends_px[seen, 1]
+    goes_right = (plateau.side is Side.RIGHT) == (end == 0)
+    col = plateau.ends_px[end, 1]
     shown = max(n_cols - 1 - col if goes_right else col, 1.0)
     for share in CUT_OFF_SHARES:
         ends_px = plateau.ends_px.copy()
-        ends_px[1 - seen] = ends_px[seen] + (0, shown / (1 - share) * (1 if goes_right else -1))
-        yield replace(plateau, ends_px=ends_px)
-
-
-def _sample(radiograph: Radiograph, affine: Points, size: int) -> FloatImage:
-    """A square picture of a radiograph; what lies beyond is as dark as its darkest rows."""
-    lowest = float(radiograph.pixels[::8].min())
-    return resample(radiograph.pixels, affine, (size, size), fill=lowest)[0]
+        ends_px[1 - end] = ends_px[end] + (0, shown / (1 - share) * (1 if goes_right else -1))
+        yield replace(plateau, ends_px=ends_px, view=None)
 
 
 def _too_many(side: Side) -> KneeNotFoundError:

@@ -15,11 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.arrays import FloatImage
+from kneegrade.arrays import FloatImage, GreyImage
 from kneegrade.images.geometry import resample
 from kneegrade.types import Landmarks, Radiograph, Side
 
-Grey = NDArray[np.uint8]
 Boxes = NDArray[np.int64]
 
 PLATEAU_PX: Final = 180.0
@@ -149,9 +148,8 @@ def read_markers(radiograph: Radiograph, landmarks: Sequence[Landmarks]) -> tupl
     """
     if not landmarks:
         return ()
-    knees = [points.kneel_points_px for points in landmarks]
-    plateaus = [(points[8] - points[0]) * radiograph.pixel_size for points in knees]
-    width = float(np.mean([np.linalg.norm(plateau) for plateau in plateaus]))
+    knees = [knee.kneel_points_px for knee in landmarks]
+    width = float(np.mean([knee.measure_plateau(radiograph.pixel_size) for knee in landmarks]))
     size = np.array(radiograph.pixel_size)  # in the unit of width
     grey, steps = _shrink(radiograph.pixels, PLATEAU_PX * size / max(width, float(size.max())))
     centres = np.array([points.mean(axis=0) for points in knees]) / steps
@@ -165,7 +163,9 @@ def read_markers(radiograph: Radiograph, landmarks: Sequence[Landmarks]) -> tupl
     return tuple(_drop_repeats(found, 0.5 * LETTER_WIDTHS[1] * width / float(size.max())))
 
 
-def _shrink(pixels: FloatImage, factors: NDArray[np.float64]) -> tuple[Grey, NDArray[np.float64]]:
+def _shrink(
+    pixels: FloatImage, factors: NDArray[np.float64]
+) -> tuple[GreyImage, NDArray[np.float64]]:
     """The film in 256 steps at another size, and film px per row and column of it."""
     rows, cols = np.maximum(np.rint(pixels.shape * factors), 1).astype(int).tolist()
     size = (rows, cols)
@@ -178,7 +178,7 @@ def _shrink(pixels: FloatImage, factors: NDArray[np.float64]) -> tuple[Grey, NDA
     return grey.astype(np.uint8), steps
 
 
-def _find_boxes(strokes: Grey, least: int, centres: NDArray[np.float64]) -> Boxes:
+def _find_boxes(strokes: GreyImage, least: int, centres: NDArray[np.float64]) -> Boxes:
     """Boxes (top, left, height, width) of strokes that could be a letter and stand alone."""
     _, mask = cv2.threshold(strokes, least - 1, 255, cv2.THRESH_BINARY)
     outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
@@ -203,7 +203,9 @@ def _has_neighbour(box: NDArray[np.int64], boxes: Boxes) -> bool:
     return bool((alike & (gaps > 0) & (gaps < WORD_GAP * box[2])).any())
 
 
-def _read_boxes(strokes: Grey, boxes: Boxes, steps: NDArray[np.float64]) -> Iterator[SideMarker]:
+def _read_boxes(
+    strokes: GreyImage, boxes: Boxes, steps: NDArray[np.float64]
+) -> Iterator[SideMarker]:
     if not len(boxes):
         return
     letters = _draw_letters()
@@ -230,7 +232,7 @@ def _drop_repeats(found: Iterable[SideMarker], apart_px: float) -> list[SideMark
     return kept
 
 
-def _cut_patch(strokes: Grey, box: NDArray[np.int64]) -> FloatImage:
+def _cut_patch(strokes: GreyImage, box: NDArray[np.int64]) -> FloatImage:
     """A box in the middle of a small square, (px,), with mean 0 and norm 1."""
     top, left, tall, wide = box.tolist()
     step = max(tall, wide) / _LETTER_PX

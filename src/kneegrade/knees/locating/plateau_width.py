@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
 from kneegrade.images.dicom_header import SPACING_FLAGS
 from kneegrade.types import Flag, Landmarks, Radiograph, SpacingSource
 
@@ -30,8 +28,7 @@ def drop_implausible_spacing(radiograph: Radiograph, knees: Iterable[Landmarks])
     if spacing is None:
         return radiograph
     for knee in knees:
-        lateral, medial = knee.kneel_points_px[[0, 8]]
-        if not WIDTHS_MM[0] <= np.linalg.norm((medial - lateral) * spacing) <= WIDTHS_MM[1]:
+        if not WIDTHS_MM[0] <= knee.measure_plateau(spacing) <= WIDTHS_MM[1]:
             return replace(
                 radiograph,
                 spacing_mm=None,

@@ -7,23 +7,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-import cv2
 import numpy as np
 
-from kneegrade.arrays import FloatImage
-from kneegrade.images.geometry import (
-    FloatArray,
-    apply_affine,
-    compose_affines,
-    invert_affine,
-    resample,
-)
+from kneegrade.arrays import FloatImage, Points
+from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.measuring.margins import (
     PX_PER_MM,
-    PX_PER_WIDTH,
     Bone,
     Compartment,
-    StandardPose,
+    JointPicture,
     follow_edges,
 )
 from kneegrade.terms import N_TIBIAL
@@ -66,6 +58,8 @@ _SHAFT_PX_PER_WIDTH: Final = 100.0
 _SHAFT_PX_PER_MM: Final = _SHAFT_PX_PER_WIDTH / 80
 _SHAFT_SIZE: Final = (310, 200)
 """Rows and columns of the coarse picture in which shafts are traced."""
+_SHAFT_MIDDLE: Final = (_SHAFT_SIZE[0] / 2, _SHAFT_SIZE[1] / 2)
+"""Where on it the middle of the plateau lies."""
 _CLEAR_SIDE: Final = 0.8
 _SPUR_MM: Final = (0.0, 8.0)
 _STEM_MM: Final = (10.0, 18.0)
@@ -105,7 +99,7 @@ class FemorotibialAngle:
         return min(self.femur_mm, self.tibia_mm) >= SURE_SHAFT_MM
 
 
-def measure_spurs_px2(pose: StandardPose, bone: Bone) -> dict[Compartment, float]:
+def measure_spurs_px2(joint: JointPicture, bone: Bone) -> dict[Compartment, float]:
     """Area of a bone outside its expected contour at the outer ends of its joint line.
 
     The expected contour is that of a bone without osteophytes (`_CORNERS`), moved sideways to where
@@ -113,17 +107,17 @@ def measure_spurs_px2(pose: StandardPose, bone: Bone) -> dict[Compartment, float
 
     Parameters
     ----------
-    pose : StandardPose
+    joint : JointPicture
     bone : Bone
         The femur's sides are followed upwards from f0 and f6, the tibia's downwards from t0 and t8.
 
     Returns
     -------
     dict of Compartment to float
-        Square px of the pose, 0 or more.
+        Square px of the joint's picture, 0 or more.
     """
     away = np.arange(0.0, 20.0, 0.2)
-    frames = [_corner_frame(pose, bone, half) for half in Compartment]
+    frames = [_corner_frame(joint, bone, half) for half in Compartment]
     nodes = np.arange(0, 21, 2)
     expected = [np.interp(away, nodes, _CORNERS[bone, half]) for half in Compartment]
     curves = [
@@ -135,7 +129,7 @@ def measure_spurs_px2(pose: StandardPose, bone: Bone) -> dict[Compartment, float
     curves[turned] = curves[turned][::-1]
     reach_mm, trust_mm = _SIDE_REACH_MM[bone]
     moved, _ = follow_edges(
-        pose.pixels,
+        joint.pixels,
         np.stack(curves),
         np.array([-1.0, -1.0]),
         reach_mm=reach_mm,
@@ -151,10 +145,10 @@ def measure_spurs_px2(pose: StandardPose, bone: Bone) -> dict[Compartment, float
     return areas
 
 
-def _corner_frame(pose: StandardPose, bone: Bone, half: Compartment) -> FloatArray:
-    """Takes (mm away from the joint, mm outwards) of the end of a bone's joint line to the pose."""
+def _corner_frame(joint: JointPicture, bone: Bone, half: Compartment) -> Points:
+    """Takes (mm away from the joint, mm outwards) of the end of a joint line to the picture."""
     part = slice(N_TIBIAL, None) if bone is Bone.FEMUR else slice(N_TIBIAL)
-    lateral, medial = pose.landmarks[part][[0, -1]]
+    lateral, medial = joint.landmarks[part][[0, -1]]
     tilt = np.arctan2(*(medial - lateral))
     across = np.array([np.sin(tilt), np.cos(tilt)])
     away = np.array([across[1], -across[0]]) * (1.0 if bone is Bone.TIBIA else -1.0)
@@ -162,13 +156,13 @@ def _corner_frame(pose: StandardPose, bone: Bone, half: Compartment) -> FloatArr
     return np.column_stack([away * PX_PER_MM, outwards * PX_PER_MM, corner])
 
 
-def _cols_at(side: FloatArray, rows: FloatArray) -> FloatArray:
+def _cols_at(side: Points, rows: Points) -> Points:
     """Columns at rows of a line that goes up or down."""
     order = np.argsort(side[:, 0], kind="stable")
     return np.asarray(np.interp(rows, side[order, 0], side[order, 1]))
 
 
-def measure_angle(radiograph: Radiograph, pose: StandardPose) -> FemorotibialAngle | None:
+def measure_angle(radiograph: Radiograph, joint: JointPicture) -> FemorotibialAngle | None:
     """The femorotibial angle from the shafts as far as the picture shows them.
 
     An axis is the line midway between a shaft's two traced sides; where only a stump is shown, its
@@ -180,12 +174,12 @@ def measure_angle(radiograph: Radiograph, pose: StandardPose) -> FemorotibialAng
         None where either shaft is shown over less than 20 mm (of an 80 mm wide knee), as on a
         crop to the joint, or cannot be traced.
     """
-    to_radiograph = _wide_affine(pose)
-    shown = {bone: _shown_rows(to_radiograph, radiograph.pixels.shape, bone) for bone in Bone}
+    frame = joint.pose.frame(_SHAFT_PX_PER_WIDTH, _SHAFT_MIDDLE)
+    shown = {bone: _shown_rows(frame, radiograph.pixels.shape, bone) for bone in Bone}
     lengths = {bone: len(rows) / _SHAFT_PX_PER_MM for bone, rows in shown.items()}
     if min(lengths.values()) < _LEAST_SHAFT_MM:
         return None
-    wide = _take_wide_picture(radiograph, to_radiograph)
+    wide, _ = resample(radiograph.pixels, frame, _SHAFT_SIZE, fill=None)
     slopes = {bone: _trace_axis(wide, bone, rows) for bone, rows in shown.items()}
     femur, tibia = (slopes[bone] for bone in Bone)
     if femur is None or tibia is None:
@@ -194,26 +188,16 @@ def measure_angle(radiograph: Radiograph, pose: StandardPose) -> FemorotibialAng
     return FemorotibialAngle(degrees, lengths[Bone.FEMUR], lengths[Bone.TIBIA])
 
 
-def _wide_affine(pose: StandardPose) -> FloatArray:
-    """Takes points of the coarse picture, the plateau's middle in its centre, to the radiograph."""
-    step = PX_PER_WIDTH / _SHAFT_PX_PER_WIDTH
-    first = (pose.landmarks[0] + pose.landmarks[8]) / 2 - step * np.array(_SHAFT_SIZE) / 2
-    return np.column_stack(
-        [pose.to_radiograph[:, :2] * step, apply_affine(pose.to_radiograph, first)]
-    )
-
-
-def _sides_of(bone: Bone, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _sides_of(bone: Bone, rows: Points) -> tuple[Points, Points]:
     """Lateral and medial side of a mean knee's shaft in the coarse picture, (n, 2) each."""
     down, *tables = (np.array(values) * _SHAFT_PX_PER_MM for values in SHAFTS[bone])
     lateral, medial = (
-        np.stack([rows, np.interp(rows, down, table)], axis=1) + np.array(_SHAFT_SIZE) / 2
-        for table in tables
+        np.stack([rows, np.interp(rows, down, table)], axis=1) + _SHAFT_MIDDLE for table in tables
     )
     return lateral, medial
 
 
-def _shown_rows(to_radiograph: FloatArray, shape: tuple[int, ...], bone: Bone) -> FloatArray:
+def _shown_rows(to_radiograph: Points, shape: tuple[int, ...], bone: Bone) -> Points:
     """Rows below the plateau, in px of the coarse picture, at which both sides are on the film."""
     first, last = (mm * _SHAFT_PX_PER_MM for mm in _SHAFT_FROM_MM[bone])
     rows = np.arange(first, last)
@@ -222,30 +206,7 @@ def _shown_rows(to_radiograph: FloatArray, shape: tuple[int, ...], bone: Bone) -
     return np.asarray(rows[on_film[0] & on_film[1]], np.float64)
 
 
-def _take_wide_picture(radiograph: Radiograph, to_radiograph: FloatArray) -> FloatImage:
-    """The coarse picture; the film is shrunk by whole pixels first."""
-    size = _SHAFT_SIZE
-    corners = apply_affine(to_radiograph, [(0, 0), (0, size[1]), (size[0], 0), size])
-    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, None)
-    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 3, 0, None)
-    part = radiograph.pixels[low[0] : high[0], low[1] : high[1]]
-    factor = max(int(np.abs(np.linalg.det(to_radiograph[:, :2])) ** 0.5), 1)
-    rows, cols = (side // factor for side in part.shape)
-    small = cv2.resize(
-        part[: rows * factor, : cols * factor], (cols, rows), interpolation=cv2.INTER_AREA
-    )
-    shrink = np.array([[1 / factor, 0, 0.5 / factor - 0.5], [0, 1 / factor, 0.5 / factor - 0.5]])
-    to_part = np.column_stack([to_radiograph[:, :2], to_radiograph[:, 2] - low])
-    pixels, _ = resample(
-        np.asarray(small, np.float32),
-        compose_affines(shrink, to_part),
-        size,
-        fill=float(small.min()),
-    )
-    return pixels
-
-
-def _trace_axis(pixels: FloatImage, bone: Bone, rows: FloatArray) -> float | None:
+def _trace_axis(pixels: FloatImage, bone: Bone, rows: Points) -> float | None:
     """Slope of a shaft's axis, columns per row going down; None where it has no clear sides."""
     lateral, medial = _sides_of(bone, rows)
     moved, strength = follow_edges(

@@ -15,19 +15,21 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import Points
 from kneegrade.flags import Flag
-from kneegrade.images.geometry import FloatArray, apply_affine
+from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.measuring.bone_sides import FemorotibialAngle, measure_angle, measure_spurs_px2
 from kneegrade.knees.measuring.margins import (
     PX_PER_WIDTH,
     Bone,
     Compartment,
+    JointPicture,
     Margin,
-    StandardPose,
     find_second_rim,
-    take_standard_pose,
+    take_joint,
     trace_margins,
 )
+from kneegrade.knees.measuring.sizes import Area, CompartmentSizes, JointSizes, Length
 from kneegrade.types import Landmarks, Radiograph, Side, SpacingSource
 
 MEASURED: Final = MappingProxyType(
@@ -47,94 +49,31 @@ _FIXED_SPREAD: Final = 0.01
 """Half of the stretch over which a fixed-location width is averaged, in plateau widths."""
 
 
-@dataclass(frozen=True)
-class Length:
-    """A length of one knee, twice.
-
-    Parameters
-    ----------
-    share : float
-        Of the plateau width (t0 to t8), 0 or more.
-    mm : float or None
-        None where the radiograph has no spacing.
-
-    Raises
-    ------
-    ValueError
-        If one of them is negative or not finite.
-    """
-
-    share: float
-    mm: float | None
-
-    def __post_init__(self) -> None:
-        _check_size("A length", self.share, self.mm)
-
-
-@dataclass(frozen=True)
-class Area:
-    """An area of one knee, twice.
-
-    Parameters
-    ----------
-    share : float
-        Of the squared plateau width, 0 or more.
-    mm2 : float or None
-        None where the radiograph has no spacing.
-
-    Raises
-    ------
-    ValueError
-        If one of them is negative or not finite.
-    """
-
-    share: float
-    mm2: float | None
-
-    def __post_init__(self) -> None:
-        _check_size("An area", self.share, self.mm2)
-
-
-def _check_size(what: str, *sizes: float | None) -> None:
-    if not all(size is None or (np.isfinite(size) and size >= 0) for size in sizes):
-        raise ValueError(f"{what} must be finite and 0 or more. Got {sizes!r}.")
-
-
 @dataclass(frozen=True, eq=False)
-class CompartmentSpace:
-    """The joint space of one compartment. Points are ``(row, col)`` px of the radiograph.
+class CompartmentSpace(CompartmentSizes):
+    """The sizes of one compartment, and where they were measured.
+
+    Points are ``(row, col)`` px of the radiograph.
 
     Parameters
     ----------
-    minimum : Length
-        Smallest gap, across the plateau, over `MEASURED`. 0 where bone meets bone.
+    minimum, fixed, area, femur_spur, tibia_spur
+        Of `CompartmentSizes`.
     minimum_line_px : (2, 2) array
-        Where it lies: the point of the femur, then that of the tibia. Read-only.
-    fixed : Length
-        Gap at the location `FIXED`.
+        Where the smallest gap lies: the point of the femur, then that of the tibia. Read-only.
     fixed_line_px : (2, 2) array
-        As ``minimum_line_px``.
-    area : Area
-        Between the two margins over `MEASURED`.
-    femur_spur, tibia_spur : Area
-        Osteophyte area: bone outside its expected contour at the compartment's outer end
-        (`measure_spurs_px2`).
+        The same for the gap at `FIXED`.
     rim_distance : Length or None
         From the plateau's margin to its second rim; None where no second rim is seen.
     femur_px, tibia_px : (n, 2) array
         The margins as traced, lateral to medial. Read-only.
     """
 
-    minimum: Length
-    minimum_line_px: FloatArray
-    fixed: Length
-    fixed_line_px: FloatArray
-    area: Area
-    femur_spur: Area
-    tibia_spur: Area
+    minimum_line_px: Points
+    fixed_line_px: Points
     rim_distance: Length | None
-    femur_px: FloatArray
-    tibia_px: FloatArray
+    femur_px: Points
+    tibia_px: Points
 
     def __post_init__(self) -> None:
         for name in ("minimum_line_px", "fixed_line_px", "femur_px", "tibia_px"):
@@ -143,7 +82,7 @@ class CompartmentSpace:
             raise ValueError("A width is drawn from one point to another.")
 
 
-def _checked_points(name: str, points: Any) -> FloatArray:
+def _checked_points(name: str, points: Any) -> Points:
     array: NDArray[np.float64] = np.array(points, np.float64)
     if array.ndim != 2 or array.shape[1] != 2 or len(array) < 2 or not np.isfinite(array).all():
         raise ValueError(f"{name} must be (2 or more, 2) and finite. Got shape {array.shape}.")
@@ -199,6 +138,17 @@ class JointSpace:
                 raise ValueError("A knee is measured in mm exactly where the spacing is known.")
 
     @property
+    def sizes(self) -> JointSizes:
+        """The numbers alone."""
+        return JointSizes(
+            lateral=self.lateral,
+            medial=self.medial,
+            femorotibial_deg=None if self.femorotibial is None else self.femorotibial.degrees,
+            plateau_width_mm=self.width_mm,
+            spacing_source=self.spacing_source,
+        )
+
+    @property
     def lateral(self) -> CompartmentSpace:
         """The lateral compartment."""
         return self.compartments[Compartment.LATERAL]
@@ -226,23 +176,23 @@ def measure_joint_space(radiograph: Radiograph, landmarks: Landmarks) -> JointSp
     -------
     JointSpace
     """
-    pose = take_standard_pose(radiograph, landmarks)
-    margins = trace_margins(pose)
-    spurs = {bone: measure_spurs_px2(pose, bone) for bone in Bone}
+    joint = take_joint(radiograph, landmarks)
+    margins = trace_margins(joint)
+    spurs = {bone: measure_spurs_px2(joint, bone) for bone in Bone}
     compartments = {
         half: _measure_compartment(
-            pose,
+            joint,
             half,
             {bone: margins[bone, half] for bone in Bone},
-            {bone: _area(pose, spurs[bone][half]) for bone in Bone},
+            {bone: _area(joint, spurs[bone][half]) for bone in Bone},
         )
         for half in Compartment
     }
-    angle = measure_angle(radiograph, pose)
+    angle = measure_angle(radiograph, joint)
     return JointSpace(
         side=landmarks.side,
         compartments=compartments,
-        width_mm=pose.width_mm,
+        width_mm=joint.width_mm,
         spacing_mm=radiograph.spacing_mm,
         spacing_source=radiograph.spacing_source,
         femorotibial=angle,
@@ -267,47 +217,45 @@ def _flags(
 
 
 def _measure_compartment(
-    pose: StandardPose,
+    joint: JointPicture,
     half: Compartment,
     margins: Mapping[Bone, Margin],
     spurs: Mapping[Bone, Area],
 ) -> CompartmentSpace:
     femur, tibia = margins[Bone.FEMUR], margins[Bone.TIBIA]
-    cols = _measured_cols(pose, half, femur, tibia)
+    cols = _measured_cols(joint, half, femur, tibia)
     upper, lower = femur.rows_at(cols), tibia.rows_at(cols)
     gaps = np.maximum(lower - upper, 0)
     narrowest = int(gaps.argmin())
-    fixed = float(pose.cols_at(FIXED[half]))
+    fixed = float(joint.cols_at(FIXED[half]))
     spread = fixed + PX_PER_WIDTH * np.linspace(-_FIXED_SPREAD, _FIXED_SPREAD, 9)
     fixed_gap = float(np.maximum(tibia.rows_at(spread) - femur.rows_at(spread), 0).mean())
     area = float(gaps.mean()) * float(cols[-1] - cols[0])
 
-    rim = find_second_rim(pose, tibia, float(cols[0]), float(cols[-1]))
+    rim = find_second_rim(joint, tibia, float(cols[0]), float(cols[-1]))
 
-    def line(col: float) -> FloatArray:
+    def line(col: float) -> Points:
         top = float(femur.rows_at(col))
         ends = [(top, col), (max(top, float(tibia.rows_at(col))), col)]
-        return apply_affine(pose.to_radiograph, ends)
+        return apply_affine(joint.to_radiograph, ends)
 
     return CompartmentSpace(
-        minimum=_length(pose, float(gaps[narrowest])),
+        minimum=_length(joint, float(gaps[narrowest])),
         minimum_line_px=line(float(cols[narrowest])),
-        fixed=_length(pose, fixed_gap),
+        fixed=_length(joint, fixed_gap),
         fixed_line_px=line(fixed),
-        area=_area(pose, area),
+        area=_area(joint, area),
         femur_spur=spurs[Bone.FEMUR],
         tibia_spur=spurs[Bone.TIBIA],
-        rim_distance=None if rim is None else _length(pose, rim),
-        femur_px=apply_affine(pose.to_radiograph, femur.points),
-        tibia_px=apply_affine(pose.to_radiograph, tibia.points),
+        rim_distance=None if rim is None else _length(joint, rim),
+        femur_px=apply_affine(joint.to_radiograph, femur.points),
+        tibia_px=apply_affine(joint.to_radiograph, tibia.points),
     )
 
 
-def _measured_cols(
-    pose: StandardPose, half: Compartment, femur: Margin, tibia: Margin
-) -> FloatArray:
+def _measured_cols(joint: JointPicture, half: Compartment, femur: Margin, tibia: Margin) -> Points:
     """Columns of `MEASURED` that lie on both margins; all of them where hardly any does."""
-    first, last = pose.cols_at(MEASURED[half])
+    first, last = joint.cols_at(MEASURED[half])
     low = max(first, femur.points[0, 1], tibia.points[0, 1])
     high = min(last, femur.points[-1, 1], tibia.points[-1, 1])
     if high - low < 0.3 * (last - first):
@@ -315,11 +263,11 @@ def _measured_cols(
     return np.linspace(low, high, 121)
 
 
-def _length(pose: StandardPose, px: float) -> Length:
+def _length(joint: JointPicture, px: float) -> Length:
     share = px / PX_PER_WIDTH
-    return Length(share, None if pose.width_mm is None else share * pose.width_mm)
+    return Length(share, None if joint.width_mm is None else share * joint.width_mm)
 
 
-def _area(pose: StandardPose, px2: float) -> Area:
+def _area(joint: JointPicture, px2: float) -> Area:
     share = px2 / PX_PER_WIDTH**2
-    return Area(share, None if pose.width_mm is None else share * pose.width_mm**2)
+    return Area(share, None if joint.width_mm is None else share * joint.width_mm**2)

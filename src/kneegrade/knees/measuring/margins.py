@@ -13,22 +13,20 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kneegrade.arrays import FloatImage
-from kneegrade.images.geometry import (
-    FloatArray,
-    apply_affine,
-    invert_affine,
-    resample,
-)
+from kneegrade.arrays import FloatImage, Points
+from kneegrade.images.geometry import apply_affine, invert_affine, resample
+from kneegrade.knees.posing.pose import StandardPose
 from kneegrade.terms import N_TIBIAL
-from kneegrade.types import Landmarks, Radiograph, Side
+from kneegrade.types import Landmarks, Radiograph
 
 PX_PER_WIDTH: Final = 400.0
-"""Pixels of the standard pose to a plateau width: 0.2 mm where the plateau is 80 mm wide."""
+"""Pixels of the joint's picture to a plateau width: 0.2 mm where the plateau is 80 mm wide."""
 PX_PER_MM: Final = PX_PER_WIDTH / 80
-"""Pixels of the standard pose to a millimetre of a knee whose plateau is 80 mm wide."""
+"""Pixels of the joint's picture to a millimetre of a knee whose plateau is 80 mm wide."""
 _ABOVE, _BELOW, _ASIDE = 0.40, 0.42, 0.22
-"""Reach of the pose's picture from the middle of the plateau, in plateau widths (cols: + 0.5)."""
+"""Reach of the joint's picture from the middle of the plateau, in plateau widths (cols: + 0.5)."""
+_SIZE: Final = (round((_ABOVE + _BELOW) * PX_PER_WIDTH), round((1 + 2 * _ASIDE) * PX_PER_WIDTH))
+"""Rows and columns of the joint's picture."""
 _N_ALONG: Final = 110
 """Places along a margin."""
 _SEARCH_MM: Final = 3.0
@@ -74,24 +72,26 @@ SPANS: Final = {Compartment.LATERAL: (0.0, 0.37), Compartment.MEDIAL: (0.65, 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class StandardPose:
-    """A knee with its plateau level and lateral at column 0.
+class JointPicture:
+    """A joint in standard pose: its plateau level, lateral at column 0.
 
     Parameters
     ----------
     pixels : (rows, cols) array, float32
         `PX_PER_WIDTH` to a plateau width.
     to_radiograph : (2, 3) array
-        Takes ``(row, col)`` of the pose to that of the radiograph.
+        Takes ``(row, col)`` of the picture to that of the radiograph.
     landmarks : (16, 2) array
-        Of `Landmarks.kneel_points_px`, in pixels of the pose.
+        Of `Landmarks.kneel_points_px`, in pixels of the picture.
+    pose : StandardPose
     width_mm : float or None
         Of the plateau, t0 to t8; None where the radiograph has no spacing.
     """
 
     pixels: FloatImage
-    to_radiograph: FloatArray
-    landmarks: FloatArray
+    to_radiograph: Points
+    landmarks: Points
+    pose: StandardPose
     width_mm: float | None
 
     @property
@@ -99,7 +99,7 @@ class StandardPose:
         """Column of the plateau's lateral edge."""
         return float(self.landmarks[0, 1])
 
-    def cols_at(self, shares: ArrayLike) -> FloatArray:
+    def cols_at(self, shares: ArrayLike) -> Points:
         """Columns at shares of the plateau width from its lateral edge."""
         return self.lateral_col + PX_PER_WIDTH * np.asarray(shares, np.float64)
 
@@ -111,74 +111,46 @@ class Margin:
     Parameters
     ----------
     points : (n, 2) array
-        ``(row, col)`` in pixels of the standard pose; columns never go back.
+        ``(row, col)`` in pixels of the joint's picture; columns never go back.
     strength : float
         Mean strength of the edge that was followed, in root mean squares of its surroundings.
     is_traced : bool
         False where there was no edge to follow: the points are those of the landmarks' curve.
     """
 
-    points: FloatArray
+    points: Points
     strength: float
     is_traced: bool
 
-    def rows_at(self, cols: ArrayLike) -> FloatArray:
+    def rows_at(self, cols: ArrayLike) -> Points:
         """Rows of the margin at columns; beyond its ends, those of its ends."""
         return np.asarray(np.interp(np.asarray(cols), self.points[:, 1], self.points[:, 0]))
 
 
-def take_standard_pose(radiograph: Radiograph, landmarks: Landmarks) -> StandardPose:
-    """Turn, mirror and scale a knee to the standard pose.
+def take_joint(radiograph: Radiograph, landmarks: Landmarks) -> JointPicture:
+    """Take the picture of a joint that its margins are traced on.
+
+    Beyond the film its outermost pixels are continued: its end is not an edge to follow.
 
     Raises
     ------
     ValueError
         If the plateau of the landmarks has no width.
     """
-    points = landmarks.kneel_points_px
-    pixel_size = np.array(radiograph.pixel_size)
-    down, along = (points[8] - points[0]) * pixel_size
-    width = float(np.hypot(down, along))
-    if width == 0:
+    pose = StandardPose.of_plateau(landmarks.plateau_px, radiograph.pixel_size)
+    if pose.width == 0:
         raise ValueError("The first and the last landmark of the plateau must differ.")
-    step = width / PX_PER_WIDTH
-    along_axis = np.array([down, along]) / width  # from lateral to medial, of length 1
-    mirror = -1.0 if landmarks.side is Side.LEFT else 1.0
-    down_axis = mirror * np.array([along_axis[1], -along_axis[0]])
-    linear = step * np.stack([down_axis, along_axis], axis=1) / pixel_size[:, None]
-    size = (
-        round((_ABOVE + _BELOW) * PX_PER_WIDTH),
-        round((1 + 2 * _ASIDE) * PX_PER_WIDTH),
-    )
-    middle = np.array([_ABOVE * PX_PER_WIDTH, (0.5 + _ASIDE) * PX_PER_WIDTH])
-    shift = (points[0] + points[8]) / 2 - linear @ middle
-    to_radiograph = np.column_stack([linear, shift])
-    return StandardPose(
-        pixels=_take_pixels(radiograph.pixels, to_radiograph, size),
-        to_radiograph=to_radiograph,
-        landmarks=apply_affine(invert_affine(to_radiograph), points),
-        width_mm=None if radiograph.spacing_mm is None else width,
+    frame = pose.frame(PX_PER_WIDTH, (_ABOVE * PX_PER_WIDTH, (0.5 + _ASIDE) * PX_PER_WIDTH))
+    return JointPicture(
+        pixels=resample(radiograph.pixels, frame, _SIZE, fill=None)[0],
+        to_radiograph=frame,
+        landmarks=apply_affine(invert_affine(frame), landmarks.kneel_points_px),
+        pose=pose,
+        width_mm=None if radiograph.spacing_mm is None else pose.width,
     )
 
 
-def _take_pixels(
-    pixels: FloatImage, to_radiograph: FloatArray, size: tuple[int, int]
-) -> FloatImage:
-    """`resample`, with the picture's outermost pixels continued: its end is no edge to follow."""
-    corners = apply_affine(to_radiograph, [(0, 0), (0, size[1]), (size[0], 0), size])
-    shape = np.array(pixels.shape)
-    before = np.clip(np.ceil(1 - corners.min(axis=0)).astype(int), 0, shape)
-    after = np.clip(np.ceil(corners.max(axis=0) + 2 - shape).astype(int), 0, shape)
-    if before.any() or after.any():
-        (top, left), (bottom, right) = before.tolist(), after.tolist()
-        wider = cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_REPLICATE)
-        pixels = np.asarray(wider, np.float32)
-    shifted = np.column_stack([to_radiograph[:, :2], to_radiograph[:, 2] + before])
-    taken, _ = resample(pixels, shifted, size, fill=float(pixels.min()))
-    return taken
-
-
-def trace_margins(pose: StandardPose) -> dict[tuple[Bone, Compartment], Margin]:
+def trace_margins(joint: JointPicture) -> dict[tuple[Bone, Compartment], Margin]:
     """Trace the margins of both bones in both compartments.
 
     Going down, the picture turns dark at the femur's margin and bright at the tibia's: the bright
@@ -188,13 +160,13 @@ def trace_margins(pose: StandardPose) -> dict[tuple[Bone, Compartment], Margin]:
     curves = []
     for bone, half in keys:
         part = slice(N_TIBIAL, None) if bone is Bone.FEMUR else slice(N_TIBIAL)
-        nodes = pose.landmarks[part]
-        first, last = np.clip(pose.cols_at(SPANS[half]), nodes[0, 1], nodes[-1, 1])
+        nodes = joint.landmarks[part]
+        first, last = np.clip(joint.cols_at(SPANS[half]), nodes[0, 1], nodes[-1, 1])
         cols = np.linspace(first, last, _N_ALONG)
         curves.append(np.stack([curve_rows(nodes, cols), cols], axis=1))
     signs = np.array([-1.0 if bone is Bone.FEMUR else 1.0 for bone, _ in keys])
     traced, strength = follow_edges(
-        pose.pixels,
+        joint.pixels,
         np.stack(curves),
         signs,
         reach_mm=_SEARCH_MM,
@@ -214,7 +186,7 @@ def trace_margins(pose: StandardPose) -> dict[tuple[Bone, Compartment], Margin]:
     }
 
 
-def _part_bones(margin: FloatArray, other: FloatArray, sign: float) -> FloatArray:
+def _part_bones(margin: Points, other: Points, sign: float) -> Points:
     """The margin, half way back to the other bone's where it crosses that: there bones touch."""
     rows = np.interp(margin[:, 1], other[:, 1], other[:, 0])
     between = (other[0, 1] <= margin[:, 1]) & (margin[:, 1] <= other[-1, 1])
@@ -223,12 +195,12 @@ def _part_bones(margin: FloatArray, other: FloatArray, sign: float) -> FloatArra
     return np.stack([met, margin[:, 1]], axis=1)
 
 
-def find_second_rim(pose: StandardPose, tibia: Margin, first: float, last: float) -> float | None:
+def find_second_rim(joint: JointPicture, tibia: Margin, first: float, last: float) -> float | None:
     """Distance of a second rim of the plateau from the margin that was traced.
 
     Parameters
     ----------
-    pose : StandardPose
+    joint : JointPicture
     tibia : Margin
     first, last : float
         Columns between which to look.
@@ -236,14 +208,14 @@ def find_second_rim(pose: StandardPose, tibia: Margin, first: float, last: float
     Returns
     -------
     float or None
-        In pixels of the pose, mean over the columns; None where no second rim is seen.
+        In pixels of the picture, mean over the columns; None where no second rim is seen.
     """
     cols = np.linspace(first, last, _N_ALONG)
     curve = np.stack([tibia.rows_at(cols), cols], axis=1)[None]
     normals = np.broadcast_to(np.array([1.0, 0.0]), curve.shape)
     half = np.ceil(_RIM_FAR_MM * PX_PER_MM)
     offsets = np.arange(-half, half + 1)
-    bands = _straighten(pose.pixels, curve, normals, offsets)
+    bands = _straighten(joint.pixels, curve, normals, offsets)
     along = _RIM_ALONG_MM * PX_PER_MM * _N_ALONG / (last - first)
     edges = _edge_strength(bands, np.array([1.0]), across=_ACROSS_MM * PX_PER_MM, along=along)
     main = edges[0][:, np.abs(offsets) <= 0.5 * PX_PER_MM].max(axis=1).mean()
@@ -257,7 +229,7 @@ def find_second_rim(pose: StandardPose, tibia: Margin, first: float, last: float
     return float(half - near + path[clearer].mean())
 
 
-def curve_rows(nodes: ArrayLike, cols: ArrayLike) -> FloatArray:
+def curve_rows(nodes: ArrayLike, cols: ArrayLike) -> Points:
     """Rows at columns of the smooth curve through nodes (cubic, slopes limited).
 
     Parameters
@@ -288,13 +260,13 @@ def curve_rows(nodes: ArrayLike, cols: ArrayLike) -> FloatArray:
 
 def follow_edges(
     pixels: FloatImage,
-    curves: FloatArray,
+    curves: Points,
     signs: NDArray[np.float64],
     *,
     reach_mm: float,
     trust_mm: float,
     px_per_mm: float,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Points, Points]:
     """Move curves onto the edges beside them, by the path of least cost.
 
     The cost is the picture's slope along the curve's normal, divided by its local root mean square
@@ -340,7 +312,7 @@ def follow_edges(
 
 
 def _straighten(
-    pixels: FloatImage, curves: FloatArray, normals: FloatArray, offsets: FloatArray
+    pixels: FloatImage, curves: Points, normals: Points, offsets: Points
 ) -> NDArray[np.float32]:
     """Grey values beside the curves, (m, n, offsets and `_SPARE` more at either end)."""
     wide = np.concatenate(
@@ -356,7 +328,7 @@ def _straighten(
 
 def _edge_strength(
     bands: NDArray[np.float32], signs: NDArray[np.float64], *, across: float, along: float
-) -> FloatArray:
+) -> Points:
     """Slope along the normals over its local root mean square, 0 where it has the other sign."""
     edges = np.empty((*bands.shape[:2], bands.shape[2] - 2 * _SPARE))
     for i, sign in enumerate(signs):
@@ -370,7 +342,7 @@ def _edge_strength(
     return edges
 
 
-def _cheapest_paths(cost: FloatArray) -> NDArray[np.int_]:
+def _cheapest_paths(cost: Points) -> NDArray[np.int_]:
     """Places (m, n) of the cheapest paths through costs (m, n, offsets), at most 1 a step."""
     n_curves, n_along, n_across = cost.shape
     totals = np.full((n_along, n_curves, n_across + 2), np.inf)  # a wall at either end
@@ -391,7 +363,7 @@ def _cheapest_paths(cost: FloatArray) -> NDArray[np.int_]:
     return path.T - 1
 
 
-def _parabola_peak(values: FloatArray, path: NDArray[np.int_]) -> FloatArray:
+def _parabola_peak(values: Points, path: NDArray[np.int_]) -> Points:
     """Path refined to the top of the parabola through the values at it and beside it."""
     inside = np.clip(path, 1, values.shape[2] - 2)
     before, at, after = (
@@ -402,7 +374,7 @@ def _parabola_peak(values: FloatArray, path: NDArray[np.int_]) -> FloatArray:
     return np.asarray(path + np.where(inside == path, np.clip(refined, -0.5, 0.5), 0.0))
 
 
-def _smooth_along(values: FloatArray, sigma: float) -> FloatArray:
+def _smooth_along(values: Points, sigma: float) -> Points:
     """Gaussian mean along the rows of (m, n) values; ends are continued."""
     smoothed = cv2.GaussianBlur(
         values, (0, 0), sigmaX=max(sigma, 0.1), sigmaY=1e-3, borderType=cv2.BORDER_REPLICATE

@@ -7,10 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.arrays import FloatImage
+from kneegrade.arrays import FloatImage, GreyImage
 from kneegrade.types import Contrast
-
-Gray8 = NDArray[np.uint8]
 
 SCALE_PERCENTILES: Final = (0.5, 99.5)
 PLAIN_FROM: Final = 2.0
@@ -55,28 +53,28 @@ def standardise(pixels: NDArray[Any], clip_percentiles: tuple[float, float]) -> 
     return scaled.astype(np.float32)
 
 
-def resize_square(pixels: Gray8, size_px: int) -> Gray8:
+def resize_square(pixels: GreyImage, size_px: int) -> GreyImage:
     """Resize ``(n, n)`` to ``(size_px, size_px)``: area average when shrinking, else bilinear."""
     if pixels.shape == (size_px, size_px):
         return pixels
     shrinks = pixels.shape[0] > size_px
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: Gray8 = np.asarray(
+    resized: GreyImage = np.asarray(
         cv2.resize(pixels, (size_px, size_px), interpolation=method), dtype=np.uint8
     )
     return resized
 
 
-def enhance(pixels: Gray8, *, tiles: int, clip_limit: float) -> Gray8:
+def enhance(pixels: GreyImage, *, tiles: int, clip_limit: float) -> GreyImage:
     """Contrast-limited adaptive histogram equalisation (CLAHE), as OpenCV defines its limit."""
     clahe = cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=(tiles, tiles))
-    enhanced: Gray8 = np.asarray(clahe.apply(np.ascontiguousarray(pixels)), dtype=np.uint8)
+    enhanced: GreyImage = np.asarray(clahe.apply(np.ascontiguousarray(pixels)), dtype=np.uint8)
     return enhanced
 
 
 def enhance_to(
-    pixels: Gray8, *, tiles: int, clip_limit: float, local_contrast: float, steps: int = 5
-) -> Gray8:
+    pixels: GreyImage, *, tiles: int, clip_limit: float, local_contrast: float, steps: int = 5
+) -> GreyImage:
     """Enhance a plain picture until its local contrast is that of the training pictures.
 
     Films differ in sharpness, so one clip limit gives them different looks. The limit is found by
@@ -108,12 +106,12 @@ def enhance_to(
     return enhance(pixels, tiles=tiles, clip_limit=low)
 
 
-def measure_local_contrast(pixels: Gray8, *, tiles: int = 8) -> float:
+def measure_local_contrast(pixels: GreyImage, *, tiles: int = 8) -> float:
     """Median over tiles of the grey levels' standard deviation within a tile, in grey levels."""
     return float(np.median(_tiles(pixels, tiles).std(axis=1)))
 
 
-def judge_contrast(pixels: Gray8) -> Contrast:
+def judge_contrast(pixels: GreyImage) -> Contrast:
     """Tell from an ROI whether its contrast was enhanced before.
 
     A plain radiograph differs more from place to place (bone, soft tissue, air) than within a
@@ -131,7 +129,7 @@ def judge_contrast(pixels: Gray8) -> Contrast:
     return Contrast.PLAIN if between > PLAIN_FROM * within else Contrast.ENHANCED
 
 
-def judge_set_contrast(pictures: Iterable[Gray8], *, majority: float = 0.8) -> Contrast:
+def judge_set_contrast(pictures: Iterable[GreyImage], *, majority: float = 0.8) -> Contrast:
     """Tell whether a set of pictures, processed alike, was enhanced: surer than any one picture.
 
     Returns
@@ -146,7 +144,7 @@ def judge_set_contrast(pictures: Iterable[Gray8], *, majority: float = 0.8) -> C
     return Contrast.UNKNOWN
 
 
-def _tiles(pixels: Gray8, count: int) -> NDArray[np.float32]:
+def _tiles(pixels: GreyImage, count: int) -> NDArray[np.float32]:
     """Cut ``(n, n)`` into ``(count * count, pixels of a tile)``; a remainder is left out."""
     step = pixels.shape[0] // count
     cut = pixels[: step * count, : step * count].astype(np.float32)

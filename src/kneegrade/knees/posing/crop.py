@@ -9,9 +9,8 @@ from typing import Final
 import numpy as np
 
 from kneegrade.errors import ImageError
-from kneegrade.images.geometry import resample
 from kneegrade.knees.posing.contrast import SCALE_PERCENTILES, scale_to_unit
-from kneegrade.knees.posing.pose import knee_affine
+from kneegrade.knees.posing.pose import StandardPose, take_picture
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph
 
 
@@ -42,19 +41,16 @@ PAPER_ROI: Final = RoiSpec(size_px=310, width_mm=140.0, clip_percentiles=(5.0, 9
 whole of the ROI to 0..1, 310 x 310 px, bilinear."""
 
 
-def crop_knee(
-    radiograph: Radiograph, landmarks: Landmarks, spec: RoiSpec, *, inverted: bool = False
-) -> KneeROI:
+def crop_knee(radiograph: Radiograph, landmarks: Landmarks, spec: RoiSpec) -> KneeROI:
     """Cut one knee out of a radiograph in standard pose.
 
     Parameters
     ----------
     radiograph : Radiograph
+        Bone bright.
     landmarks : Landmarks
         Of this knee; the ends of the plateau give pose and size.
     spec : RoiSpec
-    inverted : bool
-        Whether the radiograph shows bone dark.
 
     Returns
     -------
@@ -66,50 +62,36 @@ def crop_knee(
     ImageError
         ``image.spacing-missing`` if a width in mm is asked of a film without a pixel size.
     """
-    ends = landmarks.kneel_points_px[[0, 8]]
-    widths = spec.plateau_widths
-    if spec.width_mm is not None:
-        widths = spec.width_mm / _plateau_width_mm(radiograph, ends)
-    affine = knee_affine(
-        ends[0],
-        ends[1],
-        size_px=spec.size_px,
-        plateau_widths=widths,
-        pixel_size=radiograph.pixel_size,
-    )
-    source = -radiograph.pixels if inverted else radiograph.pixels
-    pixels, inside_fraction = resample(
-        source, affine, (spec.size_px, spec.size_px), fill=float(source.min())
-    )
-    flags = radiograph.flags | landmarks.flags
-    if inside_fraction < 1:
-        flags |= {Flag.OUTSIDE_FILM}
-    if inverted:
-        flags |= {Flag.POLARITY_CORRECTED}
-        flags |= {Flag.POLARITY_CONFLICT} if radiograph.polarity_stated else set()
+    pose = StandardPose.of_plateau(landmarks.plateau_px, radiograph.pixel_size)
+    frame = pose.square_frame(spec.size_px, _plateau_widths(radiograph, pose, spec))
+    pixels, inside_fraction = take_picture(radiograph, frame, spec.size_px)
     spacing = radiograph.spacing_mm
     return KneeROI(
         side=landmarks.side,
         pixels=scale_to_unit(pixels, spec.clip_percentiles),
-        to_radiograph=affine,
-        mirrored=bool(np.linalg.det(affine[:, :2]) < 0),
+        to_radiograph=frame,
+        mirrored=bool(np.linalg.det(frame[:, :2]) < 0),
         source_id=radiograph.source_id,
         spacing_mm=spacing
         and (
-            float(np.linalg.norm(affine[:, 0] * spacing)),
-            float(np.linalg.norm(affine[:, 1] * spacing)),
+            float(np.linalg.norm(frame[:, 0] * spacing)),
+            float(np.linalg.norm(frame[:, 1] * spacing)),
         ),
         inside_fraction=min(inside_fraction, 1.0),
         contrast=radiograph.contrast,
-        flags=flags,
+        flags=radiograph.flags
+        | landmarks.flags
+        | ({Flag.OUTSIDE_FILM} if inside_fraction < 1 else set()),
     )
 
 
-def _plateau_width_mm(radiograph: Radiograph, ends_px: np.ndarray) -> float:
+def _plateau_widths(radiograph: Radiograph, pose: StandardPose, spec: RoiSpec) -> float:
+    if spec.width_mm is None:
+        return spec.plateau_widths
     if radiograph.spacing_mm is None:
         raise ImageError(
             "image.spacing-missing",
             "A width in mm needs the size of the film's pixels, which nothing tells.",
             "Give --spacing or a column spacing_mm, or a width in plateau widths.",
         )
-    return float(np.linalg.norm((ends_px[1] - ends_px[0]) * radiograph.spacing_mm))
+    return spec.width_mm / pose.width

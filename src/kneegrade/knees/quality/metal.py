@@ -4,21 +4,18 @@ The network's score and map alone don't carry over to every hospital's films: on
 cortex of a natural shaft for metal. What it outlines is therefore measured on the film.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.arrays import FloatImage
-from kneegrade.images.geometry import apply_affine
+from kneegrade.arrays import Affine, FloatImage, Mask, Points
+from kneegrade.images.geometry import apply_affine, compose_affines, mirror_columns_affine
 from kneegrade.knees.measuring.bone_sides import SHAFTS
 from kneegrade.knees.measuring.margins import Bone
 from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU
-
-Points = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 SHAFT_VIEWS: Final = (-1.5, -0.75, 0.75, 1.5)
 """How far below the joint's centre, in plateau widths, the shafts are looked at."""
@@ -76,7 +73,7 @@ class MetalPlace:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class LegView:
     """A square picture of a leg, level, lateral first, as the network is shown it.
 
     Parameters
@@ -93,12 +90,29 @@ class View:
     """
 
     pixels: FloatImage
-    to_radiograph: Points
+    to_radiograph: Affine
     shape: tuple[int, ...]
     plateau_widths: float
     below_joint: float = 0.0
 
-    def rows_below_joint(self) -> Points:
+    @property
+    def plateau(self) -> Points:
+        """The lateral and the medial end of the plateau, (2, 2) px of the picture."""
+        n = len(self.pixels)
+        middle, width = (n - 1) / 2, n / self.plateau_widths
+        row = middle + (CENTRE_ABOVE_PLATEAU - self.below_joint) * width
+        return np.array([(row, middle - width / 2), (row, middle + width / 2)])
+
+    def invert(self) -> Self:
+        """The negative."""
+        return replace(self, pixels=-self.pixels)
+
+    def mirror(self) -> Self:
+        """The same leg taken for one of the other side."""
+        affine = compose_affines(self.to_radiograph, mirror_columns_affine(len(self.pixels)))
+        return replace(self, pixels=self.pixels[:, ::-1], to_radiograph=affine)
+
+    def rows_below_joint(self) -> NDArray[np.float64]:
         """How far each row lies below the joint's centre, in plateau widths: ``(n,)``."""
         n = len(self.pixels)
         return (np.arange(n) - (n - 1) / 2) * self.plateau_widths / n + self.below_joint
@@ -130,14 +144,14 @@ class View:
         return float((self.find_bone(0.0) & far[:, np.newaxis]).mean()) >= LEAST_BONE_SHOWN
 
 
-def measure_canal(view: View) -> float:
+def measure_canal(view: LegView) -> float:
     """By how much the middle of a shaft is brighter than the brightest of both its sides.
 
     A natural shaft's cortex is brighter than its marrow; a nail in it is brighter than the cortex.
 
     Parameters
     ----------
-    view : View
+    view : LegView
 
     Returns
     -------
@@ -186,7 +200,7 @@ def outline_metal(logits: NDArray[np.float32], stride: int) -> tuple[NDArray[np.
     )
 
 
-def find_metal(view: View, logits: NDArray[np.float32], score: float) -> tuple[MetalPlace, ...]:
+def find_metal(view: LegView, logits: NDArray[np.float32], score: float) -> tuple[MetalPlace, ...]:
     """Outline what is rather metal than not, and measure it on the film.
 
     At the joint, metal may also be darker than the bone: a prosthesis leaves too little of a knee
@@ -194,7 +208,7 @@ def find_metal(view: View, logits: NDArray[np.float32], score: float) -> tuple[M
 
     Parameters
     ----------
-    view : View
+    view : LegView
     logits : (rows, cols) array, float32
         The network's map of metal in this view.
     score : float

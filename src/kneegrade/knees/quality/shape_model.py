@@ -13,11 +13,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kneegrade.terms import N_TIBIAL
-
-Points = NDArray[np.float64]
+from kneegrade.arrays import Points
+from kneegrade.terms import PLATEAU_ENDS
 
 _LOCATING_MM: Final = 0.8
 """Standard deviation per coordinate that locating a point adds to the shape itself."""
@@ -107,7 +105,8 @@ def place_average_knee(ends_px: Points) -> Points:
     """
     mean = _model_arrays()[0] @ (1, 1j)
     first, last = ends_px @ (1, 1j)
-    placed = first + (mean - mean[0]) * (last - first) / (mean[N_TIBIAL - 1] - mean[0])
+    lateral, medial = mean[list(PLATEAU_ENDS)]
+    placed = first + (mean - lateral) * (last - first) / (medial - lateral)
     return np.stack([placed.real, placed.imag], axis=1)
 
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from kneegrade.grading.grader import decode_grade, softmax
-from kneegrade.grading.predictions import KEY_COLUMNS, row_of_prediction, write_parquet
+from kneegrade.grading.predictions import write_parquet
 from kneegrade.knees.store import read_index
+from kneegrade.pipeline.results import KneeKey, KneeResult
 from kneegrade.training.fitting import (
     begin_run,
     finish_run,
@@ -117,9 +118,8 @@ def fit_run(
     temperatures = {
         task: fit_temperature(logits[task], heldout.grades[task]) for task in recipe.tasks
     }
-    write_parquet(
-        _heldout_rows(parts, logits, temperatures, recipe), recipe.tasks, folder / "heldout.parquet"
-    )
+    rows = _heldout_rows(parts, logits, temperatures, recipe)
+    write_parquet(rows, table_columns(recipe.tasks), folder / "heldout.parquet")
     _finish(folder, recipe, parts, temperatures, minutes)
     return read_run(folder)
 
@@ -177,8 +177,8 @@ def _heldout_rows(
             source_id=row["roi_file"],
             flags=frozenset(Flag(name) for name in row["flags"].split(";") if name),
         )
-        key = {name: row[name] for name in KEY_COLUMNS}
-        rows.append(row_of_prediction(prediction, row["image_path"], key))
+        result = KneeResult.of_prediction(prediction, row["image_path"], KneeKey.of_row(row))
+        rows.append(result.to_row())
     return rows
 
 

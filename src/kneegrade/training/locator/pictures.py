@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import Affine, Points
 from kneegrade.bundles.manifest import hash_subject
 from kneegrade.cohorts.tables.table import resolve_image
 from kneegrade.errors import ImageError, TableError
@@ -17,10 +18,10 @@ from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.landmarks.table import TabledKnee, read_landmark_table
 from kneegrade.knees.posing.contrast import scale_to_unit
-from kneegrade.knees.posing.pose import film_affine, knee_affine
+from kneegrade.knees.posing.pose import StandardPose, film_affine
 from kneegrade.phantoms.spoilt.failures import paint_metal
 from kneegrade.training.locator.recipe import LandmarkRecipe, Stage
-from kneegrade.types import Radiograph, Side
+from kneegrade.types import Radiograph, Side, plateau_ends
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ PICTURE_PX: Final = 384
 """Rows and columns of a stored picture: more than the network sees, so that it can be varied."""
 STORED_WIDTHS: Final = 2.0
 """Width of a stored picture of one knee in plateau widths."""
-_ENDS: Final = (0, 8)
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,7 @@ def _picture_of(
     if stage is Stage.FILM:
         affine = film_affine(radiograph.pixels.shape, PICTURE_PX, radiograph.pixel_size)
     else:
-        points = knees[0].landmarks.kneel_points_px
-        affine = knee_affine(
-            points[0],
-            points[8],
-            size_px=PICTURE_PX,
-            plateau_widths=STORED_WIDTHS,
-            pixel_size=radiograph.pixel_size,
-        )
+        affine = _frame_of(knees[0].landmarks.plateau_px, radiograph.pixel_size)
     fill = float(np.percentile(radiograph.pixels, 2))
     pixels, _ = resample(radiograph.pixels, affine, (PICTURE_PX, PICTURE_PX), fill=fill)
     to_picture = invert_affine(affine)
@@ -128,8 +121,7 @@ def _picture_of(
         points_px = np.full((4, 2), np.nan)
         for knee in knees:
             first = 0 if knee.landmarks.side is Side.RIGHT else 2
-            ends = knee.landmarks.kneel_points_px[list(_ENDS)]
-            points_px[first : first + 2] = apply_affine(to_picture, ends)
+            points_px[first : first + 2] = apply_affine(to_picture, knee.landmarks.plateau_px)
     else:
         points_px = apply_affine(to_picture, knees[0].landmarks.kneel_points_px)
     picture = np.rint(scale_to_unit(pixels) * 255).astype(np.uint8)
@@ -145,11 +137,15 @@ def _picture_of(
     )
 
 
+def _frame_of(ends_px: Points, pixel_size: tuple[float, float] = (1.0, 1.0)) -> Affine:
+    return StandardPose.of_plateau(ends_px, pixel_size).square_frame(PICTURE_PX, STORED_WIDTHS)
+
+
 def _implant(
     film: NDArray[np.uint8], points: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """The film with metal in one knee: painted on an enlarged picture of it."""
-    to_film = knee_affine(points[0], points[8], size_px=PICTURE_PX, plateau_widths=STORED_WIDTHS)
+    to_film = _frame_of(plateau_ends(points))
     to_knee = invert_affine(to_film)
     size = (PICTURE_PX, PICTURE_PX)
     knee, _ = resample(film.astype(np.float32), to_film, size, fill=0.0)

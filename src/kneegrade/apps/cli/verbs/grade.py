@@ -1,6 +1,7 @@
 """``kneegrade grade``: pictures + bundle -> predictions and a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,11 +9,11 @@ import typer
 from rich.console import Console
 
 from kneegrade.apps.cli.exit_codes import DONE, SOME_FAILED, exit_code_of
-from kneegrade.apps.cli.grade_table import print_rows
 from kneegrade.errors import OutputError, TableError
-from kneegrade.types import Contrast, Side, SpacingSource
+from kneegrade.types import Contrast, RadiographFile, Side, SpacingSource
 
 if TYPE_CHECKING:
+    from kneegrade.apps.pages.truth import GradesByKnee
     from kneegrade.bundles.manifest import Bundle
     from kneegrade.knees.locating.find import InputKind
     from kneegrade.pipeline.batch import BatchKnee, Picture
@@ -93,12 +94,20 @@ def grade(
         ),
     ] = None,
     attribution: AttributionOption = "",
+    osteophyte_areas: Annotated[
+        bool,
+        typer.Option(
+            "--osteophyte-areas",
+            help="Write osteophyte areas too: experimental, hardly related to grades.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
     """Grade the knees on radiographs, one or both, or on pictures that are cropped to one.
 
     Writes predictions and a page; run again, it continues where it stopped.
     """
+    from kneegrade.apps.cli.grade_table import print_results
     from kneegrade.apps.cli.progress import show_progress
     from kneegrade.apps.pages.truth import match_truth, read_truth
     from kneegrade.pipeline.batch import grade_batch, write_tables
@@ -109,19 +118,18 @@ def grade(
     grader = KneeGrader(bundle)
     with show_progress("Grading") as on_progress:
         graded = grade_batch(pictures, grader, out, kind=kind, on_progress=on_progress)
-    rows = [knee.row for knee in graded]
-    written = write_tables(rows, grader.bundle, out)
-    grades, notes = match_truth(known, rows)
+    results = [knee.result for knee in graded]
+    written = write_tables(results, grader.bundle, out, osteophyte_areas=osteophyte_areas)
+    grades, notes = match_truth(known, results)
     written.append(_write_page(graded, grader.bundle, out, grades, attribution))
     if as_json:
         typer.echo(written[0].read_text(encoding="utf-8"), nl=False)
     else:
-        print_rows(rows, [spec.task for spec in grader.bundle.tasks], _console())
+        print_results(results, [spec.task for spec in grader.bundle.tasks], _console())
     typer.echo("Written: " + ", ".join(str(path) for path in written), err=True)
     for note in notes:
         typer.echo(f"kneegrade: {note}", err=True)
-    statuses, codes = ([row[name] for row in rows] for name in ("status", "error_code"))
-    code = exit_code_of(statuses, codes)
+    code = exit_code_of([r.status for r in results], [r.error_code for r in results])
     if code == DONE and known is not None and not grades:
         code = SOME_FAILED  # the table of known grades came to nothing
     raise typer.Exit(code)
@@ -158,7 +166,7 @@ def _pictures_of(
     if found.passed_over:
         typer.echo(found.passed_over_line, err=True)
     return [
-        Picture(_printable(source), source, side, spacing_mm, contrast=contrast)
+        Picture(_printable(source), RadiographFile(source, spacing_mm, contrast=contrast), side)
         for source in found.sources
     ]
 
@@ -175,14 +183,9 @@ def _pictures_of_table(
     spacing_mm: float | None,
     contrast: Contrast,
 ) -> "list[Picture]":
-    from kneegrade.cohorts.tables.table import (
-        KEY_COLUMNS,
-        read_knee_table,
-        read_spacing,
-        read_spacing_source,
-        resolve_image,
-    )
+    from kneegrade.cohorts.tables.table import read_knee_table, read_radiograph_file
     from kneegrade.pipeline.batch import Picture
+    from kneegrade.pipeline.results import KneeKey
 
     table = read_knee_table(knees)
     if split is not None:
@@ -195,17 +198,21 @@ def _pictures_of_table(
             )
         table = table[table["split"] == split]
     rows: list[dict[str, Any]] = table.astype(object).where(table.notna(), None).to_dict("records")
+
+    def known(file: RadiographFile) -> RadiographFile:
+        """What the options say goes before what the table does."""
+        if contrast is not Contrast.UNKNOWN:
+            file = replace(file, contrast=contrast)
+        if spacing_mm is None:
+            return file
+        return replace(file, spacing_mm=spacing_mm, spacing_source=SpacingSource.CALLER)
+
     return [
         Picture(
             source=row["image_path"],
-            path=resolve_image(knees, row["image_path"]),
+            file=known(read_radiograph_file(row, knees)),
             side=side or Side(row["side"]),
-            spacing_mm=spacing_mm or read_spacing(row),
-            spacing_source=SpacingSource.CALLER if spacing_mm else read_spacing_source(row),
-            contrast=contrast
-            if contrast is not Contrast.UNKNOWN
-            else Contrast(row.get("contrast") or Contrast.UNKNOWN),
-            key={name: row[name] for name in KEY_COLUMNS},
+            key=KneeKey.of_row(row),
         )
         for row in rows
     ]
@@ -215,7 +222,7 @@ def _write_page(
     knees: "Sequence[BatchKnee]",
     bundle: "Bundle",
     out: Path,
-    truth: Mapping[tuple[str, str], Mapping[str, int]],
+    truth: "GradesByKnee",
     attribution: str,
 ) -> Path:
     from kneegrade import __version__
@@ -228,16 +235,16 @@ def _write_page(
 
     reported = []
     n_shown = 0
-    for knee in sorted(knees, key=lambda knee: is_synthetic(knee.row)):
+    for knee in sorted(knees, key=lambda knee: is_synthetic(knee.result)):
         file = knee.file_in(out)
         n_shown += knee.drawing is not None
         is_shown = knee.drawing is not None and n_shown <= EMBEDDED_PICTURES and file.is_file()
         reported.append(
             ReportedKnee(
-                row=knee.row,
+                result=knee.result,
                 picture_png=file.read_bytes() if is_shown else None,
                 drawing=knee.drawing,
-                truth=truth.get((knee.row["source"], knee.row["side"] or "")),
+                truth=truth.get((knee.result.source, knee.result.side)),
             )
         )
     page = out / "report.html"

@@ -229,3 +229,26 @@ def test_the_nouns_are_at_the_top() -> None:
     nouns: dict[str, Any] = {name: getattr(kneegrade, name) for name in kneegrade.__all__}
     expected = {"Side", "Task", "Grades", "Radiograph", "KneeROI", "KneePrediction"}
     assert expected <= set(nouns)
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_places_that_the_pages_name_are_there(page: str) -> None:
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    places = set(re.findall(r"`((?:[a-z_]+/)+(?:[a-z_0-9]+\.py)?)`", text))
+    outside = {"tests", "benchmarks", "docs", "demo", "src", "requirements"}
+    missing = [
+        place
+        for place in places
+        if not ((PROJECT if place.split("/")[0] in outside else SOURCE) / place).exists()
+    ]
+    assert places
+    assert missing == []
+
+
+def test_every_room_is_on_the_page_of_the_architecture() -> None:
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {path.parent.relative_to(SOURCE).as_posix() for path in MODULES} - {"."}
+    named = {room for room in rooms if f"`{room}/" in text}
+    inner = {room for room in rooms if any(n in room for n in ("studies/", "cli/"))}
+    outer = {room for room in rooms if any(other.startswith(f"{room}/") for other in rooms)}
+    assert rooms - named - inner - outer == set()

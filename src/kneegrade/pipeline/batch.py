@@ -18,10 +18,10 @@ from kneegrade import __version__
 from kneegrade.bundles.manifest import Bundle
 from kneegrade.errors import InternalError, KneegradeError, MissingExtraError, OutputError
 from kneegrade.grading.predictions import table_columns, write_csv, write_json, write_parquet
-from kneegrade.knees.drawing import KneeDrawing, draw_knee
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.posing.pictures import encode_png
 from kneegrade.knees.prepared import RefusedKnee
+from kneegrade.pipeline.drawing import KneeDrawing, draw_knee
 from kneegrade.pipeline.grader import KneeGrader
 from kneegrade.pipeline.results import KneeKey, KneeResult, result_of
 from kneegrade.types import KneeROI, RadiographFile, Side

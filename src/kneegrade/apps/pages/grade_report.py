@@ -20,9 +20,9 @@ from kneegrade.apps.pages.grade_report_words import (
 )
 from kneegrade.bundles.manifest import Bundle, Decoding, SubjectUse
 from kneegrade.errors import OutputError
-from kneegrade.knees.drawing import KneeDrawing, write_mm
 from kneegrade.knees.measuring.joint_space import FIXED
 from kneegrade.knees.measuring.sizes import JointSizes, Length
+from kneegrade.pipeline.drawing import KneeDrawing, write_mm
 from kneegrade.pipeline.results import KneeResult, Status, TaskResult
 from kneegrade.types import Flag, Grades, Side, SpacingSource, Task
 

@@ -15,7 +15,7 @@ from kneegrade.apps.pages.grade_report import EMBEDDED_PICTURES, ReportedKnee, w
 from kneegrade.bundles.manifest import Bundle, Decoding, InputSpec, LocatorSpec, TaskSpec
 from kneegrade.errors import ImageError, KneeNotFoundError, OutputError
 from kneegrade.grading.predictions import row_of_error, row_of_prediction
-from kneegrade.knees.drawing import KneeDrawing, WidthLine
+from kneegrade.pipeline.drawing import KneeDrawing, WidthLine
 from kneegrade.types import Flag, Grades, KneePrediction, Side, SpacingSource, Task
 
 PNG = b"\x89PNG a picture"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from made_films import FILM_MM, draw_knee
 
-from kneegrade.knees.drawing import KneeDrawing, WidthLine, write_mm
-from kneegrade.knees.drawing import draw_knee as draw_over
 from kneegrade.knees.measuring.joint_space import measure_joint_space
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
+from kneegrade.pipeline.drawing import KneeDrawing, WidthLine, write_mm
+from kneegrade.pipeline.drawing import draw_knee as draw_over
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side, SpacingSource
 
 

@@ -10,9 +10,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from kneegrade.arrays import FloatImage
+from kneegrade.arrays import FloatArray, FloatImage
 from kneegrade.images.geometry import (
-    FloatArray,
     apply_affine,
     compose_affines,
     invert_affine,

@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatArray
 from kneegrade.flags import Flag
-from kneegrade.images.geometry import FloatArray, apply_affine
+from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.measuring.bone_sides import FemorotibialAngle, measure_angle, measure_spurs_px2
 from kneegrade.knees.measuring.margins import (
     PX_PER_WIDTH,

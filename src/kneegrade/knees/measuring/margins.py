@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kneegrade.arrays import FloatImage
+from kneegrade.arrays import FloatArray, FloatImage
 from kneegrade.images.geometry import (
-    FloatArray,
     apply_affine,
     invert_affine,
     resample,

@@ -27,7 +27,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("bundles/runner.py",),
     "typer": ("apps/cli",),
     "rich": ("apps/cli",),
-    "jinja2": ("evaluation/report.py", "apps"),
+    "jinja2": ("templates.py",),
     **dict.fromkeys(
         ("pandas", "pyarrow"),
         (

@@ -22,7 +22,8 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
 from kneegrade.bundles.manifest import hash_file
-from kneegrade.errors import OutputError, RecipeError
+from kneegrade.errors import RecipeError
+from kneegrade.output import write_whole, writing_to
 from kneegrade.training.recipe_fields import ScheduleSpec
 
 
@@ -38,7 +39,7 @@ def begin_run(folder: Path, recipe_text: str, about: Mapping[str, Any]) -> None:
     """
     begun = {"recipe_sha256": hashlib.sha256(recipe_text.encode()).hexdigest(), **about}
     path = folder / "begun.json"
-    try:
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file():
             if json.loads(path.read_text(encoding="utf-8")) != begun:
@@ -48,14 +49,8 @@ def begin_run(folder: Path, recipe_text: str, about: Mapping[str, Any]) -> None:
                     "Name another --out, or delete this one.",
                 )
             return
-        (folder / "recipe.toml").write_text(recipe_text, encoding="utf-8")
-        path.write_text(json.dumps(begun, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The folder {str(folder)!r} cannot be written to: {error.strerror}.",
-            "Choose another folder.",
-        ) from error
+        write_whole(folder / "recipe.toml", recipe_text)
+        write_whole(path, json.dumps(begun, indent=1) + "\n")
 
 
 def save_weights(network: nn.Module, folder: Path) -> None:
@@ -76,9 +71,7 @@ def finish_run(folder: Path, facts: Mapping[str, Any]) -> None:
             "python": platform.python_version(),
         },
     }
-    temporary = folder / "run.json.part"
-    temporary.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / "run.json")
+    write_whole(folder / "run.json", json.dumps(whole, indent=1) + "\n")
     (folder / "last.ckpt").unlink(missing_ok=True)
 
 

@@ -8,8 +8,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from kneegrade.apps.pages.grade_report_words import (
     DECODING_WORDS,
     KL_CRITERIA,
@@ -20,9 +18,10 @@ from kneegrade.apps.pages.grade_report_words import (
     WIDTH_WORDS,
 )
 from kneegrade.bundles.manifest import Bundle, Decoding, SubjectUse
-from kneegrade.errors import OutputError
 from kneegrade.knees.drawing import KneeDrawing, write_mm
 from kneegrade.knees.measuring.joint_space import FIXED
+from kneegrade.output import write_whole, writing_to
+from kneegrade.templates import fill_template
 from kneegrade.types import Flag, Side, SpacingSource, Task
 
 EMBEDDED_PICTURES: Final = 200
@@ -121,24 +120,11 @@ def write_grade_report(
         ``output.not-writable``.
     """
     page = _render(knees, bundle, version, attribution)
-    try:
-        path.write_text(page, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The report must be writable. Got: {error.strerror}.",
-            "Choose another --out, or free space.",
-        ) from error
+    with writing_to(path):
+        write_whole(path, page.encode("utf-8", errors="backslashreplace"))
 
 
 def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str, attribution: str) -> str:
-    environment = Environment(
-        loader=PackageLoader("kneegrade.apps.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = [knee for knee in knees if knee.row.get("status") in ("ok", "refused")]
     shown.sort(key=lambda knee: is_synthetic(knee.row))
     cards = [(knee, _card(knee, number, bundle)) for number, knee in enumerate(shown)]
@@ -152,7 +138,9 @@ def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str, attribu
     ]
     n_refused = sum(knee.row["status"] == "refused" for knee in shown)
     failed = [knee.row for knee in knees if knee.row.get("status") not in ("ok", "refused")]
-    return environment.get_template("grade_report.html.jinja").render(
+    return fill_template(
+        "kneegrade.apps.pages",
+        "grade_report.html.jinja",
         sections=sections,
         attribution=attribution,
         n_graded=len(cards) - n_refused,

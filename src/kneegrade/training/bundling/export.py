@@ -18,13 +18,14 @@ from kneegrade.bundles.manifest import (
     read_bundle,
 )
 from kneegrade.bundles.runner import OnnxRunner
-from kneegrade.errors import BundleError, OutputError, RecipeError
+from kneegrade.errors import BundleError, RecipeError
 from kneegrade.evaluation.report import summarise_agreement
 from kneegrade.evaluation.subject_use import add_subject_use, choose_subject_use
 from kneegrade.evaluation.tables import compute_agreement, join_truth
 from kneegrade.grading.grader import softmax
 from kneegrade.grading.predictions import read_predictions
 from kneegrade.knees.store import read_index
+from kneegrade.output import writing_to
 from kneegrade.training.bundling.locator_export import (
     copy_locator,
     export_locator,
@@ -95,7 +96,8 @@ def export_bundle(
     index = read_index(store)
     cards = _read_data_cards(index, data_card)
     further = _read_notes(notes)
-    _make_folder(folder)
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     parity = read_labelled_knees(_parity_rows(index), store, recipe)
     members, worst = _write_members(runs, folder, KneeDataset(parity, recipe, epoch=None))
     shutil.copy(runs[0].folder / "recipe.toml", folder / "recipe.toml")
@@ -283,15 +285,4 @@ def _read_notes(path: Path | None) -> str:
             "bundle.invalid",
             f"The notes for the model card cannot be read. Got {type(error).__name__}.",
             "Check the path after --notes; the file is text in UTF-8.",
-        ) from error
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The folder {str(folder)!r} cannot be written to: {error.strerror}.",
-            "Choose another --out.",
         ) from error

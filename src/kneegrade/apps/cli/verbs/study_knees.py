@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kneegrade import __version__
-from kneegrade.errors import OutputError
+from kneegrade.output import write_whole, writing_to
 from kneegrade.types import Task
 
 if TYPE_CHECKING:
@@ -86,15 +86,9 @@ def write_files(files: Mapping[Path, bytes]) -> None:
         output.not-writable.
     """
     for path, content in files.items():
-        try:
+        with writing_to(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        except OSError as error:
-            raise OutputError(
-                "output.not-writable",
-                f"{path} cannot be written ({error.strerror or error}).",
-                "Choose another place with --out.",
-            ) from error
+            write_whole(path, content)
 
 
 def show_table_1(counts: Any) -> Iterator[Table]:

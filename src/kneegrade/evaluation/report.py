@@ -7,19 +7,19 @@ from typing import Any, Final
 
 import pandas as pd
 
+from kneegrade.agreement_words import METRIC_LABELS, USE_LABELS, USE_SENTENCES, format_interval
 from kneegrade.evaluation.figures import draw_confusion, draw_reliability
 from kneegrade.evaluation.metrics import compute_confusion, compute_reliability
-from kneegrade.evaluation.subject_use import USE_LABELS, UseGroup, find_bundle_ids
+from kneegrade.evaluation.subject_use import find_bundle_ids
 from kneegrade.evaluation.tables import (
-    METRIC_LABELS,
     Outcome,
     count_outcomes,
-    format_interval,
     iterate_tasks,
     select_group,
 )
 from kneegrade.output import write_whole, writing_to
 from kneegrade.templates import fill_template
+from kneegrade.terms import SubjectUse
 from kneegrade.types import Task
 
 SCHEMA_VERSION: Final = 1
@@ -84,7 +84,7 @@ def summarise_agreement(
         "counts": count_outcomes(joined),
         "groups": {
             use.value: _summarise_group(select_group(joined, use), agreement, use)
-            for use in UseGroup
+            for use in SubjectUse
             if len(select_group(joined, use))
         },
     }
@@ -118,14 +118,17 @@ def render_page(metrics: dict[str, Any], figures: dict[tuple[str, str], dict[str
         metrics=metrics,
         images=images,
         metric_labels=METRIC_LABELS,
+        use_sentences=USE_SENTENCES,
         task_labels={task.value: task.label for task in Task},
         write=format_interval,
     )
 
 
-def _summarise_group(group: pd.DataFrame, agreement: pd.DataFrame, use: UseGroup) -> dict[str, Any]:
+def _summarise_group(
+    group: pd.DataFrame, agreement: pd.DataFrame, use: SubjectUse
+) -> dict[str, Any]:
     tasks: dict[str, Any] = {}
-    for graded in iterate_tasks(group) if use is not UseGroup.TRAINED else ():
+    for graded in iterate_tasks(group) if use is not SubjectUse.TRAINED else ():
         task = graded.task
         rows = agreement[(agreement["use"] == use) & (agreement["task"] == task)]
         figures: dict[str, dict[str, Any]] = {}
@@ -151,8 +154,8 @@ def _summarise_group(group: pd.DataFrame, agreement: pd.DataFrame, use: UseGroup
 
 def _draw_figures(joined: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
     figures: dict[tuple[str, str], dict[str, str]] = {}
-    for use in UseGroup:
-        if use is UseGroup.TRAINED:
+    for use in SubjectUse:
+        if use is SubjectUse.TRAINED:
             continue
         for graded in iterate_tasks(select_group(joined, use)):
             confusion = compute_confusion(

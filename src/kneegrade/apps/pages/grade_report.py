@@ -8,20 +8,20 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from kneegrade.agreement_words import METRIC_LABELS, USE_SENTENCES, format_interval
 from kneegrade.apps.pages.grade_report_words import (
     DECODING_WORDS,
     KL_CRITERIA,
     KL_WORDS,
-    METRIC_WORDS,
     SPACING_WORDS,
-    USE_WORDS,
     WIDTH_WORDS,
 )
-from kneegrade.bundles.manifest import Bundle, Decoding, SubjectUse
+from kneegrade.bundles.manifest import Bundle, Decoding
 from kneegrade.knees.drawing import KneeDrawing, write_mm
 from kneegrade.knees.measuring.joint_space import FIXED
 from kneegrade.output import write_whole, writing_to
 from kneegrade.templates import fill_template
+from kneegrade.terms import SubjectUse
 from kneegrade.types import Flag, Side, SpacingSource, Task
 
 EMBEDDED_PICTURES: Final = 200
@@ -325,10 +325,10 @@ def _agreement(agreement: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "label": _sentence(Task(name).label) if known else name,
                 "n_knees": _text(figures.get("n_knees")),
                 "n_subjects": _text(figures.get("n_subjects")),
-                "use": USE_WORDS[SubjectUse(use)] if use in set(SubjectUse) else use,
+                "use": USE_SENTENCES[SubjectUse(use)] if use in set(SubjectUse) else use,
                 "metrics": [
-                    (words, _write_interval(figures["reported"][metric]))
-                    for metric, words in METRIC_WORDS.items()
+                    (_sentence(label), _write_figure(figures["reported"][metric]))
+                    for metric, label in METRIC_LABELS.items()
                     if metric in figures.get("reported", {})
                 ],
             }
@@ -336,14 +336,8 @@ def _agreement(agreement: Mapping[str, Any]) -> list[dict[str, Any]]:
     return measured
 
 
-def _write_interval(figure: Mapping[str, float | None]) -> str:
-    """``0.820 (0.800 to 0.840)`` from an estimate with or without its two limits."""
-    estimate, low, high = (_number(figure.get(name)) for name in ("estimate", "low", "high"))
-    if estimate is None:
-        return "not defined"
-    if low is None or high is None:
-        return f"{estimate:.3f}"
-    return f"{estimate:.3f} ({low:.3f} to {high:.3f})"
+def _write_figure(figure: Mapping[str, Any]) -> str:
+    return format_interval(*(_number(figure.get(name)) for name in ("estimate", "low", "high")))
 
 
 def _texts(value: Any) -> list[str]:

@@ -6,7 +6,6 @@ The folder holds ``recipe.toml``, ``log/metrics.csv``, ``last.ckpt`` while it ru
 """
 
 import hashlib
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from kneegrade.bundles.subjects import write_subjects
 from kneegrade.grading.grader import decode_grade, softmax
 from kneegrade.grading.predictions import KEY_COLUMNS, row_of_prediction, write_parquet
 from kneegrade.knees.store import read_index
@@ -185,13 +185,13 @@ def _heldout_rows(
 def _finish(
     folder: Path, recipe: Recipe, parts: HoldOut, temperatures: dict[Task, float], minutes: float
 ) -> None:
-    subjects = json.dumps(parts.hashed_subjects(), indent=0)
-    (folder / "subjects.json").write_text(subjects + "\n", encoding="utf-8")
+    subjects = parts.hashed_subjects()
+    write_subjects(subjects, folder)
     facts = {
         "recipe": recipe.name,
         "hold_out": parts.name,
         "knees": {"trained": len(parts.train), "selected": len(parts.heldout)},
-        "subjects": {k: len(v) for k, v in parts.hashed_subjects().items()},
+        "subjects": {k: len(v) for k, v in subjects.as_lists().items()},
         "temperatures": {task.value: t for task, t in temperatures.items()},
         "minutes_of_this_call": round(minutes, 1),
     }

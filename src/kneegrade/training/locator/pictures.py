@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from kneegrade.arrays import Affine, GreyImage, Points, round_to_grey
-from kneegrade.bundles.manifest import hash_subject
+from kneegrade.bundles.subjects import hash_subject
 from kneegrade.cohorts.tables.table import resolve_image
 from kneegrade.errors import ImageError, TableError
 from kneegrade.images.geometry import apply_affine, invert_affine, resample

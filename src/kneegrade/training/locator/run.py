@@ -6,10 +6,9 @@ instead of predictions.
 
 import csv
 import hashlib
-import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kneegrade.bundles.manifest import hash_file, read_bundle
+from kneegrade.bundles.subjects import Subjects, read_subjects, write_subjects
 from kneegrade.errors import RecipeError, TableError
 from kneegrade.knees.locating.heatmaps import STRIDE, compute_probabilities, decode_heatmaps
 from kneegrade.phantoms.studies.study import PHANTOM_COHORT
@@ -152,7 +152,8 @@ def fit_landmark_run(
     network = module.network.cpu().eval()
     save_weights(network, folder)
     _write_heldout(network, heldout, recipe, folder / "heldout.csv")
-    _write_subjects(train, heldout, folder, start)
+    subjects = Subjects(_people(chain(*train)), _people(heldout)) | _read_start_subjects(start)
+    write_subjects(subjects, folder)
     facts = {
         "recipe": recipe.name,
         "hold_out": f"fold-{held}",
@@ -262,11 +263,13 @@ def _is_bundle(folder: Path) -> bool:
     return str(folder) == "default" or (folder / "bundle.json").is_file()
 
 
-def _read_subjects(start: Path) -> dict[str, list[str]]:
-    """Hashed ids of the people that a run, or a bundle's locator, was taught or tried on."""
+def _read_start_subjects(start: Path | None) -> Subjects:
+    """Whom a run, or a bundle's locator, was taught or tried on."""
+    if start is None:
+        return Subjects()
     if _is_bundle(start):
-        return dict(read_bundle(start).locator.facts.get("subjects", {}))
-    return dict(json.loads((start / "subjects.json").read_bytes()))
+        return Subjects.from_lists(read_bundle(start).locator.facts["subjects"])
+    return read_subjects(start)
 
 
 def _about(
@@ -283,18 +286,6 @@ def _about(
     return {"hold_out": f"fold-{fold}", "tables_sha256": hashes, "start_sha256": begun_from}
 
 
-def _write_subjects(
-    train: list[list[LandmarkPicture]],
-    heldout: list[LandmarkPicture],
-    folder: Path,
-    start: Path | None,
-) -> None:
-    """Write the hashed ids of people, those of the start among them; a phantom is none."""
-    earlier = {} if start is None else _read_subjects(start)
-    trained = {p.subject for t in train for p in t if p.knee.cohort != PHANTOM_COHORT}
-    trained |= set(earlier.get("trained", ()))
-    selected = {p.subject for p in heldout if p.knee.cohort != PHANTOM_COHORT}
-    selected = (selected | set(earlier.get("selected", ()))) - trained
-    subjects = {"trained": sorted(trained), "selected": sorted(selected)}
-    text = json.dumps(subjects, indent=0)
-    (folder / "subjects.json").write_text(text + "\n", encoding="utf-8")
+def _people(pictures: Iterable[LandmarkPicture]) -> frozenset[str]:
+    """Hashed ids; a phantom is nobody."""
+    return frozenset(p.subject for p in pictures if p.knee.cohort != PHANTOM_COHORT)

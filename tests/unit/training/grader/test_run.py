@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kneegrade.bundles.manifest import hash_subject
+from kneegrade.bundles.subjects import hash_subject
 from kneegrade.errors import OutputError, RecipeError, TableError
 from kneegrade.grading.grader import decode_grade
 from kneegrade.grading.predictions import read_predictions

@@ -33,7 +33,7 @@ SMALL = {
     "epochs": "4",
     "batch_size": "4",
     "learning_rate": "5e-2",
-    "average_decay": "0.5",
+    "ema_decay": "0.5",
     "precision": '"32-true"',
 }
 

@@ -220,6 +220,17 @@ def test_grading_a_picture_needs_no_extra() -> None:
     assert "typer" not in loaded
 
 
+def test_drawing_a_film_needs_no_extra() -> None:
+    modules = (
+        "films.dicom_film",
+        "studies.population",
+        "studies.likely_knee",
+        "studies.ordered_film",
+    )
+    loaded = loaded_by("import " + ", ".join(f"kneegrade.phantoms.{name}" for name in modules))
+    assert loaded & HEAVY == set()
+
+
 def test_the_command_line_shows_its_help_without_anything_heavy() -> None:
     loaded = loaded_by("import kneegrade.apps.cli.main")
     assert loaded & {*HEAVY, "cv2", "onnxruntime", "pydicom"} == set()

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.arrays import FloatArray
-from kneegrade.cohorts.tables.paper import PAPER_COUNTS
+from kneegrade.paper import PAPER_COUNTS
 from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, SCLEROSIS, Severity
 from kneegrade.phantoms.studies.readers import bring_to_scale, fit_cuts, scale_severity
 from kneegrade.phantoms.studies.readers import read_grades as read_grades

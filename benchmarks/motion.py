@@ -23,8 +23,8 @@ from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.measuring.joint_space import measure_joint_space
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
 from kneegrade.knees.quality.checks import check_quality
-from kneegrade.phantoms.spoilt.failures import blur_by_motion
 from kneegrade.phantoms.spoilt.metal import PLATEAU_MM
+from kneegrade.phantoms.spoilt.motion import blur_by_motion
 from kneegrade.types import Flag, Radiograph, Side, Task
 
 SEED = 74_915

@@ -12,6 +12,7 @@ from kneegrade.bundles.manifest import read_bundle
 from kneegrade.bundles.runner import OnnxRunner
 from kneegrade.training.grader.networks import GradingNetwork
 from kneegrade.training.grader.recipe import Recipe
+from kneegrade.training.recipe_fields import read_recipe_text
 
 THREADS = 2
 
@@ -27,7 +28,7 @@ def _best_ms(work: object, runs: int = 20) -> float:
 
 if __name__ == "__main__":
     bundle = read_bundle("default")
-    recipe = Recipe.from_toml((bundle.folder / "recipe.toml").read_text(encoding="utf-8"))
+    recipe = Recipe.from_toml(read_recipe_text(bundle.name))
     torch.set_num_threads(THREADS)
     network = GradingNetwork(recipe.network, recipe.tasks).eval()
     runner = OnnxRunner(bundle.members[0], n_threads=THREADS)

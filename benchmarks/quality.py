@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kneegrade.arrays import GreyImage, round_to_grey
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.errors import KneegradeError
@@ -38,8 +39,9 @@ from kneegrade.knees.quality.checks import QualityMeasures, check_quality, measu
 from kneegrade.phantoms.films.films import PhantomFilm, draw_film, draw_hand_film, draw_lateral_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.shape import draw_body
-from kneegrade.phantoms.spoilt.failures import blur_by_motion, draw_not_knee, paint_metal
-from kneegrade.phantoms.spoilt.metal import METAL_KINDS, PLATEAU_MM
+from kneegrade.phantoms.spoilt.metal import METAL_KINDS, PLATEAU_MM, paint_metal
+from kneegrade.phantoms.spoilt.motion import blur_by_motion
+from kneegrade.phantoms.spoilt.not_knees import draw_not_knee
 from kneegrade.phantoms.spoilt.shaft_metal import SHAFT_METAL_KINDS, paint_shaft_metal
 from kneegrade.phantoms.studies.likely_knee import draw_likely_knee
 from kneegrade.pipeline.grader import GradedKnee, KneeGrader, RefusedKnee
@@ -62,8 +64,7 @@ QUALITY_FLAGS = (
 NO_KNEE = {"knee.not-found", "knee.cut-off", "knee.too-many", Flag.NOT_A_KNEE.value}
 METAL = {Flag.IMPLANT, Flag.NOT_A_KNEE}
 """What refuses a knee with metal."""
-Gray8 = np.ndarray
-Maker = Callable[[Gray8, LocatedKnee, np.random.Generator], Gray8]
+Maker = Callable[[GreyImage, LocatedKnee, np.random.Generator], GreyImage]
 
 
 def check_one(radiograph: Radiograph, knee: LocatedKnee) -> set[str]:
@@ -104,7 +105,7 @@ def find_end(locator: KneeLocator, radiograph: Radiograph, side: Side | None = N
 
 
 def paint(kind: str) -> Maker:
-    def make(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
+    def make(picture: GreyImage, knee: LocatedKnee, rng: np.random.Generator) -> GreyImage:
         """The picture is turned so that lateral is at column 0, and back."""
         points = knee.landmarks.kneel_points_px.copy()
         if knee.landmarks.side is Side.RIGHT:
@@ -117,7 +118,7 @@ def paint(kind: str) -> Maker:
 
 
 def move(length_mm: float) -> Maker:
-    def make(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
+    def make(picture: GreyImage, knee: LocatedKnee, rng: np.random.Generator) -> GreyImage:
         points = knee.landmarks.kneel_points_px
         px_per_mm = float(np.linalg.norm(points[8] - points[0])) / PLATEAU_MM
         return blur_by_motion(picture, length_mm * px_per_mm, rng)
@@ -126,7 +127,7 @@ def move(length_mm: float) -> Maker:
 
 
 def expose(kind: str) -> Maker:
-    def make(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
+    def make(picture: GreyImage, knee: LocatedKnee, rng: np.random.Generator) -> GreyImage:
         grey = picture.astype(np.float64)
         if kind == "white":
             made = grey / np.percentile(grey, rng.uniform(30, 65)) * 255
@@ -137,12 +138,12 @@ def expose(kind: str) -> Maker:
             made = rng.uniform(0, 240) + grey / 255 * rng.uniform(3, 10)
         else:
             made = grey + rng.normal(0, grey.std() * rng.uniform(1, 3), grey.shape)
-        return np.clip(np.rint(made), 0, 255).astype(np.uint8)
+        return round_to_grey(made)
 
     return make
 
 
-def cut(picture: Gray8, knee: LocatedKnee, rng: np.random.Generator) -> Gray8:
+def cut(picture: GreyImage, knee: LocatedKnee, rng: np.random.Generator) -> GreyImage:
     """Only a part of the knee: 15 to 50 % of the plateau's width is missing, or all but a bone."""
     points = knee.landmarks.kneel_points_px
     ends = np.sort(points[[0, 8], 1])

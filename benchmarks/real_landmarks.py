@@ -40,7 +40,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kneegrade.bundles.manifest import hash_subject, read_bundle
+from kneegrade.bundles.manifest import read_bundle
+from kneegrade.bundles.subjects import hash_subject
 from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.landmarks.published import KneelKnee, read_kneel_table

@@ -27,7 +27,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("bundles/runner.py",),
     "typer": ("apps/cli",),
     "rich": ("apps/cli",),
-    "jinja2": ("evaluation/report.py", "apps"),
+    "jinja2": ("templates.py",),
     **dict.fromkeys(
         ("pandas", "pyarrow"),
         (
@@ -218,6 +218,17 @@ def test_grading_a_picture_needs_no_extra() -> None:
     loaded = loaded_by("import kneegrade.pipeline.grader, kneegrade.grading.predictions")
     assert loaded & HEAVY == set()
     assert "typer" not in loaded
+
+
+def test_drawing_a_film_needs_no_extra() -> None:
+    modules = (
+        "films.dicom_film",
+        "studies.population",
+        "studies.likely_knee",
+        "studies.ordered_film",
+    )
+    loaded = loaded_by("import " + ", ".join(f"kneegrade.phantoms.{name}" for name in modules))
+    assert loaded & HEAVY == set()
 
 
 def test_the_command_line_shows_its_help_without_anything_heavy() -> None:

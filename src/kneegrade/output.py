@@ -1,7 +1,7 @@
 """Writing results: a file is whole or not there, and a folder that cannot be written to is told."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kneegrade.errors import OutputError
@@ -32,5 +32,9 @@ def write_whole(path: Path, content: str | bytes) -> None:
     Text is UTF-8 with line feeds.
     """
     part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-    part.replace(path)
+    try:
+        part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink()

@@ -31,6 +31,17 @@ class Side(StrEnum):
         raise ValueError(f"A side is right or left (R or L). Got {text!r}.")
 
 
+class SubjectUse(StrEnum):
+    """What a network's making used a subject's knees for, in the order of reports."""
+
+    UNSEEN = "unseen"
+    SELECTED = "selected"
+    """Only used to select or calibrate."""
+    UNKNOWN = "unknown"
+    """Nobody can tell."""
+    TRAINED = "trained"
+
+
 class Task(StrEnum):
     """What is graded: the paper's seven tasks, then the six it left for later."""
 

@@ -13,7 +13,8 @@ from command import Reply, kneegrade, read_rows
 from made_films import draw_knee, write_picture
 from made_landmarks import PEOPLE, landmark_recipe_text, write_made_landmarks
 
-from kneegrade.bundles.manifest import hash_subject, read_bundle
+from kneegrade.bundles.manifest import read_bundle
+from kneegrade.bundles.subjects import hash_subject
 from kneegrade.cohorts.tables.table import read_knee_table
 from kneegrade.training.grader.lightning_module import GradingModule
 from kneegrade.training.locator.recipe import Stage
@@ -32,7 +33,7 @@ SMALL = {
     "epochs": "4",
     "batch_size": "4",
     "learning_rate": "5e-2",
-    "average_decay": "0.5",
+    "ema_decay": "0.5",
     "precision": '"32-true"',
 }
 
@@ -162,7 +163,7 @@ def test_a_bundle_has_the_locator_that_was_trained(study: Study, locator: Study)
     people = {hash_subject("own", subject) for subject in PEOPLE}
     graded = json.loads((study.run / "subjects.json").read_text(encoding="utf-8"))
     known = {*people, *graded["trained"], *graded["selected"]}
-    assert bundle.trained_subjects | bundle.selected_subjects == known
+    assert bundle.subjects.trained | bundle.subjects.selected == known
     without = read_bundle(study.bundle)
     embedded = read_bundle("default").locator
     assert without.locator.film.read_bytes() == embedded.film.read_bytes()

@@ -1,1 +1,1 @@
-"""The outside world: command line, pages."""
+"""RESULTS <-> THE OUTSIDE WORLD: the command line, pages."""

@@ -1,1 +1,1 @@
-"""A trained network on disk -> a function on arrays."""
+"""A TRAINED NETWORK ON DISK -> A FUNCTION ON ARRAYS."""

@@ -12,7 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from kneegrade.bundles.subjects import Subjects, read_subjects
 from kneegrade.errors import BundleError
+from kneegrade.terms import SubjectUse
 from kneegrade.types import Task
 
 SCHEMA_VERSION: Final = 2
@@ -28,15 +30,6 @@ class Decoding(StrEnum):
     MOST_PROBABLE = "most-probable"
     EXPECTED = "expected"
     """The expected grade, rounded half up."""
-
-
-class SubjectUse(StrEnum):
-    """What a subject's knees were used for when the bundle was made."""
-
-    TRAINED = "trained"
-    SELECTED = "selected"
-    """Only used to select or calibrate."""
-    UNSEEN = "unseen"
 
 
 @dataclass(frozen=True)
@@ -183,26 +176,11 @@ class Bundle:
     agreement: dict[str, Any]
     licence: str
     bundle_id: str
-    trained_subjects: frozenset[str]
-    selected_subjects: frozenset[str]
+    subjects: Subjects
 
     def use_of_subject(self, cohort: str, subject_id: str) -> SubjectUse:
         """Tell what this subject's knees were used for when the bundle was made."""
-        hashed = hash_subject(cohort, subject_id)
-        if hashed in self.trained_subjects:
-            return SubjectUse.TRAINED
-        if hashed in self.selected_subjects:
-            return SubjectUse.SELECTED
-        return SubjectUse.UNSEEN
-
-
-def hash_subject(cohort: str, subject_id: str) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of ``cohort:subject_id``.
-
-    It keeps ids out of plain sight and lets whoever holds them ask; short numeric ids can be found
-    by trying them all, so it is no anonymisation.
-    """
-    return hashlib.sha256(f"{cohort}:{subject_id}".encode()).hexdigest()[:16]
+        return self.subjects.use_of(cohort, subject_id)
 
 
 def hash_file(path: Path) -> str:
@@ -238,8 +216,9 @@ def read_bundle(name_or_path: str | Path) -> Bundle:
         manifest = json.loads(raw)
         _check_version(manifest)
         files = _check_files(folder, manifest["files"])
-        subjects = json.loads((folder / "subjects.json").read_bytes())
-        return _bundle_from(manifest, folder, files, subjects, hashlib.sha256(raw).hexdigest())
+        return _bundle_from(
+            manifest, folder, files, read_subjects(folder), hashlib.sha256(raw).hexdigest()
+        )
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise BundleError(
             "bundle.invalid",
@@ -274,7 +253,7 @@ def _bundle_from(
     manifest: dict[str, Any],
     folder: Path,
     files: list[str],
-    subjects: dict[str, Any],
+    subjects: Subjects,
     digest: str,
 ) -> Bundle:
     spec = manifest["input"]
@@ -312,8 +291,7 @@ def _bundle_from(
         agreement=manifest["agreement"],
         licence=manifest["licence"],
         bundle_id=f"{manifest['name']}-{manifest['version']}-{digest[:12]}",
-        trained_subjects=frozenset(subjects["trained"]),
-        selected_subjects=frozenset(subjects["selected"]),
+        subjects=subjects,
     )
 
 

@@ -1,1 +1,1 @@
-"""Prediction table -> tables and figures: agreement with the readers, and how sure of it we are."""
+"""PREDICTION TABLE -> TABLES AND FIGURES: agreement with the readers, and how sure it is."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 
 from kneegrade.cohorts.oai.readings import REREAD
-from kneegrade.cohorts.tables.paper_counts import count_grades
+from kneegrade.cohorts.tables.counts import count_grades
 from kneegrade.cohorts.tables.schema import KEY_COLUMNS
 from kneegrade.errors import TableError
 from kneegrade.types import Task

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kneegrade.errors import OutputError
+from kneegrade.agreement_words import METRIC_LABELS, USE_LABELS, USE_SENTENCES, format_interval
 from kneegrade.evaluation.figures import draw_confusion, draw_reliability
 from kneegrade.evaluation.metrics import compute_confusion, compute_reliability
-from kneegrade.evaluation.subject_use import USE_LABELS, UseGroup, find_bundle_ids
+from kneegrade.evaluation.subject_use import find_bundle_ids
 from kneegrade.evaluation.tables import (
-    METRIC_LABELS,
     Outcome,
     count_outcomes,
-    format_interval,
     iterate_tasks,
     select_group,
 )
+from kneegrade.output import write_whole, writing_to
+from kneegrade.templates import fill_template
+from kneegrade.terms import SubjectUse
 from kneegrade.types import Task
 
 SCHEMA_VERSION: Final = 1
@@ -53,18 +53,11 @@ def write_report(
     """
     metrics = summarise_agreement(joined, agreement, rounds=rounds, seed=seed)
     page = render_page(metrics, _draw_figures(joined))
-    try:
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
-        (folder / "metrics.json").write_text(text, encoding="utf-8")
-        agreement.to_csv(folder / "metrics.csv", index=False)
-        (folder / "report.html").write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The report folder must be writable. Got: {error.strerror}.",
-            "Name another folder with --out.",
-        ) from error
+        write_whole(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+        write_whole(folder / "metrics.csv", agreement.to_csv(index=False))
+        write_whole(folder / "report.html", page)
     return metrics
 
 
@@ -91,7 +84,7 @@ def summarise_agreement(
         "counts": count_outcomes(joined),
         "groups": {
             use.value: _summarise_group(select_group(joined, use), agreement, use)
-            for use in UseGroup
+            for use in SubjectUse
             if len(select_group(joined, use))
         },
     }
@@ -112,13 +105,6 @@ def render_page(metrics: dict[str, Any], figures: dict[tuple[str, str], dict[str
     str
         HTML that refers to nothing outside itself.
     """
-    environment = Environment(
-        loader=PackageLoader("kneegrade.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     images = {
         place: {
             name: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
@@ -126,18 +112,23 @@ def render_page(metrics: dict[str, Any], figures: dict[tuple[str, str], dict[str
         }
         for place, by_name in figures.items()
     }
-    return environment.get_template("report.html").render(
+    return fill_template(
+        "kneegrade.evaluation",
+        "report.html.jinja",
         metrics=metrics,
         images=images,
         metric_labels=METRIC_LABELS,
+        use_sentences=USE_SENTENCES,
         task_labels={task.value: task.label for task in Task},
         write=format_interval,
     )
 
 
-def _summarise_group(group: pd.DataFrame, agreement: pd.DataFrame, use: UseGroup) -> dict[str, Any]:
+def _summarise_group(
+    group: pd.DataFrame, agreement: pd.DataFrame, use: SubjectUse
+) -> dict[str, Any]:
     tasks: dict[str, Any] = {}
-    for graded in iterate_tasks(group) if use is not UseGroup.TRAINED else ():
+    for graded in iterate_tasks(group) if use is not SubjectUse.TRAINED else ():
         task = graded.task
         rows = agreement[(agreement["use"] == use) & (agreement["task"] == task)]
         figures: dict[str, dict[str, Any]] = {}
@@ -163,8 +154,8 @@ def _summarise_group(group: pd.DataFrame, agreement: pd.DataFrame, use: UseGroup
 
 def _draw_figures(joined: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
     figures: dict[tuple[str, str], dict[str, str]] = {}
-    for use in UseGroup:
-        if use is UseGroup.TRAINED:
+    for use in SubjectUse:
+        if use is SubjectUse.TRAINED:
             continue
         for graded in iterate_tasks(select_group(joined, use)):
             confusion = compute_confusion(

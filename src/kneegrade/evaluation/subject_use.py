@@ -4,51 +4,20 @@ A network grades the knees it was trained on better than any other, so their agr
 reported at all; knees that only chose or calibrated it are reported and labelled so.
 """
 
-from collections.abc import Callable, Mapping
-from enum import StrEnum
-from types import MappingProxyType
-from typing import Final, Protocol
+from collections.abc import Callable
 
 import pandas as pd
 
+from kneegrade.bundles.manifest import Bundle
 from kneegrade.errors import TableError
+from kneegrade.terms import SubjectUse
 
-UseOfSubject = Callable[[str, str], str]
-"""Takes a cohort and a subject's id; gives ``trained``, ``selected``, ``unseen`` or ``unknown``."""
-
-
-class UseGroup(StrEnum):
-    """What the network's making used a subject for, in the order of the report."""
-
-    UNSEEN = "unseen"
-    SELECTED = "selected"
-    UNKNOWN = "unknown"
-    TRAINED = "trained"
-
-
-USE_LABELS: Final[Mapping[UseGroup, str]] = MappingProxyType(
-    {
-        UseGroup.UNSEEN: "unseen subjects",
-        UseGroup.SELECTED: "used to select or calibrate",
-        UseGroup.UNKNOWN: "not known whether the network was trained on these subjects",
-        UseGroup.TRAINED: "trained on: no agreement is reported",
-    }
-)
-
-
-class KnowsSubjects(Protocol):
-    """What is asked of a bundle: who it is, and whose knees made it."""
-
-    @property
-    def bundle_id(self) -> str:
-        """Identifier, as the prediction table has it."""
-
-    def use_of_subject(self, cohort: str, subject_id: str) -> str:
-        """Give ``trained``, ``selected`` or ``unseen``."""
+UseOfSubject = Callable[[str, str], SubjectUse]
+"""Takes a cohort and a subject's id."""
 
 
 def choose_subject_use(
-    predictions: pd.DataFrame, asked: KnowsSubjects | None, embedded: KnowsSubjects | None
+    predictions: pd.DataFrame, asked: Bundle | None, embedded: Bundle | None
 ) -> UseOfSubject | None:
     """Find who can tell which subjects the network was made with.
 
@@ -56,9 +25,9 @@ def choose_subject_use(
     ----------
     predictions : DataFrame
         A prediction table.
-    asked : KnowsSubjects or None
+    asked : Bundle or None
         The bundle that the user named.
-    embedded : KnowsSubjects or None
+    embedded : Bundle or None
         The bundle that comes with kneegrade; it is asked about its own predictions only.
 
     Returns
@@ -88,7 +57,7 @@ def choose_subject_use(
             )
         return asked.use_of_subject
     if ids and ids[0].startswith("run:"):
-        return lambda cohort, subject_id: UseGroup.SELECTED
+        return lambda cohort, subject_id: SubjectUse.SELECTED
     if ids and embedded is not None and ids[0] == embedded.bundle_id:
         return embedded.use_of_subject
     return None
@@ -112,11 +81,11 @@ def add_subject_use(joined: pd.DataFrame, use_of_subject: UseOfSubject | None) -
         None where nobody can tell: every knee is ``unknown``.
     """
     if use_of_subject is None:
-        return joined.assign(use=UseGroup.UNKNOWN.value)
+        return joined.assign(use=SubjectUse.UNKNOWN.value)
     pairs = joined[["cohort", "subject_id"]].drop_duplicates().dropna()
     uses = [
-        UseGroup(use_of_subject(str(cohort), str(subject))).value
+        use_of_subject(str(cohort), str(subject)).value
         for cohort, subject in pairs.itertuples(index=False)
     ]
     with_use = joined.merge(pairs.assign(use=uses), on=["cohort", "subject_id"], how="left")
-    return with_use.assign(use=with_use["use"].fillna(UseGroup.UNKNOWN.value))
+    return with_use.assign(use=with_use["use"].fillna(SubjectUse.UNKNOWN.value))

@@ -1,10 +1,9 @@
 """Predictions joined with the readers' grades, and the agreement between the two as a table."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,22 +18,9 @@ from kneegrade.evaluation.metrics import (
     GRADE_METRICS,
     compute_ece,
 )
-from kneegrade.evaluation.subject_use import UseGroup
 from kneegrade.grading.predictions import STATUSES
+from kneegrade.terms import SubjectUse
 from kneegrade.types import Task
-
-METRIC_LABELS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "quadratic_kappa": "quadratic kappa",
-        "balanced_accuracy": "balanced accuracy",
-        "accuracy": "accuracy",
-        "mae": "MAE",
-        "auc": "AUC of KL >= 2",
-        "average_precision": "AP of KL >= 2",
-        "ece": "ECE",
-        "brier": "Brier score",
-    }
-)
 
 
 class Outcome(StrEnum):
@@ -139,7 +125,7 @@ def count_outcomes(joined: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def select_group(joined: pd.DataFrame, use: UseGroup) -> pd.DataFrame:
+def select_group(joined: pd.DataFrame, use: SubjectUse) -> pd.DataFrame:
     """Rows of the compared knees whose subjects had this use."""
     return joined[(joined["outcome"] == Outcome.COMPARED) & (joined["use"] == use)]
 
@@ -199,14 +185,14 @@ def compute_agreement(joined: pd.DataFrame, *, rounds: int = 1000, seed: int = 0
         ``table.empty`` if no knee has both grades; ``table.value-invalid`` as `iterate_tasks`.
     """
     rows: list[dict[str, Any]] = []
-    for use in UseGroup:
+    for use in SubjectUse:
         for graded in iterate_tasks(select_group(joined, use)):
             counts = {
                 "n_knees": len(graded.true),
                 "n_subjects": len(np.unique(graded.subjects)),
             }
             begin = {"use": use.value, "task": graded.task.value}
-            if use is UseGroup.TRAINED:
+            if use is SubjectUse.TRAINED:
                 rows.append({**begin, **counts})
                 continue
             for decoding, metric, interval in _compute_intervals(graded, rounds, seed):
@@ -220,15 +206,6 @@ def compute_agreement(joined: pd.DataFrame, *, rounds: int = 1000, seed: int = 0
         )
     columns = ["use", "task", "decoding", "metric", *Interval._fields, "n_knees", "n_subjects"]
     return pd.DataFrame(rows).reindex(columns=columns)
-
-
-def format_interval(estimate: float | None, low: float | None, high: float | None) -> str:
-    """Write a figure and its interval, such as ``0.812 (0.790-0.834)``; None is not defined."""
-    if estimate is None:
-        return "not defined"
-    if low is None or high is None:
-        return f"{estimate:.3f}"
-    return f"{estimate:.3f} ({low:.3f}{'-' if low >= 0 else ' to '}{high:.3f})"
 
 
 def _compute_intervals(

@@ -1,1 +1,1 @@
-"""A radiograph file becomes a `kneegrade.types.Radiograph`."""
+"""A RADIOGRAPH FILE -> Radiograph."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from kneegrade.arrays import FloatImage
+from kneegrade.arrays import FloatImage, Mask
 from kneegrade.images.dicom_header import (
     PYDICOM_ERRORS,
     read_numbers,
@@ -69,9 +69,7 @@ def present(
     return shown
 
 
-def _find_padding(
-    stored: NDArray[Any], header: Dataset, flags: set[Flag]
-) -> NDArray[np.bool_] | None:
+def _find_padding(stored: NDArray[Any], header: Dataset, flags: set[Flag]) -> Mask | None:
     """Pixels that were added around the picture (PS3.3 section C.7.5.1.1.2).
 
     Only what is joined with a corner of the picture: bone may have the padding's value too.
@@ -85,7 +83,7 @@ def _find_padding(
     alike = (stored >= min(low, high)) & (stored <= max(low, high))
     _, labels = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
     corners = {int(label) for label in labels[[0, 0, -1, -1], [0, -1, 0, -1]]} - {0}
-    padding: NDArray[np.bool_] = np.isin(labels, list(corners))
+    padding: Mask = np.isin(labels, list(corners))
     if not corners:
         return None
     inside = stored[~padding]
@@ -126,7 +124,7 @@ def _apply_voi(
     header: Dataset,
     little_endian: bool,
     high: float,
-    padding: NDArray[np.bool_] | None,
+    padding: Mask | None,
     flags: set[Flag],
 ) -> FloatImage:
     """First VOI LUT, else first window, else nothing; a broken one is passed over and flagged."""
@@ -145,9 +143,7 @@ def _apply_voi(
     return shown
 
 
-def _shows_picture(
-    values: FloatImage, shown: FloatImage, padding: NDArray[np.bool_] | None
-) -> bool:
+def _shows_picture(values: FloatImage, shown: FloatImage, padding: Mask | None) -> bool:
     """Tell whether a window or table lies where the picture's own values are.
 
     Details are neighbouring places that differ. A tight window loses some of them at its dark and

@@ -11,15 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kneegrade.arrays import FloatImage
-
-FloatArray = NDArray[np.float64]
+from kneegrade.arrays import Affine, FloatArray, FloatImage, Mask, Points
 
 MAX_FINE_SIDE_PX: Final = 8192
 """Bound on the memory of `resample`: samples along one side of the fine grid."""
 
 
-def apply_affine(affine: ArrayLike, points: ArrayLike) -> FloatArray:
+def apply_affine(affine: ArrayLike, points: ArrayLike) -> Points:
     """Map points.
 
     Parameters
@@ -33,11 +31,11 @@ def apply_affine(affine: ArrayLike, points: ArrayLike) -> FloatArray:
     (..., 2) array, float64
     """
     matrix = np.asarray(affine, dtype=np.float64)
-    mapped: FloatArray = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    mapped: Points = np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
     return mapped
 
 
-def compose_affines(outer: ArrayLike, inner: ArrayLike) -> FloatArray:
+def compose_affines(outer: ArrayLike, inner: ArrayLike) -> Affine:
     """Affine that does ``inner`` first, then ``outer``; all (2, 3) arrays."""
     first = np.asarray(outer, dtype=np.float64)
     second = np.asarray(inner, dtype=np.float64)
@@ -45,7 +43,7 @@ def compose_affines(outer: ArrayLike, inner: ArrayLike) -> FloatArray:
     return np.column_stack([first[:, :2] @ second[:, :2], shift])
 
 
-def invert_affine(affine: ArrayLike) -> FloatArray:
+def invert_affine(affine: ArrayLike) -> Affine:
     """Affine that undoes ``affine``; both (2, 3) arrays.
 
     Raises
@@ -61,7 +59,7 @@ def invert_affine(affine: ArrayLike) -> FloatArray:
     return np.column_stack([inverse, -inverse @ matrix[:, 2]])
 
 
-def mirror_columns_affine(columns: int) -> FloatArray:
+def mirror_columns_affine(columns: int) -> Affine:
     """Affine (2, 3) that reverses the columns of a picture ``columns`` px wide; its own inverse."""
     return np.array([[1.0, 0.0, 0.0], [0.0, -1.0, columns - 1.0]])
 
@@ -140,8 +138,8 @@ def resample(
 
 
 def _shrink_by_blocks(
-    pixels: FloatImage, to_source: FloatArray, size: tuple[int, int]
-) -> tuple[FloatImage, FloatArray]:
+    pixels: FloatImage, to_source: Affine, size: tuple[int, int]
+) -> tuple[FloatImage, Affine]:
     """The part of a picture that is needed, in blocks that an output pixel covers, and its affine.
 
     Blocks are odd and lie symmetrically about the output's centre, to half a pixel, so that a
@@ -188,15 +186,13 @@ def _mean_of_rows(pixels: FloatImage, block: int, before: int, after: int) -> Fl
     return means
 
 
-def _find_corners(to_source: FloatArray, size: tuple[int, int]) -> FloatArray:
+def _find_corners(to_source: Affine, size: tuple[int, int]) -> Points:
     """Corners of the output on the source; pixels have extent."""
     ends = [(-0.5, side - 0.5) for side in size]
     return apply_affine(to_source, [(row, column) for row in ends[0] for column in ends[1]])
 
 
-def _find_inside(
-    to_source: FloatArray, size: tuple[int, int], shape: tuple[int, ...]
-) -> NDArray[np.bool_]:
+def _find_inside(to_source: Affine, size: tuple[int, int], shape: tuple[int, ...]) -> Mask:
     """Whether each pixel of the output lies on the source."""
     rows, columns = np.arange(size[0])[:, np.newaxis], np.arange(size[1])
     inside = np.ones(size, bool)
@@ -206,6 +202,6 @@ def _find_inside(
     return inside
 
 
-def _is_inside(points: FloatArray, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _is_inside(points: Points, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     half = np.array(shape) / 2
     return np.asarray((np.abs(points - (half - 0.5)) <= half).all(axis=-1))

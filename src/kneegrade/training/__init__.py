@@ -1,4 +1,4 @@
-"""Knee table and ROI store -> bundle. Needs the extra ``[train]``; the only place with torch."""
+"""KNEE TABLE AND ROIs -> BUNDLE. Needs the extra ``[train]``; the only place with torch."""
 
 from kneegrade.errors import MissingExtraError
 

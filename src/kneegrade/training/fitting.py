@@ -1,14 +1,16 @@
-"""What every training run on disk shares: begin, fit or continue, keep a log."""
+"""A recipe and a module to fit -> a run on disk: begin, fit or continue, keep a log, finish."""
 
 import ctypes
 import hashlib
 import json
+import logging
 import platform
+import time
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import pytorch_lightning as lightning
@@ -16,18 +18,70 @@ import timm
 import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
 from kneegrade.bundles.manifest import hash_file
-from kneegrade.errors import OutputError, RecipeError
+from kneegrade.bundles.subjects import Subjects, write_subjects
+from kneegrade.errors import RecipeError
+from kneegrade.output import write_whole, writing_to
 from kneegrade.training.recipe_fields import ScheduleSpec
 
+log = logging.getLogger(__name__)
 
-def begin_run(folder: Path, recipe_text: str, about: Mapping[str, Any]) -> None:
+WEIGHTS_FILE: Final = "weights.safetensors"
+
+
+class FittedModule(lightning.LightningModule):
+    """A network with its optimiser; a child adds the loss.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    schedule : ScheduleSpec
+    """
+
+    def __init__(self, network: nn.Module, schedule: ScheduleSpec) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.schedule = schedule
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, decay on weights of two or more dimensions; warm-up and cosine by step."""
+        schedule = self.schedule
+        parameters = list(self.network.parameters())
+        optimiser = AdamW(
+            [
+                {
+                    "params": [p for p in parameters if p.ndim > 1],
+                    "weight_decay": schedule.weight_decay,
+                },
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=schedule.learning_rate,
+        )
+        scheduler = OneCycleLR(
+            optimiser,
+            max_lr=schedule.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=schedule.warmup_share,
+            cycle_momentum=False,
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+
+def begin_run(folder: Path, recipe_text: str, about: Mapping[str, Any], *, seed: int) -> bool:
     """Write the recipe and what it runs on, or check that they are the ones of this folder.
+
+    Returns
+    -------
+    bool
+        Whether anything is left to train; then the generators are seeded.
 
     Raises
     ------
@@ -38,7 +92,7 @@ def begin_run(folder: Path, recipe_text: str, about: Mapping[str, Any]) -> None:
     """
     begun = {"recipe_sha256": hashlib.sha256(recipe_text.encode()).hexdigest(), **about}
     path = folder / "begun.json"
-    try:
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file():
             if json.loads(path.read_text(encoding="utf-8")) != begun:
@@ -47,28 +101,28 @@ def begin_run(folder: Path, recipe_text: str, about: Mapping[str, Any]) -> None:
                     f"{str(folder)!r} was begun with another recipe, fold or set of knees.",
                     "Name another --out, or delete this one.",
                 )
-            return
-        (folder / "recipe.toml").write_text(recipe_text, encoding="utf-8")
-        path.write_text(json.dumps(begun, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The folder {str(folder)!r} cannot be written to: {error.strerror}.",
-            "Choose another folder.",
-        ) from error
+        else:
+            write_whole(folder / "recipe.toml", recipe_text)
+            write_whole(path, json.dumps(begun, indent=1) + "\n")
+    if (folder / "run.json").is_file():
+        log.info("The run is finished already.")
+        return False
+    keep_freed_memory()
+    lightning.seed_everything(seed, verbose=False)
+    return True
 
 
-def save_weights(network: nn.Module, folder: Path) -> None:
-    """Write ``weights.safetensors``."""
-    state = {key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(state, folder / "weights.safetensors")
+def finish_run(folder: Path, facts: Mapping[str, Any], subjects: Subjects) -> None:
+    """Write whose knees made the network, and ``run.json``.
 
-
-def finish_run(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write ``run.json``: the facts, the hash of the weights and the versions of the libraries."""
+    It holds the facts, how many the subjects are, the hash of the weights and the versions of the
+    libraries.
+    """
+    write_subjects(subjects, folder)
     whole = {
         **facts,
-        "weights_sha256": hash_file(folder / "weights.safetensors"),
+        "subjects": {use: len(ids) for use, ids in subjects.as_lists().items()},
+        "weights_sha256": hash_file(folder / WEIGHTS_FILE),
         "versions": {
             "torch": torch.__version__.split("+")[0],
             "timm": timm.__version__,
@@ -76,9 +130,7 @@ def finish_run(folder: Path, facts: Mapping[str, Any]) -> None:
             "python": platform.python_version(),
         },
     }
-    temporary = folder / "run.json.part"
-    temporary.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / "run.json")
+    write_whole(folder / "run.json", json.dumps(whole, indent=1) + "\n")
     (folder / "last.ckpt").unlink(missing_ok=True)
 
 
@@ -91,7 +143,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         ``run.not-found`` if there is none, or its weights are not the ones it wrote.
     """
     path = folder / "run.json"
-    weights = folder / "weights.safetensors"
+    weights = folder / WEIGHTS_FILE
     facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if facts is None or not weights.is_file() or hash_file(weights) != facts["weights_sha256"]:
         raise RecipeError(
@@ -102,18 +154,31 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return dict(facts)
 
 
+def load_weights(network: nn.Module, folder: Path) -> None:
+    """Give a network the weights of a finished run, and set it to evaluate."""
+    network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    network.eval()
+
+
 def fit_module(
-    module: lightning.LightningModule,
+    module: FittedModule,
     data: lightning.LightningDataModule,
     schedule: ScheduleSpec,
     folder: Path,
     *,
     show_progress: bool,
-) -> None:
-    """Train, or continue from ``last.ckpt``; the module ends with the averaged weights.
+) -> float:
+    """Train, or continue from ``last.ckpt``, and write the weights.
 
+    The network ends with their exponential moving average (EMA), set to evaluate.
     ``log/metrics.csv`` gets what the module logs.
+
+    Returns
+    -------
+    float
+        Minutes that it took.
     """
+    started = time.monotonic()
     trainer = lightning.Trainer(
         max_epochs=schedule.epochs,
         precision=schedule.precision,
@@ -121,7 +186,7 @@ def fit_module(
         devices=1,
         logger=CSVLogger(save_dir=folder, name="", version="log"),
         callbacks=[
-            EMAWeightAveraging(decay=schedule.average_decay),
+            EMAWeightAveraging(decay=schedule.ema_decay),
             ModelCheckpoint(
                 dirpath=folder, filename="last", save_top_k=1, enable_version_counter=False
             ),
@@ -147,11 +212,15 @@ def fit_module(
             )
         except SystemExit as stop:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from stop
-    # Lightning leaves the averaged weights in the module only where it trained an epoch in this
-    # call; the checkpoint always holds them.
-    averaged = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(averaged)
+    # Lightning leaves the EMA in the module only where it trained an epoch in this call; the
+    # checkpoint always holds it.
+    module.load_state_dict(
+        torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    )
     _join_logs(folder / "log")
+    state = module.network.cpu().eval().state_dict()
+    save_file({key: value.contiguous() for key, value in state.items()}, folder / WEIGHTS_FILE)
+    return (time.monotonic() - started) / 60
 
 
 def _set_log_aside(folder: Path) -> None:
@@ -185,24 +254,3 @@ def keep_freed_memory() -> None:
     libc.mallopt(mmap_max, 0)
     libc.mallopt(top_pad, 2**28)
     libc.mallopt(trim_threshold, 2**31 - 1)
-
-
-def make_optimiser(network: nn.Module, schedule: ScheduleSpec, n_steps: int) -> dict[str, Any]:
-    """AdamW, decay on weights of two or more dimensions; warm-up and cosine by step."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    optimiser = AdamW(
-        [
-            {"params": decayed, "weight_decay": schedule.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ],
-        lr=schedule.learning_rate,
-    )
-    scheduler = OneCycleLR(
-        optimiser,
-        max_lr=schedule.learning_rate,
-        total_steps=n_steps,
-        pct_start=schedule.warmup_share,
-        cycle_momentum=False,
-    )
-    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,18 +1,21 @@
 """What the recipes of the grader and of the locator share: schedule, augmentation, reading."""
 
+import tomllib
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from kneegrade.errors import RecipeError
 
+R = TypeVar("R")
 Precision = Literal["32-true", "bf16-mixed"]
 RECIPES_FOLDER: Final = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
 class ScheduleSpec:
-    """Optimisation: AdamW, cosine warm-up and decay, exponential average of the weights.
+    """Optimisation: AdamW, cosine warm-up and decay, EMA of the weights.
 
     Parameters
     ----------
@@ -23,8 +26,8 @@ class ScheduleSpec:
         Share of all steps over which the rate rises.
     weight_decay : float
         On weights of two or more dimensions.
-    average_decay : float
-        Decay per step of the averaged weights, which are the ones that are kept.
+    ema_decay : float
+        Decay per step of the exponential moving average of the weights, which is what is kept.
     precision : str
         ``32-true`` or ``bf16-mixed``.
     """
@@ -34,7 +37,7 @@ class ScheduleSpec:
     learning_rate: float
     warmup_share: float
     weight_decay: float
-    average_decay: float
+    ema_decay: float
     precision: Precision
 
     def __post_init__(self) -> None:
@@ -42,7 +45,7 @@ class ScheduleSpec:
         require(self.batch_size > 1, "batch_size", "2 or more", self.batch_size)
         require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         require(0 <= self.warmup_share < 1, "warmup_share", "in [0, 1)", self.warmup_share)
-        require(0 <= self.average_decay < 1, "average_decay", "in [0, 1)", self.average_decay)
+        require(0 <= self.ema_decay < 1, "ema_decay", "in [0, 1)", self.ema_decay)
         require(
             self.precision in {"32-true", "bf16-mixed"},
             "precision",
@@ -102,6 +105,16 @@ def read_recipe_text(name_or_path: str) -> str:
         f"A recipe must be a .toml file or one of: {names}. Got {name_or_path!r}.",
         "Check the name or path.",
     )
+
+
+def parse_recipe(text: str, build: Callable[[dict[str, Any]], R]) -> R:
+    """Build a recipe from the values of a TOML text; what goes wrong is ``recipe.invalid``."""
+    try:
+        return build(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise invalid_recipe(f"It is not TOML: {error}.") from error
+    except (TypeError, ValueError) as error:
+        raise invalid_recipe(f"{error}.") from error
 
 
 def take_fields(values: Any, cls: type) -> dict[str, Any]:

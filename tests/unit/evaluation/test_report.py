@@ -10,6 +10,7 @@ from kneegrade.errors import OutputError
 from kneegrade.evaluation.report import write_report
 from kneegrade.evaluation.subject_use import UseOfSubject, add_subject_use
 from kneegrade.evaluation.tables import compute_agreement, join_truth
+from kneegrade.terms import SubjectUse
 
 
 def report(
@@ -30,7 +31,9 @@ def visible(page: str) -> str:
 def test_page_tells_use_readers_and_counts(
     predictions: pd.DataFrame, knees: pd.DataFrame, tmp_path: Path
 ) -> None:
-    page = report(predictions[:40], knees, tmp_path / "new" / "folder", lambda c, s: "selected")
+    page = report(
+        predictions[:40], knees, tmp_path / "new" / "folder", lambda c, s: SubjectUse.SELECTED
+    )
     text = visible(page)
     for expected in (
         "Research use only. Not a medical device.",
@@ -52,7 +55,7 @@ def test_page_tells_use_readers_and_counts(
 def test_no_agreement_on_knees_trained_on(
     predictions: pd.DataFrame, knees: pd.DataFrame, tmp_path: Path
 ) -> None:
-    page = report(predictions, knees, tmp_path, lambda c, s: "trained")
+    page = report(predictions, knees, tmp_path, lambda c, s: SubjectUse.TRAINED)
     assert "trained on: no agreement is reported" in visible(page)
     assert "60 knees of 30 subjects" in visible(page)
     assert re.search(r"\d\.\d{3}", visible(page)) is None

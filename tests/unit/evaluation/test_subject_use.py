@@ -5,14 +5,15 @@ import pytest
 
 from kneegrade.errors import TableError
 from kneegrade.evaluation.subject_use import add_subject_use, choose_subject_use, find_bundle_ids
+from kneegrade.terms import SubjectUse
 
 
 @dataclass
 class FakeBundle:
     bundle_id: str
-    use: str = "trained"
+    use: SubjectUse = SubjectUse.TRAINED
 
-    def use_of_subject(self, cohort: str, subject_id: str) -> str:
+    def use_of_subject(self, cohort: str, subject_id: str) -> SubjectUse:
         return self.use
 
 
@@ -44,7 +45,7 @@ def test_out_of_fold_predictions_are_selected() -> None:
 
 def test_the_bundle_that_the_user_names_is_asked() -> None:
     for ids in (("b2",), (None,)):
-        use = choose_subject_use(table(*ids), FakeBundle("b2", "unseen"), FakeBundle("b1"))
+        use = choose_subject_use(table(*ids), FakeBundle("b2", SubjectUse.UNSEEN), FakeBundle("b1"))
         assert use is not None
         assert use("oai", "1") == "unseen"
 
@@ -64,9 +65,9 @@ def test_each_subject_is_asked_once_with_its_cohort() -> None:
     )
     asked: list[tuple[str, str]] = []
 
-    def use(cohort: str, subject_id: str) -> str:
+    def use(cohort: str, subject_id: str) -> SubjectUse:
         asked.append((cohort, subject_id))
-        return "trained" if cohort == "oai" else "unseen"
+        return SubjectUse.TRAINED if cohort == "oai" else SubjectUse.UNSEEN
 
     result = add_subject_use(joined, use)
     assert result["use"].tolist() == ["trained", "trained", "unseen", "unknown"]

@@ -6,13 +6,13 @@ import pytest
 
 from kneegrade.errors import TableError
 from kneegrade.evaluation.metrics import compute_ece, compute_quadratic_kappa
-from kneegrade.evaluation.subject_use import UseGroup, add_subject_use
+from kneegrade.evaluation.subject_use import add_subject_use
 from kneegrade.evaluation.tables import (
     compute_agreement,
     count_outcomes,
-    format_interval,
     join_truth,
 )
+from kneegrade.terms import SubjectUse
 
 KEY = ["cohort", "subject_id", "visit_months", "side", "reading"]
 
@@ -145,7 +145,7 @@ def test_missing_column(column: str, predictions: pd.DataFrame, knees: pd.DataFr
 
 
 def test_agreement_has_every_figure(predictions: pd.DataFrame, knees: pd.DataFrame) -> None:
-    joined = add_subject_use(join_truth(predictions, knees), lambda cohort, subject: "unseen")
+    joined = add_subject_use(join_truth(predictions, knees), lambda c, s: SubjectUse.UNSEEN)
     agreement = compute_agreement(joined, rounds=50).set_index(["decoding", "metric"])
     assert set(agreement["use"]) == {"unseen"}
     assert set(agreement["task"]) == {"kl"}
@@ -184,17 +184,17 @@ def test_expected_grade_is_rounded_half_up(predictions: pd.DataFrame, knees: pd.
 def test_trained_subjects_have_counts_and_no_figure(
     predictions: pd.DataFrame, knees: pd.DataFrame
 ) -> None:
-    def use(cohort: str, subject: str) -> str:
-        return "trained" if subject < "0020" else "selected"
+    def use(cohort: str, subject: str) -> SubjectUse:
+        return SubjectUse.TRAINED if subject < "0020" else SubjectUse.SELECTED
 
     joined = add_subject_use(join_truth(predictions, knees), use)
     agreement = compute_agreement(joined, rounds=5)
-    trained = agreement[agreement["use"] == UseGroup.TRAINED]
+    trained = agreement[agreement["use"] == SubjectUse.TRAINED]
     assert len(trained) == 1
     assert trained[["decoding", "metric", "estimate", "low", "high"]].isna().all(axis=None)
     n_trained = sum(subject < "0020" for subject in knees["subject_id"])
     assert trained["n_knees"].item() == n_trained
-    selected = agreement[agreement["use"] == UseGroup.SELECTED]
+    selected = agreement[agreement["use"] == SubjectUse.SELECTED]
     assert set(selected["n_knees"]) == {60 - n_trained}
 
 
@@ -228,13 +228,6 @@ def test_nothing_left_to_compare(predictions: pd.DataFrame, knees: pd.DataFrame)
     with pytest.raises(TableError) as caught:
         compute_agreement(add_subject_use(joined, None))
     assert caught.value.code == "table.empty"
-
-
-def test_format_interval() -> None:
-    assert format_interval(0.8123, 0.79, 0.834) == "0.812 (0.790-0.834)"
-    assert format_interval(-0.1, -0.2, 0.05) == "-0.100 (-0.200 to 0.050)"
-    assert format_interval(0.031, None, None) == "0.031"
-    assert format_interval(None, None, None) == "not defined"
 
 
 @pytest.mark.slow

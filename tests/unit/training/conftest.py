@@ -35,7 +35,7 @@ batch_size = 4
 learning_rate = 1e-3
 warmup_share = 0.1
 weight_decay = 0.03
-average_decay = 0.9
+ema_decay = 0.9
 precision = "32-true"
 
 [loss]

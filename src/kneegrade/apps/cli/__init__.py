@@ -1,1 +1,1 @@
-"""The command line: one file per verb."""
+"""A COMMAND LINE -> RESULTS ON THE SCREEN AND ON DISK."""

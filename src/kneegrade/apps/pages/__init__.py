@@ -1,1 +1,1 @@
-"""Pages to be looked at: templates and what fills them."""
+"""RESULTS -> PAGES TO BE LOOKED AT: templates and what fills them."""

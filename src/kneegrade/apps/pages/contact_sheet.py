@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from kneegrade.errors import CODES, OutputError
+from kneegrade.errors import CODES
 from kneegrade.knees.store import read_index, read_settings
+from kneegrade.output import write_whole, writing_to
+from kneegrade.templates import fill_template
 from kneegrade.terms import N_TIBIAL
 from kneegrade.types import Side, Task
 
@@ -56,15 +56,10 @@ def write_contact_sheet(store: Path, *, per_page: int = 300) -> list[Path]:
     failed = [(n, row["error_code"]) for n, row in rows if row["status"] == "failed"]
     pages = [shown[i : i + per_page] for i in range(0, len(shown), per_page)] or [[]]
     paths = [store / ("sheet.html" if n == 1 else f"sheet-{n:03}.html") for n in _numbers(pages)]
-    template = Environment(
-        loader=PackageLoader("kneegrade.apps.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("contact_sheet.html.jinja")
     for number, (path, page) in enumerate(zip(paths, pages, strict=True), start=1):
-        text = template.render(
+        text = fill_template(
+            "kneegrade.apps.pages",
+            "contact_sheet.html.jinja",
             tiles=[_tile(n, row) for n, row in page],
             number=number,
             pages=[other.name for other in paths],
@@ -87,14 +82,8 @@ def _numbers(pages: Sequence[Any]) -> range:
 def _write(path: Path, text: str) -> None:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The page {str(path)!r} cannot be written: {error.strerror}.",
-            "Make room, or choose another folder.",
-        ) from error
+    with writing_to(path):
+        write_whole(path, text)
 
 
 def _tile(number: int, row: Mapping[str, Any]) -> _Tile:

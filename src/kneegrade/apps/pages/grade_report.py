@@ -8,22 +8,21 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from kneegrade.agreement_words import METRIC_LABELS, USE_SENTENCES, format_interval
 from kneegrade.apps.pages.grade_report_words import (
     DECODING_WORDS,
     KL_CRITERIA,
     KL_WORDS,
-    METRIC_WORDS,
     SPACING_WORDS,
-    USE_WORDS,
 )
-from kneegrade.bundles.manifest import Bundle, Decoding, SubjectUse
-from kneegrade.errors import OutputError
+from kneegrade.bundles.manifest import Bundle, Decoding
 from kneegrade.knees.measuring.joint_space import FIXED
 from kneegrade.knees.measuring.sizes import JointSizes, Length
+from kneegrade.output import write_whole, writing_to
 from kneegrade.pipeline.drawing import KneeDrawing, write_mm
 from kneegrade.pipeline.results import KneeResult, Status, TaskResult
+from kneegrade.templates import fill_template
+from kneegrade.terms import SubjectUse
 from kneegrade.types import Flag, Grades, Side, SpacingSource, Task
 
 EMBEDDED_PICTURES: Final = 200
@@ -121,24 +120,11 @@ def write_grade_report(
         ``output.not-writable``.
     """
     page = _render(knees, bundle, version, attribution)
-    try:
-        path.write_text(page, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The report must be writable. Got: {error.strerror}.",
-            "Choose another --out, or free space.",
-        ) from error
+    with writing_to(path):
+        write_whole(path, page.encode("utf-8", errors="backslashreplace"))
 
 
 def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str, attribution: str) -> str:
-    environment = Environment(
-        loader=PackageLoader("kneegrade.apps.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = [knee for knee in knees if knee.result.status is not Status.FAILED]
     shown.sort(key=lambda knee: is_synthetic(knee.result))
     cards = [(knee, _card(knee, number, bundle)) for number, knee in enumerate(shown)]
@@ -152,7 +138,9 @@ def _render(knees: Sequence[ReportedKnee], bundle: Bundle, version: str, attribu
     ]
     n_refused = sum(knee.result.status is Status.REFUSED for knee in shown)
     failed = [knee.result for knee in knees if knee.result.status is Status.FAILED]
-    return environment.get_template("grade_report.html.jinja").render(
+    return fill_template(
+        "kneegrade.apps.pages",
+        "grade_report.html.jinja",
         sections=sections,
         attribution=attribution,
         n_graded=len(cards) - n_refused,
@@ -308,10 +296,10 @@ def _agreement(agreement: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "label": _sentence(Task(name).label) if known else name,
                 "n_knees": _text(figures.get("n_knees")),
                 "n_subjects": _text(figures.get("n_subjects")),
-                "use": USE_WORDS[SubjectUse(use)] if use in set(SubjectUse) else use,
+                "use": USE_SENTENCES[SubjectUse(use)] if use in set(SubjectUse) else use,
                 "metrics": [
-                    (words, _write_interval(figures["reported"][metric]))
-                    for metric, words in METRIC_WORDS.items()
+                    (_sentence(label), _write_figure(figures["reported"][metric]))
+                    for metric, label in METRIC_LABELS.items()
                     if metric in figures.get("reported", {})
                 ],
             }
@@ -319,14 +307,8 @@ def _agreement(agreement: Mapping[str, Any]) -> list[dict[str, Any]]:
     return measured
 
 
-def _write_interval(figure: Mapping[str, float | None]) -> str:
-    """``0.820 (0.800 to 0.840)`` from an estimate with or without its two limits."""
-    estimate, low, high = (_number(figure.get(name)) for name in ("estimate", "low", "high"))
-    if estimate is None:
-        return "not defined"
-    if low is None or high is None:
-        return f"{estimate:.3f}"
-    return f"{estimate:.3f} ({low:.3f} to {high:.3f})"
+def _write_figure(figure: Mapping[str, Any]) -> str:
+    return format_interval(*(_number(figure.get(name)) for name in ("estimate", "low", "high")))
 
 
 def _texts(value: Any) -> list[str]:

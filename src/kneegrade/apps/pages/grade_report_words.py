@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kneegrade.bundles.manifest import Decoding, SubjectUse
+from kneegrade.bundles.manifest import Decoding
 from kneegrade.types import SpacingSource
 
 KL_WORDS: Final = (
@@ -25,18 +25,6 @@ KL_CRITERIA: Final = (
 """What a knee of each grade shows, in the first wording, as Schiphof et al. quote it (Ann Rheum Dis
 2008, table 1, beside four other wordings)."""
 
-METRIC_WORDS: Final = {
-    "quadratic_kappa": "Quadratic kappa",
-    "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy",
-    "mae": "Mean distance in grades",
-}
-USE_WORDS: Final = {
-    SubjectUse.TRAINED: "The network was trained on these subjects: this says nothing about others",
-    SubjectUse.SELECTED: "These subjects helped to choose or calibrate the network, so the figures "
-    "are somewhat too good",
-    SubjectUse.UNSEEN: "The network was neither trained, chosen nor calibrated on these subjects",
-}
 SPACING_WORDS: Final = {
     SpacingSource.CALIBRATED: "Millimetres: in the patient, by a calibrated size of a pixel.",
     SpacingSource.MAGNIFICATION_CORRECTED: "Millimetres: at the detector, divided by the "

@@ -1,1 +1,1 @@
-"""The MOST release -> knee table."""
+"""THE MOST RELEASE -> KNEE TABLE."""

@@ -1,1 +1,1 @@
-"""The OAI release -> knee table."""
+"""THE OAI RELEASE -> KNEE TABLE."""

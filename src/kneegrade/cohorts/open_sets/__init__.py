@@ -1,1 +1,1 @@
-"""Openly published sets of knees -> knee table."""
+"""OPENLY PUBLISHED SETS OF KNEES -> KNEE TABLE."""

@@ -1,1 +1,1 @@
-"""What all releases share: tables, cells, films in their folders, who is left over."""
+"""A RELEASE ON DISK -> ITS TABLES, CELLS AND FILMS: what all releases share."""

@@ -1,1 +1,1 @@
-"""The knee table: its columns, reading and writing, counts, folds."""
+"""ROWS OF KNEES -> KNEE TABLE: its columns, reading and writing, counts, folds."""

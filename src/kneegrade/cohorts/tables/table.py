@@ -1,6 +1,6 @@
 """The knee table on disk: the only reader and writer of it. Its columns are in `schema`."""
 
-import contextlib
+import io
 import logging
 import os
 import re
@@ -24,7 +24,8 @@ from kneegrade.cohorts.tables.schema import (
     check_knee_table,
     normal_form,
 )
-from kneegrade.errors import OutputError, TableError
+from kneegrade.errors import TableError
+from kneegrade.output import write_whole, writing_to
 from kneegrade.text_table import BINARY_SUFFIXES, TEXT_SUFFIXES, find_columns, tell_renames
 from kneegrade.types import Contrast, RadiographFile, SpacingSource
 
@@ -143,31 +144,30 @@ def write_knee_table(table: pd.DataFrame, path: Path) -> None:
     """
     suffix = _check_suffix(path, WRITTEN_SUFFIXES)
     checked = check_knee_table(table)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if suffix == ".csv":
-            checked.to_csv(temporary, index=False, encoding="utf-8")
-        else:
-            arrow = pa.Table.from_pandas(checked, preserve_index=False)
-            metadata = {**arrow.schema.metadata, b"schema_version": str(SCHEMA_VERSION).encode()}
-            pq.write_table(arrow.replace_schema_metadata(metadata), temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The table cannot be written to {path} ({error.strerror or error}).",
-            "Choose another place with --out.",
-        ) from error
+        content = _pack_csv(checked) if suffix == ".csv" else _pack_parquet(checked)
     except (pa.ArrowException, UnicodeEncodeError) as error:
         raise TableError(
             "table.value-invalid",
             f"A column holds values that no table file can hold ({type(error).__name__}).",
             "Give each extra column values of one kind, and text in UTF-8.",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+
+
+def _pack_csv(table: pd.DataFrame) -> bytes:
+    text: str = table.to_csv(index=False)
+    return text.encode("utf-8")
+
+
+def _pack_parquet(table: pd.DataFrame) -> bytes:
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**arrow.schema.metadata, b"schema_version": str(SCHEMA_VERSION).encode()}
+    file = io.BytesIO()
+    pq.write_table(arrow.replace_schema_metadata(metadata), file)
+    return file.getvalue()
 
 
 def check_table_name(path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Outlines -> a film as a scanner shows it."""
+"""OUTLINES OF KNEES -> A FILM as a scanner shows it."""

@@ -16,10 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatImage, Points
 from kneegrade.phantoms.knees.anatomy import DenseLine, KneeAnatomy
-from kneegrade.phantoms.knees.outline import Points
-
-FloatMap = NDArray[np.float32]
 
 _FAT_PER_MM: Final = 0.0165
 _MUSCLE_OVER_FAT_PER_MM: Final = 0.006
@@ -113,7 +111,7 @@ _SPUR_DEPTH: Final = 0.5
 """Depth of an osteophyte along the beam over that of its bone."""
 
 
-def compute_bone(anatomy: KneeAnatomy, grid: FilmGrid, rng: np.random.Generator) -> FloatMap:
+def compute_bone(anatomy: KneeAnatomy, grid: FilmGrid, rng: np.random.Generator) -> FloatImage:
     """Attenuation of a knee's bones over the soft tissue in whose place they are.
 
     Parameters
@@ -127,7 +125,7 @@ def compute_bone(anatomy: KneeAnatomy, grid: FilmGrid, rng: np.random.Generator)
     -------
     (rows, cols) array, float32, in nepers
     """
-    total: FloatMap = np.zeros(grid.shape, np.float32)
+    total: FloatImage = np.zeros(grid.shape, np.float32)
     for name in _PROFILES:
         if name not in anatomy.outlines:
             continue
@@ -147,7 +145,7 @@ def compute_bone(anatomy: KneeAnatomy, grid: FilmGrid, rng: np.random.Generator)
 
 def compute_soft_tissue(
     anatomies: Sequence[KneeAnatomy], grids: Sequence[FilmGrid], rng: np.random.Generator
-) -> FloatMap:
+) -> FloatImage:
     """Attenuation of the legs: skin, fat, muscle; where they meet the thicker one counts.
 
     Parameters
@@ -165,7 +163,7 @@ def compute_soft_tissue(
     ratio = spacing / _SOFT_GRID_MM
     coarse_shape = (max(round(shape[0] * ratio), 1), max(round(shape[1] * ratio), 1))
     uneven = _unevenness(coarse_shape, rng)
-    total: FloatMap = np.zeros(coarse_shape, np.float32)
+    total: FloatImage = np.zeros(coarse_shape, np.float32)
     for anatomy, grid in zip(anatomies, grids, strict=True):
         row, col = (np.array(grid.origin_px) + 0.5) * ratio - 0.5
         coarse = FilmGrid(coarse_shape, _SOFT_GRID_MM, (float(row), float(col)))
@@ -175,7 +173,7 @@ def compute_soft_tissue(
     return np.asarray(np.maximum(wide, 0), np.float32)
 
 
-def compute_rods(shape: tuple[int, int], spacing_mm: float, rng: np.random.Generator) -> FloatMap:
+def compute_rods(shape: tuple[int, int], spacing_mm: float, rng: np.random.Generator) -> FloatImage:
     """Attenuation of a hand: five fingers, each a chain of bony rods in soft tissue.
 
     Parameters
@@ -216,7 +214,7 @@ def compute_rods(shape: tuple[int, int], spacing_mm: float, rng: np.random.Gener
 
 def _rod(
     points: Sequence[Points], radius_mm: float, shape: tuple[int, int], spacing_mm: float
-) -> FloatMap:
+) -> FloatImage:
     """Half the thickness in mm of a round rod between two points, 0 outside."""
     canvas = np.full(shape, 255, np.uint8)
     ends = np.rint(np.array(points)[:, ::-1] / spacing_mm).astype(np.int32)
@@ -225,7 +223,7 @@ def _rod(
     return np.sqrt(np.maximum(np.float32(radius_mm) ** 2 - away * away, 0)).astype(np.float32)
 
 
-def _one_leg(anatomy: KneeAnatomy, grid: FilmGrid, uneven: FloatMap) -> FloatMap:
+def _one_leg(anatomy: KneeAnatomy, grid: FilmGrid, uneven: FloatImage) -> FloatImage:
     aside = round(150 / grid.spacing_mm)  # the leg goes on beyond the film's edges
     wide = FilmGrid(
         (grid.shape[0] + 2 * aside, grid.shape[1] + 2 * aside),
@@ -248,7 +246,7 @@ def _one_bone(
     spurs: Sequence[Points],
     grid: FilmGrid,
     rng: np.random.Generator,
-) -> FloatMap:
+) -> FloatImage:
     profile, scale = _PROFILES[name], np.float32(anatomy.shape.scale)
     rows = (np.arange(grid.shape[0]) - grid.origin_px[0]) * grid.spacing_mm / scale
     depth, rounding, cortex, marrow = (
@@ -282,13 +280,13 @@ def _one_bone(
     )
 
 
-def _rounded(inside: FloatMap, radius: Any) -> FloatMap:
+def _rounded(inside: FloatImage, radius: Any) -> FloatImage:
     """Thickness of a body as a share of its full depth: a quarter circle, then flat."""
     short = 1 - np.minimum(inside / radius, 1)
     return np.asarray(np.sqrt(1 - short * short), np.float32)
 
 
-def _distance_inside(outlines: Sequence[Points], grid: FilmGrid) -> FloatMap:
+def _distance_inside(outlines: Sequence[Points], grid: FilmGrid) -> FloatImage:
     """Distance in mm to the edge of the union of outlines, 0 outside."""
     factor = ceil(grid.spacing_mm / _FINE_MM) if grid.spacing_mm < _SOFT_GRID_MM else 1
     fine = np.zeros((grid.shape[0] * factor, grid.shape[1] * factor), np.uint8)
@@ -301,7 +299,7 @@ def _distance_inside(outlines: Sequence[Points], grid: FilmGrid) -> FloatMap:
     return _coarsened(distance, grid) * np.float32(grid.spacing_mm / factor)
 
 
-def _dense_line(line: DenseLine, grid: FilmGrid, rng: np.random.Generator) -> FloatMap:
+def _dense_line(line: DenseLine, grid: FilmGrid, rng: np.random.Generator) -> FloatImage:
     """Extra cortical bone in mm along the beam, uneven along the line."""
     fine = np.full(grid.shape, 255, np.uint8)
     cv2.polylines(fine, [_fixed_point(line.points_mm, grid, 1)], False, 0, 1, cv2.LINE_8, 4)
@@ -317,16 +315,16 @@ def _fixed_point(points_mm: Points, grid: FilmGrid, factor: int) -> NDArray[np.i
     return np.rint(fine[:, ::-1] * 16).astype(np.int32)
 
 
-def _coarsened(fine: Any, grid: FilmGrid) -> FloatMap:
+def _coarsened(fine: Any, grid: FilmGrid) -> FloatImage:
     if fine.shape == grid.shape:
         return np.asarray(fine, np.float32)
     resized = cv2.resize(fine, grid.shape[::-1], interpolation=cv2.INTER_AREA)
     return np.asarray(resized, np.float32)
 
 
-def _struts(shape: tuple[int, int], spacing_mm: float, rng: np.random.Generator) -> FloatMap:
+def _struts(shape: tuple[int, int], spacing_mm: float, rng: np.random.Generator) -> FloatImage:
     """Spongy bone, mean 0, SD 1: struts along the leg, cross links, grain, patches of density."""
-    total: FloatMap = np.zeros(shape, np.float32)
+    total: FloatImage = np.zeros(shape, np.float32)
     layers = ((1.0, 2.2, 0.24, True), (0.5, 0.22, 0.7, True), (0.45, 0.25, 0.25, False))
     for share, along_mm, across_mm, ridged in layers:
         noise = rng.standard_normal(shape, dtype=np.float32)
@@ -339,7 +337,7 @@ def _struts(shape: tuple[int, int], spacing_mm: float, rng: np.random.Generator)
     return _unit(total)
 
 
-def _unit(image: Any) -> FloatMap:
+def _unit(image: Any) -> FloatImage:
     """The same with mean 0 and SD 1."""
     return np.asarray((image - image.mean()) / max(float(image.std()), 1e-6), np.float32)
 
@@ -349,7 +347,7 @@ def _patches(
     spacing_mm: float,
     size_mm: tuple[float, float],
     rng: np.random.Generator,
-) -> FloatMap:
+) -> FloatImage:
     """Smooth noise of SD about 1 whose bumps are about the given size along rows and columns."""
     small = tuple(ceil(n * spacing_mm / mm) + 3 for n, mm in zip(shape, size_mm, strict=True))
     noise = rng.standard_normal(small, dtype=np.float32)
@@ -357,7 +355,7 @@ def _patches(
     return np.asarray(wide, np.float32)
 
 
-def _unevenness(shape: tuple[int, int], rng: np.random.Generator) -> FloatMap:
+def _unevenness(shape: tuple[int, int], rng: np.random.Generator) -> FloatImage:
     """Muscles and their fat planes along the leg, as factors about 1."""
     fibres = _patches(shape, _SOFT_GRID_MM, (70.0, 6.0), rng)
     lumps = _patches(shape, _SOFT_GRID_MM, (55.0, 25.0), rng)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.phantoms.films.attenuation import FloatMap
+from kneegrade.arrays import FloatImage, Mask
 from kneegrade.phantoms.films.scanners import Scanner
 
 _SCATTER_GRID_MM: Final = 2.0
@@ -18,11 +18,11 @@ _HEEL: Final = 0.10
 
 
 def expose_film(
-    attenuation: FloatMap,
+    attenuation: FloatImage,
     *,
     spacing_mm: float,
     scanner: Scanner,
-    field: NDArray[np.bool_] | None = None,
+    field: Mask | None = None,
     rng: np.random.Generator,
 ) -> NDArray[np.uint16]:
     """Take the radiograph.
@@ -64,7 +64,7 @@ def expose_film(
     return np.asarray(np.clip(np.rint(scanner.white * shown), 0, scanner.white), np.uint16)
 
 
-def _develop(density: FloatMap, attenuation: FloatMap, scanner: Scanner) -> FloatMap:
+def _develop(density: FloatImage, attenuation: FloatImage, scanner: Scanner) -> FloatImage:
     """Densities to grey values, about 0 to 1, by the film's or detector's curve."""
     thick = attenuation[::8, ::8]
     behind = thick[thick > 0.8]  # the legs, not the air beside them
@@ -77,12 +77,12 @@ def _develop(density: FloatMap, attenuation: FloatMap, scanner: Scanner) -> Floa
     return np.asarray(shown, np.float32)
 
 
-def _blurred(image: Any, sigma_px: float) -> FloatMap:
+def _blurred(image: Any, sigma_px: float) -> FloatImage:
     blurred = cv2.GaussianBlur(np.asarray(image, np.float32), (0, 0), max(sigma_px, 0.1))
     return np.asarray(blurred, np.float32)
 
 
-def _scatter(beam: FloatMap, spacing_mm: float) -> FloatMap:
+def _scatter(beam: FloatImage, spacing_mm: float) -> FloatImage:
     """What the patient scatters, spread over 12 mm, computed on a grid of about 2 mm."""
     rows, cols = (max(round(n * spacing_mm / _SCATTER_GRID_MM), 1) for n in beam.shape)
     small = cv2.resize(beam, (cols, rows), interpolation=cv2.INTER_AREA)

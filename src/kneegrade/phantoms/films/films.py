@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatImage, Mask, Points
 from kneegrade.phantoms.films.attenuation import (
     FilmGrid,
-    FloatMap,
     compute_bone,
     compute_rods,
     compute_soft_tissue,
@@ -27,8 +27,6 @@ from kneegrade.phantoms.knees.anatomy import KneeAnatomy, Positioning, draw_knee
 from kneegrade.phantoms.knees.severity import Severity
 from kneegrade.phantoms.knees.shape import Body, film_geometry
 from kneegrade.types import Side, Task
-
-Film = NDArray[np.uint16]
 
 STAMP: Final = "SYNTHETIC"
 BOTH_KNEES_MM: Final = (350.0, 430.0)
@@ -61,7 +59,7 @@ class FilmKnee:
     """
 
     severity: Severity | None
-    landmarks_px: NDArray[np.float64]
+    landmarks_px: Points
     joint_space_mm: Mapping[Task, float]
 
     def __post_init__(self) -> None:
@@ -83,7 +81,7 @@ class PhantomFilm:
         The patient's right knee lies at the lesser columns.
     """
 
-    pixels: Film
+    pixels: NDArray[np.uint16]
     spacing_mm: float
     scanner: Scanner
     knees: Mapping[Side, FilmKnee]
@@ -320,7 +318,7 @@ def _reach(side: Side, n_knees: int, width: float) -> tuple[float, float]:
 
 
 def _add_markers(
-    attenuation: FloatMap, sides: tuple[Side, ...], spacing: float, rng: np.random.Generator
+    attenuation: FloatImage, sides: tuple[Side, ...], spacing: float, rng: np.random.Generator
 ) -> None:
     """Lead letters at the lateral edge of each knee, near the top, a little askew."""
     cols = attenuation.shape[1]
@@ -333,7 +331,7 @@ def _add_markers(
         window += np.float32(_LEAD) * letter[: window.shape[0], : window.shape[1]]
 
 
-def _letter(text: str, size_px: float, angle_deg: float) -> FloatMap:
+def _letter(text: str, size_px: float, angle_deg: float) -> FloatImage:
     """A letter of the given height, turned, as the share of each pixel that it covers."""
     side = max(round(1.8 * size_px), 8)
     canvas = np.zeros((8 * side, 8 * side), np.uint8)
@@ -347,7 +345,7 @@ def _letter(text: str, size_px: float, angle_deg: float) -> FloatMap:
     return np.asarray(small, np.float32) / np.float32(255)
 
 
-def _add_frame(attenuation: FloatMap, spacing: float, middle_mm: float) -> None:
+def _add_frame(attenuation: FloatImage, spacing: float, middle_mm: float) -> None:
     """The positioning frame between the knees: a plastic bar with a row of steel beads."""
     low, high = (round((middle_mm + away) / spacing) for away in (-6, 6))
     bar = np.full((attenuation.shape[0], high - low), 0.18, np.float32)
@@ -357,9 +355,7 @@ def _add_frame(attenuation: FloatMap, spacing: float, middle_mm: float) -> None:
     attenuation[:, low:high] += bar
 
 
-def _collimate(
-    shape: tuple[int, int], spacing: float, rng: np.random.Generator
-) -> NDArray[np.bool_]:
+def _collimate(shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> Mask:
     """The field of the beam: edges 2 to 12 mm inside the film's."""
     field = np.zeros(shape, bool)
     top, bottom, left, right = (max(round(mm / spacing), 1) for mm in rng.uniform(2, 12, 4))
@@ -367,7 +363,7 @@ def _collimate(
     return field
 
 
-def _stamp(pixels: Film, white: int) -> Film:
+def _stamp(pixels: NDArray[np.uint16], white: int) -> NDArray[np.uint16]:
     """Burn SYNTHETIC into the bottom left corner: white letters on a black plate."""
     rows, cols = pixels.shape
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, cols / 1800 if cols > 900 else max(cols / 1000, 0.25)

@@ -11,14 +11,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from kneegrade.arrays import FloatImage, Points
 from kneegrade.phantoms.films.attenuation import (
     FilmGrid,
-    FloatMap,
     compute_bone,
     compute_soft_tissue,
 )
 from kneegrade.phantoms.knees.anatomy import DenseLine, KneeAnatomy
-from kneegrade.phantoms.knees.outline import Points, smooth_curve
+from kneegrade.phantoms.knees.outline import smooth_curve
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import KneeShape
 from kneegrade.types import Side
@@ -66,7 +66,7 @@ class _Part(NamedTuple):
 
 def compute_lateral_knee(
     shape: KneeShape, side: Side, grid: FilmGrid, rng: np.random.Generator
-) -> FloatMap:
+) -> FloatImage:
     """Attenuation of a knee seen from the side: soft tissue and bones.
 
     Parameters

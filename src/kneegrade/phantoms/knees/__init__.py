@@ -1,1 +1,1 @@
-"""Anatomy and severity -> the outlines of a knee."""
+"""SEVERITY OF EACH FEATURE -> OUTLINES AND LANDMARKS OF A KNEE."""

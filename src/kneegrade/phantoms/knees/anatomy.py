@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from kneegrade.arrays import Points
 from kneegrade.phantoms.knees import template
 from kneegrade.phantoms.knees.outline import (
     PER_NODE,
-    Points,
     Similarity,
     fit_similarity,
     move_similarly,

@@ -3,9 +3,9 @@
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Points = NDArray[np.float64]
+from kneegrade.arrays import FloatArray, Points
 
 PER_NODE: Final = 16
 """Points that `smooth_curve` makes of each stretch between two nodes."""
@@ -85,7 +85,7 @@ def move_similarly(points: Any, fit: Similarity) -> Points:
     return turn_and_shift(centred, fit.angle, 0.0) + fit.new
 
 
-def roughen_outline(outline: Points, noise: NDArray[np.float64]) -> Points:
+def roughen_outline(outline: Points, noise: FloatArray) -> Points:
     """Give a closed outline the small bumps of a real bone's edge.
 
     Bumps are about 0.2 mm away from the joint line and 0.05 mm on it and on the shafts.
@@ -120,7 +120,7 @@ def roughen_outline(outline: Points, noise: NDArray[np.float64]) -> Points:
     return np.asarray(dense + normal * bumps[:, None], np.float64)
 
 
-def surface_rows(outline: Points, cols: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+def surface_rows(outline: Points, cols: FloatArray, reach: float) -> FloatArray:
     """Rows of the joint surface of a femur or tibia outline at the given columns.
 
     Parameters
@@ -136,7 +136,7 @@ def surface_rows(outline: Points, cols: NDArray[np.float64], reach: float) -> ND
     return np.asarray(np.interp(cols, near[:, 1], near[:, 0]), np.float64)
 
 
-def _smooth_ring(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+def _smooth_ring(values: FloatArray, width: int) -> FloatArray:
     """Running mean of ``2 * width + 1`` values of a closed line, taken twice."""
     kernel = np.ones(2 * width + 1) / (2 * width + 1)
     for _ in range(2):
@@ -145,5 +145,5 @@ def _smooth_ring(values: NDArray[np.float64], width: int) -> NDArray[np.float64]
     return values
 
 
-def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(values: FloatArray) -> FloatArray:
     return values / max(float(values.std()), 1e-9)

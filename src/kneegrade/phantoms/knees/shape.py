@@ -15,8 +15,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from kneegrade.arrays import Points
 from kneegrade.knees.quality.shape_model import read_shape_model
-from kneegrade.phantoms.knees.outline import Points
 from kneegrade.types import Side, Task
 
 Sex = Literal["female", "male"]

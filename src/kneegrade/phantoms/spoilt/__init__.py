@@ -1,1 +1,1 @@
-"""What spoils a picture: metal, motion, letters, no knee."""
+"""A picture of a knee -> A SPOILT ONE: metal, motion, letters, too many knees, no knee."""

@@ -1,4 +1,4 @@
-"""A picture of a knee -> the same with what lies beside knees on films: lead letters, steel beads.
+"""A picture of a knee -> the same knee with lead letters or steel beads beside it.
 
 They are as white as metal in a knee, and no reason to refuse it.
 """
@@ -7,13 +7,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatImage, GreyImage, Points, round_to_grey
 from kneegrade.phantoms.spoilt.metal import PLATEAU_MM
-
-Gray8 = NDArray[np.uint8]
-Points = NDArray[np.float64]
-Float = NDArray[np.float32]
 
 _TEXTS: Final = ("L", "R", "L", "R", "L", "R", "LT", "RT", "PA", "AM", "7", "K")
 _FONTS: Final = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX)
@@ -22,7 +18,7 @@ _LETTER_PX: Final = 100
 """Height of a letter on its canvas."""
 
 
-def add_markers(picture: Gray8, points: Points, rng: np.random.Generator) -> Gray8:
+def paint_markers(picture: GreyImage, points: Points, rng: np.random.Generator) -> GreyImage:
     """Lay a lead letter (in three of four) or a row of beads beside the knee.
 
     Parameters
@@ -61,7 +57,7 @@ def add_markers(picture: Gray8, points: Points, rng: np.random.Generator) -> Gra
 
 def _draw_letter(
     shape: tuple[int, ...], centre: tuple[float, float], height: float, rng: np.random.Generator
-) -> Float:
+) -> FloatImage:
     """Cover of each pixel by one or two letters, a little askew, now and then lying or mirrored."""
     text, font = _TEXTS[int(rng.integers(len(_TEXTS)))], _FONTS[int(rng.integers(len(_FONTS)))]
     canvas = np.zeros((_CANVAS_PX, _CANVAS_PX), np.uint8)
@@ -79,7 +75,5 @@ def _draw_letter(
     return np.asarray(laid, np.float32) / np.float32(255)
 
 
-def _lay(picture: Gray8, mask: Float, grey: float) -> Gray8:
-    laid = picture + (np.float32(grey) - picture) * mask
-    shown: Gray8 = np.clip(np.rint(laid), 0, 255).astype(np.uint8)
-    return shown
+def _lay(picture: GreyImage, mask: FloatImage, grey: float) -> GreyImage:
+    return round_to_grey(picture + (np.float32(grey) - picture) * mask)

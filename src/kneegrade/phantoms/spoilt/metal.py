@@ -9,20 +9,17 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatImage, GreyImage, Points, round_to_grey
 from kneegrade.knees.posing.contrast import enhance
-from kneegrade.phantoms.spoilt.metal_outlines import Points, box, graft_screw, rod, screw, wire
-
-Gray8 = NDArray[np.uint8]
-Float = NDArray[np.float32]
+from kneegrade.phantoms.spoilt.metal_outlines import box, graft_screw, rod, screw, wire
 
 PLATEAU_MM: Final = 79.1
 """Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
 METAL_KINDS: Final = ("total knee", "half knee", "screws", "plate", "nail", "staples", "wires")
 """What `paint_metal` paints."""
 _CHANCES: Final = (0.06, 0.06, 0.29, 0.08, 0.21, 0.07, 0.23)
-"""Thin metal oftener than it is met: it is what a network misses."""
+"""Thin metal oftener than it is met: it is what is easily missed."""
 _SEEN_WITHIN_MM: Final = 46.0
 """So far from the joint's centre, along rows and columns, a picture cut to a knee reaches."""
 _LEAST_SEEN_MM2, _LEAST_CONTRAST, _MOST_TRIES = 25.0, 30.0, 20
@@ -43,8 +40,8 @@ class _Metal:
 
 
 def paint_metal(
-    picture: Gray8, points: Points, rng: np.random.Generator, kind: str | None = None
-) -> tuple[Gray8, Float]:
+    picture: GreyImage, points: Points, rng: np.random.Generator, kind: str | None = None
+) -> tuple[GreyImage, FloatImage]:
     """Paint a prosthesis or what holds a broken bone on a knee, as radiographs show metal.
 
     It is drawn anew until enough of it stands out where a picture cut to the knee shows it.
@@ -88,8 +85,8 @@ def paint_metal(
 
 
 def _paint_once(
-    picture: Gray8, points: Points, rng: np.random.Generator, kind: str
-) -> tuple[Gray8, Float]:
+    picture: GreyImage, points: Points, rng: np.random.Generator, kind: str
+) -> tuple[GreyImage, FloatImage]:
     """The picture, and by how many grey levels the metal is brighter than what it covers."""
     metal = _make_metal(kind, rng)
     turn = np.deg2rad(rng.normal(0, 2.5))
@@ -120,8 +117,8 @@ def _make_metal(kind: str, rng: np.random.Generator) -> _Metal:
 
 
 def burn_in(
-    base: Float, mask: Float, opacity: float, rng: np.random.Generator
-) -> tuple[Gray8, Float]:
+    base: FloatImage, mask: FloatImage, opacity: float, rng: np.random.Generator
+) -> tuple[GreyImage, FloatImage]:
     """White where the mask is 1, by how much; now and then with a halo, or the rest darker."""
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.35, 1.0)), np.float32)
     if rng.random() < 0.4:  # a tube, or edges made sharper
@@ -136,7 +133,7 @@ def burn_in(
     if rng.random() < 0.4:
         halo = np.maximum(cv2.GaussianBlur(mask, (0, 0), rng.uniform(3, 9)) - mask, 0)
         painted = painted - halo * np.float32(rng.uniform(20, 90))
-    grey = _to_gray8(painted)
+    grey = round_to_grey(painted)
     if rng.random() < 0.4:
         grey = enhance(grey, tiles=int(rng.integers(4, 10)), clip_limit=rng.uniform(1.2, 3))
     return grey, gain
@@ -379,15 +376,10 @@ def _lone_wire(radius: float, rng: np.random.Generator) -> list[Points]:
     return outlines
 
 
-def fill_outlines(outlines_px: list[Points], n: int) -> Float:
+def fill_outlines(outlines_px: list[Points], n: int) -> FloatImage:
     """Cover of each pixel of a square picture by outlines (row, col) in px, 0 to 1."""
     mask = np.zeros((n, n), np.uint8)
     for outline in outlines_px:
         xy = np.rint(np.clip(outline[:, ::-1], -4 * n, 5 * n) * 2**_SUBPIXELS).astype(np.int32)
         cv2.fillPoly(mask, [xy], 255, lineType=cv2.LINE_AA, shift=_SUBPIXELS)
     return mask.astype(np.float32) / np.float32(255)
-
-
-def _to_gray8(values: NDArray[np.generic]) -> Gray8:
-    grey: Gray8 = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return grey

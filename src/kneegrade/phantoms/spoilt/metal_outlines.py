@@ -1,4 +1,4 @@
-"""Outlines of what metal in a knee is made of: rods, screws, wires.
+"""Sizes in mm -> outlines of what metal in a knee is made of: rods, screws, wires.
 
 Each is an (n, 2) array of points, (row, col) in mm; an angle of 0 points along the columns, 90 deg
 down the rows.
@@ -7,9 +7,9 @@ down the rows.
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-Points = NDArray[np.float64]
+from kneegrade.arrays import Points
+
 Place = Points | tuple[float, float]
 
 

@@ -10,19 +10,15 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatArray, FloatImage, GreyImage, Points, round_to_grey
 from kneegrade.knees.posing.contrast import enhance
-
-Gray8 = NDArray[np.uint8]
-Points = NDArray[np.float64]
-Float = NDArray[np.float32]
 
 _CANVAS_PX: Final = 288
 _SUBPIXELS: Final = 4
 
 
-def draw_other_picture(n_px: int, rng: np.random.Generator) -> Gray8:
+def draw_other_picture(n_px: int, rng: np.random.Generator) -> GreyImage:
     """Draw a picture of something else.
 
     Parameters
@@ -35,7 +31,7 @@ def draw_other_picture(n_px: int, rng: np.random.Generator) -> Gray8:
     -------
     (n_px, n_px) array, uint8
     """
-    body: tuple[Callable[[np.random.Generator], Float], ...] = (
+    body: tuple[Callable[[np.random.Generator], FloatImage], ...] = (
         *(_chest, _spine, _pelvis, _hand, _skull, _ankle, _ball_joint, _knee_from_side),
         *(_chest, _pelvis, _hand, _knee_from_side, _knee_from_side, _shafts),
     )
@@ -45,13 +41,13 @@ def draw_other_picture(n_px: int, rng: np.random.Generator) -> Gray8:
         film = _look_like_film(_cut_out(film, rng), rng)
     else:
         film = plain[int(rng.integers(len(plain)))](rng)
-    grey = _to_gray8(_rescale(film, rng) * 255)
+    grey = round_to_grey(_rescale(film, rng) * 255)
     if rng.random() < 0.5:
         grey = enhance(grey, tiles=int(rng.integers(4, 11)), clip_limit=rng.uniform(1.5, 5))
-    return _to_gray8(cv2.resize(grey, (n_px, n_px), interpolation=cv2.INTER_AREA))
+    return round_to_grey(cv2.resize(grey, (n_px, n_px), interpolation=cv2.INTER_AREA))
 
 
-def _cut_out(film: Float, rng: np.random.Generator) -> Float:
+def _cut_out(film: FloatImage, rng: np.random.Generator) -> FloatImage:
     """A part of the film, turned a little, mirrored at times."""
     share = rng.choice([1.0, rng.uniform(0.3, 1.0)])
     away = rng.uniform(-0.5, 0.5, 2) * (1 - share) * _CANVAS_PX
@@ -69,7 +65,7 @@ def _cut_out(film: Float, rng: np.random.Generator) -> Float:
     return np.asarray(moved[:, ::-1] if rng.random() < 0.5 else moved, np.float32)
 
 
-def _look_like_film(film: Float, rng: np.random.Generator) -> Float:
+def _look_like_film(film: FloatImage, rng: np.random.Generator) -> FloatImage:
     """Spongy texture where there is much matter, scatter, blur, grain."""
     texture = _smooth_noise(rng, int(rng.integers(40, 110)))
     film = film * (1 + np.float32(rng.uniform(0.02, 0.12)) * texture)
@@ -80,17 +76,17 @@ def _look_like_film(film: Float, rng: np.random.Generator) -> Float:
     return np.asarray(film + grain * rng.uniform(0.002, 0.03), np.float32)
 
 
-def _rescale(film: Float, rng: np.random.Generator) -> Float:
+def _rescale(film: FloatImage, rng: np.random.Generator) -> FloatImage:
     low, high = np.percentile(film, (rng.uniform(0, 3), 100 - rng.uniform(0, 3)))
     unit = np.clip((film - low) / max(float(high - low), 1e-6), 0, 1)
     return np.asarray(unit ** np.exp(rng.uniform(-0.6, 0.6)), np.float32)
 
 
-def _empty() -> Float:
+def _empty() -> FloatImage:
     return np.zeros((_CANVAS_PX, _CANVAS_PX), np.float32)
 
 
-def _smooth_noise(rng: np.random.Generator, cells: int) -> Float:
+def _smooth_noise(rng: np.random.Generator, cells: int) -> FloatImage:
     coarse = rng.standard_normal((cells, cells)).astype(np.float32)
     return np.asarray(
         cv2.resize(coarse, (_CANVAS_PX, _CANVAS_PX), interpolation=cv2.INTER_CUBIC), np.float32
@@ -98,7 +94,7 @@ def _smooth_noise(rng: np.random.Generator, cells: int) -> Float:
 
 
 def _add_soft(
-    film: Float, centre: Points | tuple[float, float], size: tuple[float, float], amount: float
+    film: FloatImage, centre: Points | tuple[float, float], size: tuple[float, float], amount: float
 ) -> None:
     """Soft tissue: an ellipse that thins out to its edge. ``size``: half axes (rows, cols)."""
     rows, cols = (np.indices(film.shape) + 0.5) / _CANVAS_PX
@@ -106,7 +102,7 @@ def _add_soft(
     film += (amount * np.sqrt(np.clip(1 - r2, 0, None))).astype(np.float32)
 
 
-def _add_bone(film: Float, mask: NDArray[np.uint8], density: float, cortex: float = 0.012) -> None:
+def _add_bone(film: FloatImage, mask: GreyImage, density: float, cortex: float = 0.012) -> None:
     """A bone of a mask: dense at its edge, less so inside. ``cortex``: share of the width."""
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / np.float32(cortex * _CANVAS_PX)
     inside = np.minimum(depth, 1)
@@ -114,7 +110,7 @@ def _add_bone(film: Float, mask: NDArray[np.uint8], density: float, cortex: floa
     film += (density * profile).astype(np.float32)
 
 
-def _blob(outline: Points) -> NDArray[np.uint8]:
+def _blob(outline: Points) -> GreyImage:
     mask = np.zeros((_CANVAS_PX, _CANVAS_PX), np.uint8)
     xy = np.rint(outline[:, ::-1] * _CANVAS_PX * 2**_SUBPIXELS).astype(np.int32)
     cv2.fillPoly(mask, [xy], 255, shift=_SUBPIXELS)
@@ -136,7 +132,7 @@ def _ellipse(
     )
 
 
-def _tube(line: Points, radius: NDArray[np.float64] | float) -> NDArray[np.uint8]:
+def _tube(line: Points, radius: FloatArray | float) -> GreyImage:
     """A long bone along a line (k, 2), with one radius or one for each point of the line."""
     smooth = np.linspace(0, len(line) - 1, 40)
     at = np.arange(len(line))
@@ -149,7 +145,7 @@ def _tube(line: Points, radius: NDArray[np.float64] | float) -> NDArray[np.uint8
     return _blob(np.vstack([centre - beside, (centre + beside)[::-1]]))
 
 
-def _chest(rng: np.random.Generator) -> Float:
+def _chest(rng: np.random.Generator) -> FloatImage:
     """Lungs dark, ribs as curved bands, spine and heart bright."""
     film = _empty() + np.float32(1.2)
     for side in (-1, 1):
@@ -171,7 +167,7 @@ def _chest(rng: np.random.Generator) -> Float:
     return film
 
 
-def _add_vertebrae(film: Float, line: Points, count: int, half: float, density: float) -> None:
+def _add_vertebrae(film: FloatImage, line: Points, count: int, half: float, density: float) -> None:
     for share in (np.arange(count) + 0.5) / count:
         centre = line[0] + share * (line[-1] - line[0])
         length = float(np.linalg.norm(line[-1] - line[0])) / count
@@ -180,7 +176,7 @@ def _add_vertebrae(film: Float, line: Points, count: int, half: float, density: 
         _add_bone(film, _blob(_ellipse(centre, (length * 0.3, half * 0.2))), density * 0.6, 0.008)
 
 
-def _spine(rng: np.random.Generator) -> Float:
+def _spine(rng: np.random.Generator) -> FloatImage:
     """A stack of vertebrae, from the front or from the side."""
     film = _empty() + np.float32(0.4)
     _add_soft(film, (0.5, 0.5), (0.9, rng.uniform(0.3, 0.6)), rng.uniform(0.3, 1))
@@ -199,7 +195,7 @@ def _spine(rng: np.random.Generator) -> Float:
     return film
 
 
-def _pelvis(rng: np.random.Generator) -> Float:
+def _pelvis(rng: np.random.Generator) -> FloatImage:
     """Wings, ring, sockets with the heads of the femora, sacrum."""
     film = _empty() + np.float32(0.3)
     _add_soft(film, (0.55, 0.5), (0.75, 0.6), rng.uniform(0.4, 1))
@@ -219,7 +215,7 @@ def _pelvis(rng: np.random.Generator) -> Float:
     return film
 
 
-def _hand(rng: np.random.Generator) -> Float:
+def _hand(rng: np.random.Generator) -> FloatImage:
     """Rods that fan out, in three or four pieces each; at times only some of them (a foot)."""
     film = _empty() + np.float32(0.05)
     palm = np.array([rng.uniform(0.62, 0.8), 0.5])
@@ -247,7 +243,7 @@ def _hand(rng: np.random.Generator) -> Float:
     return film
 
 
-def _skull(rng: np.random.Generator) -> Float:
+def _skull(rng: np.random.Generator) -> FloatImage:
     """A bright circle with orbits and teeth."""
     film = _empty()
     size = (rng.uniform(0.34, 0.44), rng.uniform(0.28, 0.4))
@@ -264,7 +260,7 @@ def _skull(rng: np.random.Generator) -> Float:
     return film
 
 
-def _ankle(rng: np.random.Generator) -> Float:
+def _ankle(rng: np.random.Generator) -> FloatImage:
     """Tibia and fibula that hold the talus between them."""
     film = _empty()
     _add_soft(film, (0.4, 0.5), (0.9, rng.uniform(0.25, 0.4)), 0.6)
@@ -279,7 +275,7 @@ def _ankle(rng: np.random.Generator) -> Float:
     return film
 
 
-def _ball_joint(rng: np.random.Generator) -> Float:
+def _ball_joint(rng: np.random.Generator) -> FloatImage:
     """A hip or shoulder by itself: a ball in a socket on a slanted neck."""
     film = _empty() + np.float32(0.2)
     _add_soft(film, (0.5, 0.5), (0.8, 0.7), rng.uniform(0.3, 1))
@@ -294,7 +290,7 @@ def _ball_joint(rng: np.random.Generator) -> Float:
     return film
 
 
-def _shafts(rng: np.random.Generator) -> Float:
+def _shafts(rng: np.random.Generator) -> FloatImage:
     """One or more shafts of long bones without any joint."""
     film = _empty()
     for _ in range(int(rng.integers(1, 4))):
@@ -305,7 +301,7 @@ def _shafts(rng: np.random.Generator) -> Float:
     return film
 
 
-def _knee_from_side(rng: np.random.Generator) -> Float:
+def _knee_from_side(rng: np.random.Generator) -> FloatImage:
     """Condyles as one round end, patella in front, sloping plateau, fibula behind."""
     film = _empty()
     size, bend = rng.uniform(0.13, 0.2), rng.uniform(-0.1, 0.9)
@@ -335,7 +331,7 @@ def _knee_from_side(rng: np.random.Generator) -> Float:
     return film
 
 
-def _text(rng: np.random.Generator) -> Float:
+def _text(rng: np.random.Generator) -> FloatImage:
     """Lines of letters on a panel, dark or bright."""
     film = np.full((_CANVAS_PX, _CANVAS_PX), int(rng.integers(0, 80)), np.uint8)
     face = cv2.FONT_HERSHEY_SIMPLEX
@@ -347,7 +343,7 @@ def _text(rng: np.random.Generator) -> Float:
     return np.asarray(1 - unit if rng.random() < 0.4 else unit, np.float32)
 
 
-def _noise(rng: np.random.Generator) -> Float:
+def _noise(rng: np.random.Generator) -> FloatImage:
     """Smooth noise of one to three sizes."""
     film = _empty()
     for _ in range(int(rng.integers(1, 4))):
@@ -355,7 +351,7 @@ def _noise(rng: np.random.Generator) -> Float:
     return film
 
 
-def _gradient(rng: np.random.Generator) -> Float:
+def _gradient(rng: np.random.Generator) -> FloatImage:
     """A ramp, a spot of light, or an empty exposed field with grain."""
     rows, cols = np.indices((_CANVAS_PX, _CANVAS_PX)) / _CANVAS_PX
     along = rng.normal(0, 1, 2)
@@ -366,7 +362,7 @@ def _gradient(rng: np.random.Generator) -> Float:
     return np.asarray(film + grain, np.float32)
 
 
-def _shapes(rng: np.random.Generator) -> Float:
+def _shapes(rng: np.random.Generator) -> FloatImage:
     """Circles, boxes and rods of any grey."""
     film = _empty()
     for _ in range(int(rng.integers(2, 14))):
@@ -376,8 +372,3 @@ def _shapes(rng: np.random.Generator) -> Float:
             mask = _tube(np.stack([centre, rng.random(2)]), float(size.min()))
         film += mask.astype(np.float32) / 255 * np.float32(rng.uniform(-1, 1))
     return np.asarray(cv2.GaussianBlur(film, (0, 0), rng.uniform(0.3, 3)), np.float32)
-
-
-def _to_gray8(values: NDArray[np.generic]) -> Gray8:
-    grey: Gray8 = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return grey

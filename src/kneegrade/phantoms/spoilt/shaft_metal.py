@@ -1,14 +1,15 @@
-"""A whole film of a knee -> the same film with metal in a shaft, away from the joint."""
+"""A film of a whole knee -> the same film with metal in a shaft, away from the joint."""
 
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatImage, Points
 from kneegrade.knees.measuring.bone_sides import SHAFTS
 from kneegrade.knees.measuring.margins import Bone
 from kneegrade.phantoms.spoilt.metal import burn_in, fill_outlines
-from kneegrade.phantoms.spoilt.metal_outlines import Points, rod, screw
+from kneegrade.phantoms.spoilt.metal_outlines import rod, screw
 
 SHAFT_METAL_KINDS: Final = ("staples", "screws", "plate", "nail")
 """What `paint_shaft_metal` paints."""
@@ -22,7 +23,7 @@ def paint_shaft_metal(
     *,
     kind: str,
     below_plateau: float,
-) -> NDArray[np.float32]:
+) -> FloatImage:
     """Paint metal in the femur or tibia as radiographs show it.
 
     Parameters

@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kneegrade.arrays import GreyImage, Points, round_to_grey
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
-
-Gray8 = NDArray[np.uint8]
-Points = NDArray[np.float64]
 
 MOST_KNEES: Final = 3
 PLATEAU_SHARES: Final = (0.5, 0.75)
@@ -17,8 +14,8 @@ PLATEAU_SHARES: Final = (0.5, 0.75)
 
 
 def join_knees(
-    films: Sequence[tuple[Gray8, Points]], rng: np.random.Generator
-) -> tuple[Gray8, Points]:
+    films: Sequence[tuple[GreyImage, Points]], rng: np.random.Generator
+) -> tuple[GreyImage, Points]:
     """Put one knee of each film side by side, in strips of one width, the plateaus alike.
 
     Parameters
@@ -52,5 +49,4 @@ def join_knees(
         strips.append(strip)
         on_strip = apply_affine(invert_affine(affine), shown)
         points[i, side : side + 2] = on_strip + np.array([0, edges[i]])
-    joined: Gray8 = np.clip(np.rint(np.hstack(strips)), 0, 255).astype(np.uint8)
-    return joined, points
+    return round_to_grey(np.hstack(strips)), points

@@ -1,1 +1,1 @@
-"""Whole studies of phantoms on disk, in the formats of a release."""
+"""NUMBER OF PEOPLE -> A WHOLE STUDY ON DISK, in the formats of a release."""

@@ -34,14 +34,14 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.cohorts.tables.paper import PAPER_COUNTS
+from kneegrade.arrays import FloatArray
+from kneegrade.paper import PAPER_COUNTS
 from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, SCLEROSIS, Severity
 from kneegrade.phantoms.studies.readers import bring_to_scale, fit_cuts, scale_severity
 from kneegrade.phantoms.studies.readers import read_grades as read_grades
 from kneegrade.types import Side, Task
 
 Sex = Literal["female", "male"]
-Floats = NDArray[np.float64]
 
 
 class Study(StrEnum):
@@ -244,7 +244,7 @@ def draw_subject(study: Study, number: int, seed: int) -> PhantomSubject:
 
 
 def _describe_knees(
-    severity: Floats, replaced: NDArray[np.bool_]
+    severity: FloatArray, replaced: NDArray[np.bool_]
 ) -> Mapping[Side, Severity | None]:
     """Both knees at one visit, from arrays ``(2, 12)`` and ``(2,)``."""
     knees = zip(_SIDES, severity.tolist(), replaced, strict=True)
@@ -269,7 +269,9 @@ def _draw_attended(design: _Design, rng: np.random.Generator) -> NDArray[np.bool
     return attended
 
 
-def _draw_replaced(severity: Floats, years: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _draw_replaced(
+    severity: FloatArray, years: FloatArray, rng: np.random.Generator
+) -> NDArray[np.bool_]:
     """Which knees are replaced by which visit, ``(n_visits, 2)``; by the first: within a year."""
     worst = np.max(severity[..., [FEATURES.index(task) for task in NARROWING]], axis=-1)
     hazard = _HAZARDS[worst.astype(int)]
@@ -278,7 +280,9 @@ def _draw_replaced(severity: Floats, years: Floats, rng: np.random.Generator) ->
     return replaced
 
 
-def _draw_severity(study: Study, years: Floats, burden: float, rng: np.random.Generator) -> Floats:
+def _draw_severity(
+    study: Study, years: FloatArray, burden: float, rng: np.random.Generator
+) -> FloatArray:
     """Severity by visit, side and feature, ``(n_visits, 2, 12)``.
 
     ``burden`` is what age and BMI add to the person's general severity.
@@ -303,7 +307,7 @@ def _measure_wear(side: float) -> float:
     return _NORMAL.inv_cdf(min(max(share, 1e-9), 1 - 1e-9))
 
 
-def _keep_one_joint_space(severity: Floats) -> Floats:
+def _keep_one_joint_space(severity: FloatArray) -> FloatArray:
     """Hold the compartment that ends up less narrow below a grade of 3, at every visit."""
     narrowing = [FEATURES.index(task) for task in NARROWING]
     for place in range(len(_SIDES)):
@@ -314,7 +318,7 @@ def _keep_one_joint_space(severity: Floats) -> Floats:
 
 
 @cache
-def _load_causes(study: Study) -> Floats:
+def _load_causes(study: Study) -> FloatArray:
     """What each cause adds to each feature: ``(12, 17)``, rows of length 1.
 
     Causes: general severity, side, two compartments, each feature's own, wear.
@@ -353,9 +357,9 @@ def _average_progress(study: Study) -> tuple[float, float]:
     return float(_PACE * mean), float(_PACE * np.sqrt(variance))
 
 
-def _share_grades(study: Study) -> dict[Task, Floats]:
+def _share_grades(study: Study) -> dict[Task, FloatArray]:
     """Shares of knees that a reader gives at least 1, 2 and 3, by feature."""
-    shares: dict[Task, Floats] = {}
+    shares: dict[Task, FloatArray] = {}
     for task in (*OSTEOPHYTES, *NARROWING):
         counts = PAPER_COUNTS[study.value][task]
         shares[task] = np.cumsum(counts[::-1])[-2::-1] / sum(counts)
@@ -371,7 +375,7 @@ def _share_grades(study: Study) -> dict[Task, Floats]:
 
 
 @cache
-def _fit_cuts(study: Study) -> Mapping[Task, Floats]:
+def _fit_cuts(study: Study) -> Mapping[Task, FloatArray]:
     """Latent values at which each feature reaches the cuts of a reader's scale."""
     attendance = _DESIGNS[study].attendance
     years = 1 + np.average(list(attendance), weights=list(attendance.values())) / 12

@@ -18,8 +18,8 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kneegrade.arrays import FloatArray
 from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, Severity, compute_kl
 from kneegrade.types import Grades, Task
 
@@ -58,9 +58,7 @@ _BEND: Final = 0.7
 _LEAST: Final = 1e-9
 
 
-def bring_to_scale(
-    task: Task, latent: NDArray[np.float64], cuts: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def bring_to_scale(task: Task, latent: FloatArray, cuts: FloatArray) -> FloatArray:
     """Bring latent values of a feature to a reader's scale.
 
     Parameters
@@ -77,14 +75,12 @@ def bring_to_scale(
     array
         Of the shape of ``latent``.
     """
-    inner: NDArray[np.float64] = np.interp(latent, cuts, CUTS[task])
+    inner: FloatArray = np.interp(latent, cuts, CUTS[task])
     inner += np.minimum(latent - cuts[0], 0) + np.maximum(latent - cuts[-1], 0)
     return inner
 
 
-def fit_cuts(
-    task: Task, shares: NDArray[np.float64], kept: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def fit_cuts(task: Task, shares: FloatArray, kept: FloatArray) -> FloatArray:
     """Fit where on a standard normal latent scale a feature's grades begin.
 
     Noise blurs the scale, so true grades are placed such that what is *read* has the wanted shares,
@@ -108,7 +104,7 @@ def fit_cuts(
     density = np.exp(-(latent**2) / 2)
     to_share, to_deviate = np.vectorize(_NORMAL.cdf), np.vectorize(_NORMAL.inv_cdf)
     wanted = to_deviate(1 - shares)
-    cuts: NDArray[np.float64] = wanted
+    cuts: FloatArray = wanted
     for _ in range(_N_FIT_STEPS):
         seen = bring_to_scale(task, latent, cuts)
         weights = density * kept[np.searchsorted(CUTS[task], seen, side="right")]
@@ -119,7 +115,7 @@ def fit_cuts(
     return cuts
 
 
-def scale_severity(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+def scale_severity(seen: FloatArray) -> FloatArray:
     """Turn places on the reader's scale into severity.
 
     Parameters
@@ -137,17 +133,17 @@ def scale_severity(seen: NDArray[np.float64]) -> NDArray[np.float64]:
     )
     low = np.exp(np.minimum(seen - _FIRST, 0) / _BEND)
     high = -np.expm1(-np.maximum(seen - _LAST, 0) / _BEND)
-    severity: NDArray[np.float64] = np.clip(inner * low + high, _LEAST, 4 - _LEAST)
+    severity: FloatArray = np.clip(inner * low + high, _LEAST, 4 - _LEAST)
     return severity
 
 
-def see_severity(severity: NDArray[np.float64]) -> NDArray[np.float64]:
+def see_severity(severity: FloatArray) -> FloatArray:
     """Turn severity into places on the reader's scale: the inverse of `scale_severity`."""
     kept = np.clip(severity, _LEAST, 4 - _LEAST)
     inner = _FIRST + _WIDTH_1 * np.clip(kept - 1, 0, 1) + _WIDTH_2 * np.clip(kept - 2, 0, 1)
     low = np.log(np.minimum(kept, 1))
     high = -np.log1p(-np.maximum(kept - 3, 0))
-    seen: NDArray[np.float64] = inner + _BEND * (low + high)
+    seen: FloatArray = inner + _BEND * (low + high)
     return seen
 
 

@@ -4,6 +4,8 @@ import json
 import shutil
 import tomllib
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,13 +20,15 @@ from kneegrade.bundles.manifest import (
     read_bundle,
 )
 from kneegrade.bundles.runner import OnnxRunner
-from kneegrade.errors import BundleError, OutputError, RecipeError
+from kneegrade.bundles.subjects import Subjects, read_subjects, write_subjects
+from kneegrade.errors import BundleError, RecipeError
 from kneegrade.evaluation.report import summarise_agreement
 from kneegrade.evaluation.subject_use import add_subject_use, choose_subject_use
 from kneegrade.evaluation.tables import compute_agreement, join_truth
 from kneegrade.grading.grader import softmax
 from kneegrade.grading.predictions import read_predictions
 from kneegrade.knees.store import read_index
+from kneegrade.output import writing_to
 from kneegrade.training.bundling.locator_export import (
     copy_locator,
     export_locator,
@@ -95,12 +99,13 @@ def export_bundle(
     index = read_index(store)
     cards = _read_data_cards(index, data_card)
     further = _read_notes(notes)
-    _make_folder(folder)
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     parity = read_labelled_knees(_parity_rows(index), store, recipe)
     members, worst = _write_members(runs, folder, KneeDataset(parity, recipe, epoch=None))
     shutil.copy(runs[0].folder / "recipe.toml", folder / "recipe.toml")
     spec = export_locator(*locator, folder) if locator else copy_locator(folder)
-    _write_subjects([run.folder for run in runs], spec, folder)
+    write_subjects(_join_subjects(runs, spec), folder)
     manifest = _manifest(runs, members, cards, version, folder)
     manifest["locator"] = locator_manifest(spec)
     files = [*members, spec.film.name, spec.knee.name, "subjects.json"]
@@ -110,7 +115,7 @@ def export_bundle(
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
     bundle = read_bundle(folder)
-    write_model_card(bundle, recipe, worst, further)
+    write_model_card(bundle, worst, further)
     return bundle
 
 
@@ -162,19 +167,10 @@ def _parity_rows(index: pd.DataFrame) -> pd.DataFrame:
     return usable.sample(min(PARITY_KNEES, len(usable)), random_state=0)
 
 
-def _write_subjects(runs: Sequence[Path], locator: LocatorSpec, folder: Path) -> None:
-    """Hashed ids of all runs, the locator's too; trained on in one run counts as trained."""
-    parts = [json.loads((run / "subjects.json").read_bytes()) for run in runs]
-    parts.append(locator.facts["subjects"])
-    trained = set().union(*(part["trained"] for part in parts))
-    selected = set().union(*(part["selected"] for part in parts)) - trained
-    subjects = {
-        "about": "first 16 hexadecimal digits of the SHA-256 of 'cohort:subject_id'",
-        "trained": sorted(trained),
-        "selected": sorted(selected),
-    }
-    text = json.dumps(subjects, indent=0)
-    (folder / "subjects.json").write_text(text + "\n", encoding="utf-8")
+def _join_subjects(runs: Sequence[FinishedRun], locator: LocatorSpec) -> Subjects:
+    """Those of all runs, and of the locator's making."""
+    parts = [read_subjects(run.folder) for run in runs]
+    return reduce(or_, parts, Subjects.from_lists(locator.facts["subjects"]))
 
 
 def _manifest(
@@ -283,15 +279,4 @@ def _read_notes(path: Path | None) -> str:
             "bundle.invalid",
             f"The notes for the model card cannot be read. Got {type(error).__name__}.",
             "Check the path after --notes; the file is text in UTF-8.",
-        ) from error
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The folder {str(folder)!r} cannot be written to: {error.strerror}.",
-            "Choose another --out.",
         ) from error

@@ -1,6 +1,5 @@
 """Two landmark runs -> the locator of a bundle, checked against the trained networks."""
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from kneegrade.bundles.manifest import LocatorSpec, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
+from kneegrade.bundles.subjects import read_subjects
 from kneegrade.errors import BundleError, RecipeError
 from kneegrade.phantoms.studies.study import PHANTOM_COHORT
 from kneegrade.training.locator.recipe import Stage
@@ -71,7 +71,7 @@ def export_locator(film_run: Path, knee_run: Path, folder: Path) -> LocatorSpec:
                 for cohort in sorted({*film.facts["cohorts"], *knee.facts["cohorts"]})
             ],
             "knees": {"film": film.facts["knees"], "knee": knee.facts["knees"]},
-            "subjects": _join_subjects(film_run, knee_run),
+            "subjects": (read_subjects(film_run) | read_subjects(knee_run)).as_lists(),
             "largest_logit_difference": worst,
         },
     )
@@ -89,14 +89,6 @@ def locator_manifest(spec: LocatorSpec) -> dict[str, Any]:
     """What ``bundle.json`` says of a locator; files by name."""
     values = vars(replace(spec))
     return {key: value.name if isinstance(value, Path) else value for key, value in values.items()}
-
-
-def _join_subjects(*runs: Path) -> dict[str, list[str]]:
-    """Hashed ids of the people whose knees were trained on, or held out."""
-    parts = [json.loads((run / "subjects.json").read_bytes()) for run in runs]
-    trained = set().union(*(part["trained"] for part in parts))
-    selected = set().union(*(part["selected"] for part in parts)) - trained
-    return {"trained": sorted(trained), "selected": sorted(selected)}
 
 
 def _read(folder: Path, stage: Stage) -> FinishedLandmarkRun:

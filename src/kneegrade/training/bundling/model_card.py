@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
+from kneegrade.agreement_words import METRIC_LABELS, format_interval
 from kneegrade.bundles.manifest import Bundle
-from kneegrade.evaluation.tables import METRIC_LABELS, format_interval
-from kneegrade.training.grader.recipe import Recipe
 
 
-def write_model_card(bundle: Bundle, recipe: Recipe, parity: float, notes: str) -> None:
+def write_model_card(bundle: Bundle, parity: float, notes: str) -> None:
     """Write ``MODEL_CARD.md`` into the bundle's folder.
 
     Parameters
     ----------
     bundle : Bundle
-    recipe : Recipe
     parity : float
         Largest difference of a probability between the trained and the exported networks.
     notes : str
@@ -23,7 +21,7 @@ def write_model_card(bundle: Bundle, recipe: Recipe, parity: float, notes: str) 
     """
     beside, heading, further = f"\n{notes}".partition("\n## ")
     parts = [
-        *_head(bundle, recipe),
+        *_head(bundle),
         *_data(bundle),
         *_agreement(bundle.agreement),
         *([f"\n{beside.strip()}"] if beside.strip() else []),
@@ -36,7 +34,7 @@ def write_model_card(bundle: Bundle, recipe: Recipe, parity: float, notes: str) 
     (bundle.folder / "MODEL_CARD.md").write_text(text, encoding="utf-8")
 
 
-def _head(bundle: Bundle, recipe: Recipe) -> Iterator[str]:
+def _head(bundle: Bundle) -> Iterator[str]:
     training = bundle.training
     yield f"# Model card: {bundle.name} {bundle.version}\n"
     yield "**Research use only. Not a medical device.**\n"
@@ -45,7 +43,7 @@ def _head(bundle: Bundle, recipe: Recipe) -> Iterator[str]:
         yield f"- Grades: {spec.task.label} (`{spec.task.value}`), reported: {spec.decoding.value}"
     yield f"- Weights' licence: {bundle.licence}"
     yield (
-        f"- Trained by `kneegrade train {recipe.name}`; recipe.toml, run-*.json and log-*.csv are "
+        f"- Trained by `kneegrade train {bundle.name}`; recipe.toml, run-*.json and log-*.csv are "
         "beside this card"
     )
 

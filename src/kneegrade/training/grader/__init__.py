@@ -1,1 +1,1 @@
-"""KNEE TABLE AND ROIs -> a trained grading network."""
+"""ROI STORE -> A TRAINED GRADING NETWORK."""

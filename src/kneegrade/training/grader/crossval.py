@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kneegrade.bundles.manifest import hash_subject
+from kneegrade.bundles.subjects import Subjects, hash_subject
 from kneegrade.cohorts.tables.folds import assign_folds
 from kneegrade.errors import TableError
 from kneegrade.training.grader.recipe import Recipe
@@ -19,16 +19,9 @@ class HoldOut:
     heldout: pd.DataFrame
     name: str
 
-    def hashed_subjects(self) -> dict[str, list[str]]:
-        """Hashed ids: ``trained`` and ``selected`` (held out, so seen when choices were made)."""
-        trained, selected = (
-            {
-                hash_subject(cohort, subject)
-                for cohort, subject in zip(part["cohort"], part["subject_id"], strict=True)
-            }
-            for part in (self.train, self.heldout)
-        )
-        return {"trained": sorted(trained), "selected": sorted(selected - trained)}
+    def hashed_subjects(self) -> Subjects:
+        """Those trained on, and those held out, so seen when choices were made."""
+        return Subjects(_hash_subjects(self.train), _hash_subjects(self.heldout))
 
 
 def hold_out(index: pd.DataFrame, recipe: Recipe, fold: int | None) -> HoldOut:
@@ -75,3 +68,7 @@ def hold_out(index: pd.DataFrame, recipe: Recipe, fold: int | None) -> HoldOut:
             "Check the recipe's tasks and the knee table's grades and split.",
         )
     return parts
+
+
+def _hash_subjects(rows: pd.DataFrame) -> frozenset[str]:
+    return frozenset(map(hash_subject, rows["cohort"], rows["subject_id"]))

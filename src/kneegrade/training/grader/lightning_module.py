@@ -1,4 +1,4 @@
-"""The training loop's parts for Lightning: module, data, optimiser."""
+"""The training loop's parts for Lightning: module and data."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from kneegrade.evaluation.metrics import compute_quadratic_kappa
-from kneegrade.training.fitting import make_optimiser
+from kneegrade.training.fitting import FittedModule
 from kneegrade.training.grader.datasets import KneeDataset, LabelledKnees
 from kneegrade.training.grader.losses import MISSING_GRADE, compute_loss
 from kneegrade.training.grader.networks import GradingNetwork, keep_wide_depthwise_in_float32
@@ -19,18 +19,18 @@ from kneegrade.types import Task
 Batch = tuple[Tensor, dict[str, Tensor]]
 
 
-class GradingModule(lightning.LightningModule):
+class GradingModule(FittedModule):
     """A grading network with its loss and optimiser.
 
-    Logs ``train_loss`` per epoch and, on the held-out knees with the averaged weights,
+    Logs ``train_loss`` per epoch and, on the held-out knees with the EMA of the weights,
     ``heldout_loss`` and ``heldout_<task>_kappa`` (quadratic kappa of the rounded expected grade).
     """
 
+    network: GradingNetwork
+
     def __init__(self, recipe: Recipe) -> None:
-        super().__init__()
+        super().__init__(GradingNetwork(recipe.network, recipe.tasks), recipe.schedule)
         self.recipe = recipe
-        self.network = GradingNetwork(recipe.network, recipe.tasks)
-        self.network.to(memory_format=torch.channels_last)
         if recipe.schedule.precision == "bf16-mixed":
             keep_wide_depthwise_in_float32(self.network)
         self._outputs: list[tuple[dict[Task, Tensor], dict[Task, Tensor]]] = []
@@ -78,11 +78,6 @@ class GradingModule(lightning.LightningModule):
                 n_grades=task.n_grades,
             )
             self.log(f"heldout_{task.value}_kappa", kappa, prog_bar=True)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW, decay on weights of two or more dimensions; warm-up and cosine by step."""
-        steps = int(self.trainer.estimated_stepping_batches)
-        return make_optimiser(self.network, self.recipe.schedule, steps)
 
 
 class KneeData(lightning.LightningDataModule):

@@ -1,6 +1,5 @@
 """``recipe.toml``: how to train. Every value stands in the file; nothing is set elsewhere."""
 
-import tomllib
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -8,7 +7,7 @@ from kneegrade.bundles.manifest import Decoding, EnhancementSpec, InputSpec, Pos
 from kneegrade.training.recipe_fields import (
     AugmentSpec,
     ScheduleSpec,
-    invalid_recipe,
+    parse_recipe,
     require,
     take_fields,
 )
@@ -98,14 +97,7 @@ class Recipe:
         RecipeError
             ``recipe.invalid``, naming the first value that is missing, unknown or out of range.
         """
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise invalid_recipe(f"It is not TOML: {error}.") from error
-        try:
-            return cls._from_values(values)
-        except (TypeError, ValueError) as error:
-            raise invalid_recipe(f"{error}.") from error
+        return parse_recipe(text, cls._from_values)
 
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> Self:

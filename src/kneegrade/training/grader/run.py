@@ -6,32 +6,20 @@ The folder holds ``recipe.toml``, ``log/metrics.csv``, ``last.ckpt`` while it ru
 """
 
 import hashlib
-import json
-import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as lightning
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from kneegrade.grading.grader import decode_grade, softmax
 from kneegrade.grading.predictions import table_columns, write_parquet
 from kneegrade.knees.store import read_index
 from kneegrade.pipeline.results import KneeKey, KneeResult
-from kneegrade.training.fitting import (
-    begin_run,
-    finish_run,
-    fit_module,
-    keep_freed_memory,
-    read_facts,
-    save_weights,
-)
+from kneegrade.training.fitting import begin_run, finish_run, fit_module, load_weights, read_facts
 from kneegrade.training.grader.calibration import fit_temperature
 from kneegrade.training.grader.crossval import HoldOut, hold_out
 from kneegrade.training.grader.datasets import KneeDataset, read_labelled_knees
@@ -39,8 +27,6 @@ from kneegrade.training.grader.lightning_module import GradingModule, KneeData
 from kneegrade.training.grader.networks import GradingNetwork
 from kneegrade.training.grader.recipe import Recipe
 from kneegrade.types import Flag, Grades, KneePrediction, Side, Task
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,8 +41,8 @@ class FinishedRun:
     def read_network(self) -> GradingNetwork:
         """The trained network in evaluation mode."""
         network = GradingNetwork(self.recipe.network, self.recipe.tasks)
-        network.load_state_dict(load_file(self.folder / "weights.safetensors"))
-        return network.eval()
+        load_weights(network, self.folder)
+        return network
 
 
 def fit_run(
@@ -94,24 +80,17 @@ def fit_run(
     parts = hold_out(read_index(store), recipe, fold)
     keys = pd.concat([parts.train["roi_file"], parts.heldout["roi_file"]])
     knees = hashlib.sha256("\n".join(keys).encode()).hexdigest()
-    begin_run(folder, recipe_text, {"hold_out": parts.name, "knees_sha256": knees})
-    if (folder / "run.json").is_file():
-        log.info("The run is finished already.")
+    about = {"hold_out": parts.name, "knees_sha256": knees}
+    if not begin_run(folder, recipe_text, about, seed=recipe.seed):
         return read_run(folder)
-    keep_freed_memory()
-    lightning.seed_everything(recipe.seed, verbose=False)
     module = GradingModule(recipe)
     heldout = read_labelled_knees(parts.heldout, store, recipe)
     data = KneeData(
         recipe, read_labelled_knees(parts.train, store, recipe), heldout, n_workers=n_workers
     )
-    started = time.monotonic()
-    fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
-    minutes = (time.monotonic() - started) / 60
-    network = module.network.cpu().eval()
-    save_weights(network, folder)
+    minutes = fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
     per_pose = [
-        predict_logits(network, KneeDataset(heldout, recipe, epoch=None, pose=pose))
+        predict_logits(module.network, KneeDataset(heldout, recipe, epoch=None, pose=pose))
         for pose in recipe.input.poses
     ]
     logits = {task: np.stack([p[task] for p in per_pose], axis=1) for task in recipe.tasks}
@@ -120,7 +99,14 @@ def fit_run(
     }
     rows = _heldout_rows(parts, logits, temperatures, recipe)
     write_parquet(rows, table_columns(recipe.tasks), folder / "heldout.parquet")
-    _finish(folder, recipe, parts, temperatures, minutes)
+    facts = {
+        "recipe": recipe.name,
+        "hold_out": parts.name,
+        "knees": {"trained": len(parts.train), "selected": len(parts.heldout)},
+        "temperatures": {task.value: t for task, t in temperatures.items()},
+        "minutes_of_this_call": round(minutes, 1),
+    }
+    finish_run(folder, facts, parts.hashed_subjects())
     return read_run(folder)
 
 
@@ -180,19 +166,3 @@ def _heldout_rows(
         result = KneeResult.of_prediction(prediction, row["image_path"], KneeKey.of_row(row))
         rows.append(result.to_row())
     return rows
-
-
-def _finish(
-    folder: Path, recipe: Recipe, parts: HoldOut, temperatures: dict[Task, float], minutes: float
-) -> None:
-    subjects = json.dumps(parts.hashed_subjects(), indent=0)
-    (folder / "subjects.json").write_text(subjects + "\n", encoding="utf-8")
-    facts = {
-        "recipe": recipe.name,
-        "hold_out": parts.name,
-        "knees": {"trained": len(parts.train), "selected": len(parts.heldout)},
-        "subjects": {k: len(v) for k, v in parts.hashed_subjects().items()},
-        "temperatures": {task.value: t for task, t in temperatures.items()},
-        "minutes_of_this_call": round(minutes, 1),
-    }
-    finish_run(folder, facts)

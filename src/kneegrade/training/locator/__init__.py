@@ -1,1 +1,1 @@
-"""Pictures with landmarks -> a trained landmark network."""
+"""LANDMARK TABLES -> A TRAINED LANDMARK NETWORK."""

@@ -6,22 +6,21 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pytorch_lightning as lightning
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from kneegrade.arrays import Affine, FloatArray, FloatImage, GreyImage, Points, round_to_grey
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.locating.heatmaps import STRIDE
 from kneegrade.knees.posing.contrast import standardise
-from kneegrade.phantoms.spoilt.failures import blur_by_motion, draw_not_knee, paint_metal
-from kneegrade.phantoms.spoilt.markers import add_markers
-from kneegrade.phantoms.spoilt.metal import PLATEAU_MM
+from kneegrade.phantoms.spoilt.markers import paint_markers
+from kneegrade.phantoms.spoilt.metal import PLATEAU_MM, paint_metal
+from kneegrade.phantoms.spoilt.motion import blur_by_motion
+from kneegrade.phantoms.spoilt.not_knees import draw_not_knee
 from kneegrade.phantoms.spoilt.too_many_knees import MOST_KNEES, join_knees
 from kneegrade.training.augment import vary_contrast
 from kneegrade.training.locator.pictures import PICTURE_PX, STORED_WIDTHS, LandmarkPicture
 from kneegrade.training.locator.recipe import LandmarkAugmentSpec, LandmarkRecipe, Stage
-
-Gray8 = NDArray[np.uint8]
 
 PLATEAU_SHARES: Final = (0.13, 0.85)
 """Plateau width over the film's, as training shows it: from both knees to one that fills it."""
@@ -37,13 +36,13 @@ MARGIN_PX: Final = 1.0
 class Varied(NamedTuple):
     """A picture as one epoch shows it."""
 
-    pixels: Gray8
-    points_px: NDArray[np.float64]
+    pixels: GreyImage
+    points_px: Points
     """``(knees, k, 2)``: the same point of several knees; not a number where there is none."""
     is_not_knee: bool
     is_implant: bool
     is_moved: bool
-    metal: NDArray[np.float32]
+    metal: FloatImage
     """How plainly metal is seen, 0 to 1, at each pixel of the heat maps."""
 
 
@@ -166,7 +165,7 @@ def vary_picture(
             length_px = float(length_mm) * PICTURE_PX / STORED_WIDTHS / PLATEAU_MM
             source, is_moved = blur_by_motion(source, length_px, rng), True
         if rng.random() < spec.p_marker:
-            source = add_markers(source, points[0], rng)
+            source = paint_markers(source, points[0], rng)
     affine = _middle_pose(recipe, size)
     if rng is not None:
         affine = (
@@ -178,7 +177,7 @@ def vary_picture(
     if rng is not None and rng.random() < 0.5:
         fill = float(rng.uniform(0, 255) ** 2 / 255)
     pixels, _ = resample(source.astype(np.float32), affine, (size, size), fill=fill)
-    shown = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    shown = round_to_grey(pixels)
     if is_implant:
         there, _ = resample(painted, affine, (size, size), fill=0.0)
         metal = there.reshape(size // STRIDE, STRIDE, -1, STRIDE).mean(axis=(1, 3))
@@ -190,15 +189,15 @@ def vary_picture(
     return Varied(shown, points, is_not_knee, is_implant, is_moved, metal)
 
 
-def _middle_pose(recipe: LandmarkRecipe, size: int) -> NDArray[np.float64]:
+def _middle_pose(recipe: LandmarkRecipe, size: int) -> Affine:
     widths = recipe.input.field_of_view_plateau_widths
     share = 1.0 if recipe.stage is Stage.FILM else widths / STORED_WIDTHS
     return _pose(share * PICTURE_PX / size, 0.0, np.full(2, (PICTURE_PX - 1) / 2), size)
 
 
 def _draw_knee_pose(
-    middle: NDArray[np.float64], spec: LandmarkAugmentSpec, size: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
+    middle: Affine, spec: LandmarkAugmentSpec, size: int, rng: np.random.Generator
+) -> Affine:
     zoom = np.exp(rng.uniform(-1, 1) * np.log1p(spec.scale_share))
     step = float(middle[0, 0] * zoom)
     shift = rng.uniform(-1, 1, 2) * spec.shift_share * size * step
@@ -211,8 +210,8 @@ def _draw_knee_pose(
 
 
 def _draw_film_pose(
-    points: NDArray[np.float64], spec: LandmarkAugmentSpec, size: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
+    points: Points, spec: LandmarkAugmentSpec, size: int, rng: np.random.Generator
+) -> Affine:
     """A film nearer or farther, so that a plateau spans 13 to 85 % of the picture's width."""
     pairs = points.reshape(-1, 2, 2)
     ends = [pair for pair in pairs if np.isfinite(pair).all()]
@@ -229,13 +228,13 @@ def _draw_film_pose(
     return _pose(step, float(angle), centre + shift, size)
 
 
-def _pose(step: float, angle: float, centre: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def _pose(step: float, angle: float, centre: FloatArray, size: int) -> Affine:
     cos, sin = np.cos(angle) * step, np.sin(angle) * step
     linear = np.array([[cos, -sin], [sin, cos]])
     return np.column_stack([linear, centre - linear @ np.full(2, (size - 1) / 2)])
 
 
-def _vary_look(pixels: Gray8, spec: LandmarkAugmentSpec, rng: np.random.Generator) -> Gray8:
+def _vary_look(pixels: GreyImage, spec: LandmarkAugmentSpec, rng: np.random.Generator) -> GreyImage:
     if rng.random() < spec.p_cover:
         size = pixels.shape[0]
         rows, cols = rng.integers(size // 24, size // 5, 2)
@@ -247,7 +246,7 @@ def _vary_look(pixels: Gray8, spec: LandmarkAugmentSpec, rng: np.random.Generato
     return 255 - pixels if rng.random() < spec.p_invert else pixels
 
 
-def _mirror(pixels: Gray8, points: NDArray[np.float64]) -> tuple[Gray8, NDArray[np.float64]]:
+def _mirror(pixels: GreyImage, points: Points) -> tuple[GreyImage, Points]:
     """The same film turned round: right knees become left ones."""
     mirrored = points[:, [2, 3, 0, 1]].copy()
     mirrored[..., 1] = pixels.shape[1] - 1 - mirrored[..., 1]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from kneegrade.arrays import FloatArray, Points
 
 ROUNDS: Final = 15
 TOLERANCE_MM: Final = 1.0
@@ -31,18 +32,16 @@ class Frame:
         Distance of each point from where the frame puts it.
     """
 
-    px_per_mm: NDArray[np.float64]
-    shift_px: NDArray[np.float64]
-    residuals_mm: NDArray[np.float64]
+    px_per_mm: FloatArray
+    shift_px: FloatArray
+    residuals_mm: FloatArray
 
-    def to_px(self, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_px(self, points_mm: Points) -> Points:
         """``(row, col)`` in px of points ``(k, 2)`` in mm."""
         return points_mm * self.px_per_mm + self.shift_px
 
 
-def fit_frame(
-    shape_mm: NDArray[np.float64], points_px: NDArray[np.float64], *, robust: bool = True
-) -> Frame:
+def fit_frame(shape_mm: Points, points_px: Points, *, robust: bool = True) -> Frame:
     """Fit scales and translation by least squares.
 
     Parameters

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kneegrade.arrays import Affine, Points
-from kneegrade.bundles.manifest import hash_subject
+from kneegrade.arrays import Affine, GreyImage, Points, round_to_grey
+from kneegrade.bundles.subjects import hash_subject
 from kneegrade.cohorts.tables.table import resolve_image
 from kneegrade.errors import ImageError, TableError
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
@@ -19,7 +18,7 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees.landmarks.table import TabledKnee, read_landmark_table
 from kneegrade.knees.posing.contrast import scale_to_unit
 from kneegrade.knees.posing.pose import StandardPose, film_affine
-from kneegrade.phantoms.spoilt.failures import paint_metal
+from kneegrade.phantoms.spoilt.metal import paint_metal
 from kneegrade.training.locator.recipe import LandmarkRecipe, Stage
 from kneegrade.types import Radiograph, Side, plateau_ends
 
@@ -48,11 +47,11 @@ class LandmarkPicture:
         Affine from the picture to the radiograph.
     """
 
-    pixels: NDArray[np.uint8]
-    points_px: NDArray[np.float64]
+    pixels: GreyImage
+    points_px: Points
     subject: str
     knee: TabledKnee
-    to_radiograph: NDArray[np.float64]
+    to_radiograph: Affine
 
 
 def read_pictures(paths: Sequence[Path], recipe: LandmarkRecipe) -> list[list[LandmarkPicture]]:
@@ -141,16 +140,13 @@ def _frame_of(ends_px: Points, pixel_size: tuple[float, float] = (1.0, 1.0)) -> 
     return StandardPose.of_plateau(ends_px, pixel_size).square_frame(PICTURE_PX, STORED_WIDTHS)
 
 
-def _implant(
-    film: NDArray[np.uint8], points: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def _implant(film: GreyImage, points: Points, rng: np.random.Generator) -> GreyImage:
     """The film with metal in one knee: painted on an enlarged picture of it."""
     to_film = _frame_of(plateau_ends(points))
     to_knee = invert_affine(to_film)
     size = (PICTURE_PX, PICTURE_PX)
     knee, _ = resample(film.astype(np.float32), to_film, size, fill=0.0)
-    plain = np.clip(np.rint(knee), 0, 255).astype(np.uint8)
+    plain = round_to_grey(knee)
     painted, _ = paint_metal(plain, apply_affine(to_knee, points), rng)
     added, _ = resample(painted.astype(np.float32) - plain, to_knee, film.shape, fill=0.0)
-    with_metal: NDArray[np.uint8] = np.clip(np.rint(film + added), 0, 255).astype(np.uint8)
-    return with_metal
+    return round_to_grey(film + added)

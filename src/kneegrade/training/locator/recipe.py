@@ -8,7 +8,7 @@ from typing import Any, Self
 from kneegrade.training.recipe_fields import (
     AugmentSpec,
     ScheduleSpec,
-    invalid_recipe,
+    parse_recipe,
     require,
     take_fields,
 )
@@ -160,23 +160,24 @@ class LandmarkRecipe:
         RecipeError
             ``recipe.invalid``, naming the first value that is missing, unknown or out of range.
         """
-        try:
-            spec = take_fields(tomllib.loads(text), cls)
-            return cls(
-                name=str(spec["name"]),
-                stage=Stage(spec["stage"]),
-                seed=int(spec["seed"]),
-                n_folds=int(spec["n_folds"]),
-                knees_per_table=int(spec["knees_per_table"]),
-                input=LandmarkInputSpec(**_tuples(take_fields(spec["input"], LandmarkInputSpec))),
-                network=LandmarkNetworkSpec(
-                    **_tuples(take_fields(spec["network"], LandmarkNetworkSpec))
-                ),
-                schedule=ScheduleSpec(**take_fields(spec["schedule"], ScheduleSpec)),
-                augment=LandmarkAugmentSpec(**take_fields(spec["augment"], LandmarkAugmentSpec)),
-            )
-        except (TypeError, ValueError) as error:
-            raise invalid_recipe(f"{error}.") from error
+        return parse_recipe(text, cls._from_values)
+
+    @classmethod
+    def _from_values(cls, values: dict[str, Any]) -> Self:
+        spec = take_fields(values, cls)
+        return cls(
+            name=str(spec["name"]),
+            stage=Stage(spec["stage"]),
+            seed=int(spec["seed"]),
+            n_folds=int(spec["n_folds"]),
+            knees_per_table=int(spec["knees_per_table"]),
+            input=LandmarkInputSpec(**_tuples(take_fields(spec["input"], LandmarkInputSpec))),
+            network=LandmarkNetworkSpec(
+                **_tuples(take_fields(spec["network"], LandmarkNetworkSpec))
+            ),
+            schedule=ScheduleSpec(**take_fields(spec["schedule"], ScheduleSpec)),
+            augment=LandmarkAugmentSpec(**take_fields(spec["augment"], LandmarkAugmentSpec)),
+        )
 
 
 def is_landmark_recipe(text: str) -> bool:

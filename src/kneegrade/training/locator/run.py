@@ -6,42 +6,35 @@ instead of predictions.
 
 import csv
 import hashlib
-import json
-import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pytorch_lightning as lightning
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 
 from kneegrade.bundles.manifest import hash_file, read_bundle
+from kneegrade.bundles.subjects import Subjects, read_subjects
 from kneegrade.errors import RecipeError, TableError
 from kneegrade.knees.locating.heatmaps import STRIDE, compute_probabilities, decode_heatmaps
 from kneegrade.phantoms.studies.study import PHANTOM_COHORT
 from kneegrade.training.fitting import (
+    FittedModule,
     begin_run,
     finish_run,
     fit_module,
-    keep_freed_memory,
-    make_optimiser,
+    load_weights,
     read_facts,
-    save_weights,
 )
 from kneegrade.training.locator.dataset import LandmarkData, LandmarkDataset
 from kneegrade.training.locator.network import LandmarkNetwork, compute_landmark_loss
 from kneegrade.training.locator.pictures import LandmarkPicture, fold_of, read_pictures
 from kneegrade.training.locator.recipe import LandmarkRecipe
 from kneegrade.training.locator.start import find_locator_file, load_onnx_weights
-
-log = logging.getLogger(__name__)
 
 N_MEASURED: Final = 64
 """Pictures over which batch normalisation is measured where a bundle is the start."""
@@ -58,18 +51,18 @@ class FinishedLandmarkRun:
     def read_network(self) -> LandmarkNetwork:
         """The trained network in evaluation mode."""
         network = LandmarkNetwork(self.recipe.network, self.recipe.stage)
-        network.load_state_dict(load_file(self.folder / "weights.safetensors"))
-        return network.eval()
+        load_weights(network, self.folder)
+        return network
 
 
-class LandmarkModule(lightning.LightningModule):
+class LandmarkModule(FittedModule):
     """A landmark network with its loss and optimiser; logs ``train_loss`` and ``heldout_loss``."""
 
+    network: LandmarkNetwork
+
     def __init__(self, recipe: LandmarkRecipe) -> None:
-        super().__init__()
+        super().__init__(LandmarkNetwork(recipe.network, recipe.stage), recipe.schedule)
         self.recipe = recipe
-        self.network = LandmarkNetwork(recipe.network, recipe.stage)
-        self.network.to(memory_format=torch.channels_last)
 
     def training_step(self, batch: tuple[Tensor, ...], batch_index: int) -> Tensor:
         """Loss of one batch."""
@@ -80,11 +73,6 @@ class LandmarkModule(lightning.LightningModule):
     def validation_step(self, batch: tuple[Tensor, ...], batch_index: int) -> None:
         """Loss of one held-out batch."""
         self.log("heldout_loss", self._compute_loss(batch), prog_bar=True)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW, decay on weights of two or more dimensions; warm-up and cosine by step."""
-        steps = int(self.trainer.estimated_stepping_batches)
-        return make_optimiser(self.network, self.recipe.schedule, steps)
 
     def _compute_loss(self, batch: tuple[Tensor, ...]) -> Tensor:
         images, points, is_there, kinds, metal = batch
@@ -135,32 +123,25 @@ def fit_landmark_run(
     recipe = LandmarkRecipe.from_toml(recipe_text)
     held = 0 if fold is None else fold
     begun_from = None if start is None else _find_start(start, recipe)
-    begin_run(folder, recipe_text, _about(tables, held, begun_from))
-    if (folder / "run.json").is_file():
-        log.info("The run is finished already.")
+    if not begin_run(folder, recipe_text, _about(tables, held, begun_from), seed=recipe.seed):
         return read_landmark_run(folder)
-    keep_freed_memory()
-    lightning.seed_everything(recipe.seed, verbose=False)
     module = LandmarkModule(recipe)
     pictures = read_pictures(tables, recipe)
     train, heldout = _split(pictures, recipe, held)
     if begun_from is not None:
         _load_start(module.network, begun_from, LandmarkDataset([*chain(*train)], recipe, epoch=0))
-    started = time.monotonic()
     data = LandmarkData(recipe, train, heldout, n_workers=n_workers)
-    fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
-    network = module.network.cpu().eval()
-    save_weights(network, folder)
-    _write_heldout(network, heldout, recipe, folder / "heldout.csv")
-    _write_subjects(train, heldout, folder, start)
+    minutes = fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
+    _write_heldout(module.network, heldout, recipe, folder / "heldout.csv")
+    subjects = Subjects(_people(chain(*train)), _people(heldout)) | _read_start_subjects(start)
     facts = {
         "recipe": recipe.name,
         "hold_out": f"fold-{held}",
         "cohorts": sorted({p.knee.cohort for table in pictures for p in table}),
         "knees": {"trained": sum(map(len, train)), "selected": len(heldout)},
-        "minutes_of_this_call": round((time.monotonic() - started) / 60, 1),
+        "minutes_of_this_call": round(minutes, 1),
     }
-    finish_run(folder, facts)
+    finish_run(folder, facts, subjects)
     return read_landmark_run(folder)
 
 
@@ -262,11 +243,13 @@ def _is_bundle(folder: Path) -> bool:
     return str(folder) == "default" or (folder / "bundle.json").is_file()
 
 
-def _read_subjects(start: Path) -> dict[str, list[str]]:
-    """Hashed ids of the people that a run, or a bundle's locator, was taught or tried on."""
+def _read_start_subjects(start: Path | None) -> Subjects:
+    """Whom a run, or a bundle's locator, was taught or tried on."""
+    if start is None:
+        return Subjects()
     if _is_bundle(start):
-        return dict(read_bundle(start).locator.facts.get("subjects", {}))
-    return dict(json.loads((start / "subjects.json").read_bytes()))
+        return Subjects.from_lists(read_bundle(start).locator.facts["subjects"])
+    return read_subjects(start)
 
 
 def _about(
@@ -283,18 +266,6 @@ def _about(
     return {"hold_out": f"fold-{fold}", "tables_sha256": hashes, "start_sha256": begun_from}
 
 
-def _write_subjects(
-    train: list[list[LandmarkPicture]],
-    heldout: list[LandmarkPicture],
-    folder: Path,
-    start: Path | None,
-) -> None:
-    """Write the hashed ids of people, those of the start among them; a phantom is none."""
-    earlier = {} if start is None else _read_subjects(start)
-    trained = {p.subject for t in train for p in t if p.knee.cohort != PHANTOM_COHORT}
-    trained |= set(earlier.get("trained", ()))
-    selected = {p.subject for p in heldout if p.knee.cohort != PHANTOM_COHORT}
-    selected = (selected | set(earlier.get("selected", ()))) - trained
-    subjects = {"trained": sorted(trained), "selected": sorted(selected)}
-    text = json.dumps(subjects, indent=0)
-    (folder / "subjects.json").write_text(text + "\n", encoding="utf-8")
+def _people(pictures: Iterable[LandmarkPicture]) -> frozenset[str]:
+    """Hashed ids; a phantom is nobody."""
+    return frozenset(p.subject for p in pictures if p.knee.cohort != PHANTOM_COHORT)

@@ -13,6 +13,7 @@ import pytest
 
 from kneegrade.apps.pages.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
 from kneegrade.bundles.manifest import Bundle, Decoding, InputSpec, LocatorSpec, TaskSpec
+from kneegrade.bundles.subjects import Subjects
 from kneegrade.errors import ImageError, KneeNotFoundError, OutputError
 from kneegrade.grading.predictions import row_of_error, row_of_prediction
 from kneegrade.pipeline.drawing import KneeDrawing, WidthLine
@@ -98,8 +99,7 @@ BUNDLE = Bundle(
     },
     licence="CC BY 4.0",
     bundle_id="open-knees-7.8-0123456789ab",
-    trained_subjects=frozenset(),
-    selected_subjects=frozenset(),
+    subjects=Subjects(),
 )
 
 
@@ -334,8 +334,8 @@ def test_end_tells_what_the_grades_rest_on(tmp_path: Path) -> None:
         "Patellofemoral joint, fracture.",
         "knees with an implant",
         "the val part of the open set",
-        "Quadratic kappa 0.820 (0.800 to 0.840)",
-        "Mean distance in grades 0.400",
+        "Quadratic kappa 0.820 (0.800-0.840)",
+        "MAE 0.400",
         "826 knees of 413 subjects. These subjects helped to choose or calibrate",
         "one reading team",
         "real radiographs: Kellgren-Lawrence.",

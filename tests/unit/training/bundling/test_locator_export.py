@@ -6,8 +6,9 @@ import pytest
 import torch
 from made_landmarks import PEOPLE, landmark_recipe_text
 
-from kneegrade.bundles.manifest import LocatorSpec, hash_subject, read_bundle
+from kneegrade.bundles.manifest import LocatorSpec, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
+from kneegrade.bundles.subjects import hash_subject
 from kneegrade.errors import BundleError, RecipeError
 from kneegrade.training.bundling import locator_export
 from kneegrade.training.bundling.locator_export import (

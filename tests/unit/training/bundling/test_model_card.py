@@ -9,7 +9,6 @@ import pytest
 
 from kneegrade.bundles.manifest import DEFAULT_FOLDER, read_bundle
 from kneegrade.training.bundling.model_card import write_model_card
-from kneegrade.training.grader.recipe import Recipe
 
 if not (DEFAULT_FOLDER / "bundle.json").is_file():
     pytest.skip("the embedded bundle is not there yet", allow_module_level=True)
@@ -18,9 +17,8 @@ if not (DEFAULT_FOLDER / "bundle.json").is_file():
 def card_of(folder: Path, notes: str) -> list[str]:
     """Lines of the embedded bundle's card, written anew."""
     parity = json.loads((DEFAULT_FOLDER / "bundle.json").read_bytes())["parity"]
-    recipe = Recipe.from_toml((DEFAULT_FOLDER / "recipe.toml").read_text(encoding="utf-8"))
     bundle = replace(read_bundle("default"), folder=folder)
-    write_model_card(bundle, recipe, parity["largest_probability_difference"], notes)
+    write_model_card(bundle, parity["largest_probability_difference"], notes)
     return (folder / "MODEL_CARD.md").read_text(encoding="utf-8").splitlines()
 
 

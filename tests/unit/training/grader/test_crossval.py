@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from kneegrade.bundles.manifest import hash_subject
+from kneegrade.bundles.subjects import hash_subject
 from kneegrade.errors import TableError
 from kneegrade.training.grader.crossval import HoldOut, hold_out
 from kneegrade.training.grader.recipe import Recipe
@@ -63,10 +63,10 @@ def test_without_a_split_the_first_fold_is_held_out(index: pd.DataFrame, recipe:
 def test_hashed_subjects(index: pd.DataFrame, recipe: Recipe) -> None:
     parts = hold_out(index, recipe, None)
     hashed = parts.hashed_subjects()
-    assert hashed["trained"] == sorted(hash_subject("made-up", s) for s in subjects(parts.train))
-    assert hashed["selected"] == sorted(hash_subject("made-up", s) for s in subjects(parts.heldout))
+    assert hashed.trained == {hash_subject("made-up", s) for s in subjects(parts.train)}
+    assert hashed.selected == {hash_subject("made-up", s) for s in subjects(parts.heldout)}
     both = HoldOut(parts.train, parts.train, "odd").hashed_subjects()
-    assert both["selected"] == []  # trained on weighs more
+    assert both.selected == set()  # trained on weighs more
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
         ("learning_rate = 1e-3", "learning_rate = -1.0"),
         ("learning_rate = 1e-3", "learning_rate = nan"),
         ("warmup_share = 0.1", "warmup_share = 1.0"),
-        ("average_decay = 0.9", "average_decay = 1.0"),
+        ("ema_decay = 0.9", "ema_decay = 1.0"),
         ('precision = "32-true"', 'precision = "half"'),
         ('start = "random"', 'start = "luck"'),
         ("dropout = 0.5", "dropout = 1.0"),

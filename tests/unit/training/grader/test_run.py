@@ -8,11 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kneegrade.bundles.manifest import hash_subject
+from kneegrade.bundles.subjects import hash_subject
 from kneegrade.errors import OutputError, RecipeError, TableError
 from kneegrade.grading.grader import decode_grade
 from kneegrade.grading.predictions import read_predictions
 from kneegrade.knees.store import read_index
+from kneegrade.training import fitting
 from kneegrade.training.grader import run
 from kneegrade.training.grader.datasets import KneeDataset, read_labelled_knees
 from kneegrade.training.grader.lightning_module import GradingModule
@@ -144,7 +145,7 @@ def test_a_run_cut_off_before_its_first_checkpoint_begins_again(
     assert_same_weights(finished.folder, tmp_path / "cut")
 
 
-def test_a_run_cut_off_between_training_and_saving_keeps_the_averaged_weights(
+def test_a_run_cut_off_between_training_and_saving_keeps_the_ema_of_the_weights(
     tmp_path: Path,
     finished: FinishedRun,
     recipe_text: str,
@@ -155,7 +156,7 @@ def test_a_run_cut_off_between_training_and_saving_keeps_the_averaged_weights(
         raise PowerCutError
 
     with monkeypatch.context() as patched:
-        patched.setattr(run, "save_weights", fail)
+        patched.setattr(fitting, "save_file", fail)
         with pytest.raises(PowerCutError):
             fit(recipe_text, store, tmp_path / "cut")
     fit(recipe_text, store, tmp_path / "cut")

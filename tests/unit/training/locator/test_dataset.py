@@ -15,7 +15,7 @@ from made_landmarks import (
     without_chance,
 )
 
-from kneegrade.bundles.manifest import hash_subject
+from kneegrade.bundles.subjects import hash_subject
 from kneegrade.errors import TableError
 from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.landmarks.table import read_landmark_table, write_landmark_table

@@ -11,7 +11,7 @@ from made_landmarks import PEOPLE, landmark_recipe_text
 from safetensors.torch import load_file
 from torch.utils.data import default_collate
 
-from kneegrade.bundles.manifest import hash_subject
+from kneegrade.bundles.subjects import hash_subject
 from kneegrade.errors import OutputError, RecipeError, TableError
 from kneegrade.training.locator import run as landmark_run
 from kneegrade.training.locator.dataset import LandmarkDataset

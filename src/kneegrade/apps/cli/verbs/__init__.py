@@ -1,1 +1,1 @@
-"""One file a verb."""
+"""A VERB AND ITS OPTIONS -> what it does: one file a verb."""

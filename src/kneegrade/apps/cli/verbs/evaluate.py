@@ -67,7 +67,7 @@ def _read_embedded_bundle() -> "Bundle | None":
 
 
 def _show(metrics: dict[str, Any]) -> Iterator[str | Table]:
-    from kneegrade.evaluation.tables import METRIC_LABELS, format_interval
+    from kneegrade.agreement_words import METRIC_LABELS, format_interval
 
     counts = metrics["counts"]
     yield (

@@ -11,6 +11,7 @@ import typer
 
 from kneegrade import __version__
 from kneegrade.errors import MissingExtraError, OutputError
+from kneegrade.output import writing_to
 from kneegrade.types import Side, Task
 
 if TYPE_CHECKING:
@@ -276,15 +277,9 @@ def _write_film(out: Path, picture: "PhantomFilm", truth: Mapping[str, Any]) -> 
 
     beside = out.with_suffix(".json")
     parts = [path.with_name(f"{path.name}.part") for path in (out, beside)]
-    try:
+    with writing_to(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_dicom_film(parts[0], picture)
         parts[1].write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")
         parts[0].replace(out)
         parts[1].replace(beside)
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The film {str(out)!r} cannot be written: {error.strerror}.",
-            "Choose another --out, or free space.",
-        ) from error

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kneegrade import __version__
-from kneegrade.errors import OutputError
+from kneegrade.output import write_whole, writing_to
 from kneegrade.types import Task
 
 if TYPE_CHECKING:
@@ -86,20 +86,14 @@ def write_files(files: Mapping[Path, bytes]) -> None:
         output.not-writable.
     """
     for path, content in files.items():
-        try:
+        with writing_to(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        except OSError as error:
-            raise OutputError(
-                "output.not-writable",
-                f"{path} cannot be written ({error.strerror or error}).",
-                "Choose another place with --out.",
-            ) from error
+            write_whole(path, content)
 
 
 def show_table_1(counts: Any) -> Iterator[Table]:
     """Lay out a table of `compute_table_1` for the screen: the paper's tasks, then the others."""
-    from kneegrade.cohorts.tables.paper_counts import PAPER_TASKS
+    from kneegrade.cohorts.tables.counts import PAPER_TASKS
     from kneegrade.evaluation.grade_counts import list_heads, list_rows
 
     others = [task for task in Task if task not in PAPER_TASKS]
@@ -174,7 +168,7 @@ def _beside(out: Path, form: str) -> Path:
 
 def _compare(knees: Any, study: str, mode: str) -> list[dict[str, Any]] | None:
     """List the counts that are not the published ones; None where the mode is another."""
-    from kneegrade.cohorts.tables.paper_counts import compare_with_paper
+    from kneegrade.cohorts.tables.counts import compare_with_paper
 
     if mode != "paper":
         return None
@@ -218,7 +212,7 @@ def _show_flow(steps: list[dict[str, Any]]) -> Table:
 
 
 def _show_comparison(summary: Mapping[str, Any]) -> Iterator[str | Table]:
-    from kneegrade.cohorts.tables.paper_counts import N_COUNTS
+    from kneegrade.cohorts.tables.counts import N_COUNTS
 
     differing = summary["differs_from_published"]
     if differing is None:

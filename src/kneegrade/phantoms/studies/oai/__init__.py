@@ -1,1 +1,1 @@
-"""A study of phantoms in the formats of the OAI."""
+"""PEOPLE AND FILMS -> A STUDY IN THE FORMATS OF THE OAI."""

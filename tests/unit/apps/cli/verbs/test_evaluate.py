@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from kneegrade.apps.cli.verbs.evaluate import evaluate
 from kneegrade.errors import BundleError, TableError
+from kneegrade.terms import SubjectUse
 
 app = typer.Typer()
 app.command()(evaluate)
@@ -55,7 +56,9 @@ def bundles(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     def read_bundle(name: str) -> SimpleNamespace:
         if name not in known:
             raise BundleError("bundle.not-found", "There is no such bundle.", "Name another.")
-        return SimpleNamespace(bundle_id=known[name], use_of_subject=lambda c, s: "selected")
+        return SimpleNamespace(
+            bundle_id=known[name], use_of_subject=lambda c, s: SubjectUse.SELECTED
+        )
 
     monkeypatch.setattr("kneegrade.bundles.manifest.read_bundle", read_bundle)
     return known

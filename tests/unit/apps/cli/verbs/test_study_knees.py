@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kneegrade.apps.cli.verbs.cohort import app
-from kneegrade.cohorts.tables.paper_counts import PAPER_TASKS, CountDifference
+from kneegrade.cohorts.tables.counts import PAPER_TASKS, CountDifference
 from kneegrade.cohorts.tables.table import find_missing_images, read_knee_table
 from kneegrade.errors import KneegradeError
 from kneegrade.types import Task
@@ -149,7 +149,7 @@ def test_a_table_that_agrees_says_so(
         assert (len(table), cohort) == (3, "most")
         return []
 
-    monkeypatch.setattr("kneegrade.cohorts.tables.paper_counts.compare_with_paper", compare)
+    monkeypatch.setattr("kneegrade.cohorts.tables.counts.compare_with_paper", compare)
     text = invoke("most", most, "--out", tmp_path / "most.parquet", "--code-1-9", "paper")
     assert "The same as the published Table 1 in every count." in text
     assert "were made with" not in text

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kneegrade.cohorts.tables.paper import PAPER_COUNTS, PAPER_KNEES
-from kneegrade.cohorts.tables.paper_counts import (
+from kneegrade.cohorts.tables.counts import (
     N_COUNTS,
     PAPER_TASKS,
     CountDifference,
     compare_with_paper,
     count_grades,
 )
+from kneegrade.paper import PAPER_COUNTS, PAPER_KNEES
 from kneegrade.types import Task
 
 COHORTS = ["oai", "most"]

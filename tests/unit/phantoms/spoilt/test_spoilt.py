@@ -4,37 +4,38 @@ import numpy as np
 import pytest
 from made_rois import enhanced_pixels, plain_pixels
 
+from kneegrade.arrays import GreyImage
 from kneegrade.phantoms.knees.shape import mean_landmarks
-from kneegrade.phantoms.spoilt.failures import blur_by_motion, draw_not_knee, paint_metal
-from kneegrade.phantoms.spoilt.markers import add_markers
-from kneegrade.phantoms.spoilt.metal import METAL_KINDS
+from kneegrade.phantoms.spoilt.markers import paint_markers
+from kneegrade.phantoms.spoilt.metal import METAL_KINDS, paint_metal
+from kneegrade.phantoms.spoilt.motion import blur_by_motion
+from kneegrade.phantoms.spoilt.not_knees import draw_not_knee
 
 N = 128
 PX_PER_MM = 0.75 * N / 79.1
 POINTS = mean_landmarks() * PX_PER_MM + N / 2
 SEEDS = range(60)
-Gray8 = np.ndarray
 
 
-def metal(picture: Gray8, seed: int) -> Gray8:
+def metal(picture: GreyImage, seed: int) -> GreyImage:
     return paint_metal(picture, POINTS, np.random.default_rng(seed))[0]
 
 
-def not_knee(picture: Gray8, seed: int) -> Gray8:
+def not_knee(picture: GreyImage, seed: int) -> GreyImage:
     return draw_not_knee(picture, np.random.default_rng(seed))
 
 
-def moved(picture: Gray8, seed: int) -> Gray8:
+def moved(picture: GreyImage, seed: int) -> GreyImage:
     return blur_by_motion(picture, 4.0, np.random.default_rng(seed))
 
 
-def marked(picture: Gray8, seed: int) -> Gray8:
-    return add_markers(picture, POINTS, np.random.default_rng(seed))
+def marked(picture: GreyImage, seed: int) -> GreyImage:
+    return paint_markers(picture, POINTS, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("make", [metal, not_knee, moved])
 def test_it_gives_a_changed_picture_of_the_same_shape_and_leaves_the_first(
-    make: Callable[[Gray8, int], Gray8],
+    make: Callable[[GreyImage, int], GreyImage],
 ) -> None:
     picture = plain_pixels(N)
     kept = picture.copy()
@@ -48,7 +49,9 @@ def test_it_gives_a_changed_picture_of_the_same_shape_and_leaves_the_first(
 
 
 @pytest.mark.parametrize("make", [metal, not_knee, moved])
-def test_the_same_generator_gives_the_same_bytes(make: Callable[[Gray8, int], Gray8]) -> None:
+def test_the_same_generator_gives_the_same_bytes(
+    make: Callable[[GreyImage, int], GreyImage],
+) -> None:
     picture = enhanced_pixels(N)
     for seed in range(30):
         np.testing.assert_array_equal(make(picture, seed), make(picture, seed))

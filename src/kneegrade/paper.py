@@ -1,10 +1,10 @@
-"""Numbers that Tiulpin and Saarakkala (2020) published and several parts of the program need."""
+"""Numbers of knees that Tiulpin and Saarakkala (2020) published."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from kneegrade.types import Task
+from kneegrade.terms import Task
 
 PAPER_KNEES: Final[Mapping[str, int]] = MappingProxyType({"oai": 19_704, "most": 11_743})
 

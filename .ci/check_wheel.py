@@ -3,7 +3,8 @@
 Usage: python .ci/check_wheel.py   (or: make wheel)
 
 Builds the sdist, and the wheel from it; checks that every file of src/kneegrade is in the wheel;
-installs the wheel without extras into a new virtual environment and grades films with it.
+installs the wheel without extras, offline from a folder of wheels as docs/engineering.md describes,
+into a new virtual environment, and grades films with it.
 """
 
 import csv
@@ -31,12 +32,14 @@ def _run(*command: str | Path, cwd: Path) -> None:
     subprocess.run([str(word) for word in command], cwd=cwd, env=environment, check=True)
 
 
-def _make_environment(folder: Path, *packages: str | Path) -> Path:
+def _make_environment(folder: Path) -> Path:
     venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", CONSTRAINTS)
-    _run(python, *pip, *packages, cwd=folder)
-    return python
+    return folder / "bin" / "python"
+
+
+def _pip(python: Path, verb: str, *words: str | Path) -> None:
+    quiet = ("--quiet", "--disable-pip-version-check")
+    _run(python, "-m", "pip", verb, *quiet, *words, cwd=python.parent)
 
 
 def _unpack_sdist(sdist: Path, folder: Path) -> Path:
@@ -81,14 +84,18 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-        builder = _make_environment(work / "builder", *settings["build-system"]["requires"])
+        builder = _make_environment(work / "builder")
+        _pip(builder, "install", *settings["build-system"]["requires"])
         _run(builder, "-m", "hatchling", "build", "-t", "sdist", "-d", work / "sdist", cwd=ROOT)
         (sdist,) = (work / "sdist").iterdir()
         source = _unpack_sdist(sdist, work / "unpacked")
         _run(builder, "-m", "hatchling", "build", "-t", "wheel", "-d", work / "wheel", cwd=source)
         (wheel,) = (work / "wheel").iterdir()
         _check_contents(wheel)
-        python = _make_environment(work / "installed", wheel)
+        house = work / "wheelhouse"
+        _pip(builder, "download", "--constraint", CONSTRAINTS, "--dest", house, wheel)
+        python = _make_environment(work / "installed")
+        _pip(python, "install", "--no-index", "--find-links", house, "kneegrade")
         (work / "elsewhere").mkdir()
         _check_grades(python, work / "elsewhere")
         sizes = f"{wheel.stat().st_size / 1e6:.0f} MB, sdist {sdist.stat().st_size / 1e6:.0f} MB"

@@ -1,12 +1,13 @@
 # make demo: set up what grading needs, grade the films that ship with the project, real ones first.
 # make test: set up everything, check and test everything.
+# make wheel: build sdist and wheel, install the wheel elsewhere and grade with it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 SETTINGS := pyproject.toml requirements/constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.study
@@ -22,6 +23,9 @@ lint: $(VENV)/.all
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+wheel: $(BIN)/python
+	$(BIN)/python .ci/check_wheel.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -77,6 +77,13 @@ NOT_IMPORTED = {
 """Needed by pydicom to write phantoms, by timm and by torch to work, not imported by name."""
 
 
+CONNECTING = {
+    *("socket", "ssl", "http", "urllib", "ftplib", "smtplib", "asyncio", "xmlrpc"),
+    *("requests", "httpx", "aiohttp", "urllib3", "fsspec", "huggingface_hub"),
+}
+"""Modules that open network connections: nothing here does."""
+
+
 def name_of(path: Path) -> str:
     return path.relative_to(SOURCE).as_posix()
 
@@ -133,6 +140,15 @@ def test_libraries_have_one_address() -> None:
         )
     ]
     assert strays == []
+
+
+def test_nothing_opens_a_connection() -> None:
+    assert [
+        f"{library} in {name_of(path)}:{line}"
+        for path in MODULES
+        for library, line in imports_of(path)
+        if library in CONNECTING
+    ] == []
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:

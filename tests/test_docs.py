@@ -38,6 +38,10 @@ MOST_LINES = 149
 REGISTRIES = ("pypi.org", "pythonhosted.org", "anaconda.org", "npmjs.com", "hub.docker.com")
 HAS_BUNDLE = (DEFAULT_FOLDER / "bundle.json").is_file()
 
+PIP_OPTIONS = {
+    *("--no-deps", "--wheel-dir", "--constraint", "--dest", "--no-index", "--find-links"),
+}
+
 NO_BUNDLE = "the embedded bundle is not there yet"
 
 needs_bundle = pytest.mark.skipif(not HAS_BUNDLE, reason=NO_BUNDLE)
@@ -87,7 +91,8 @@ def check_make(words: list[str]) -> None:
 
 def check_pip(words: list[str]) -> None:
     extras = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]
-    assert words[0] == "install"
+    assert words[0] in {"install", "wheel", "download"}
+    assert {word for word in words if word.startswith("--")} <= PIP_OPTIONS
     assert all(set(re.findall(r"\[(\w+)\]", word)) <= set(extras) for word in words)
 
 
@@ -162,7 +167,7 @@ def test_every_verb_is_documented() -> None:
 
 def test_every_option_that_is_named_exists() -> None:
     known = {option for _, command in verbs() for p in command.params for option in p.opts}
-    known |= {"--help", "--version", "--verbose", "--real-data", "--bless"}
+    known |= {"--help", "--version", "--verbose", "--real-data", "--bless"} | PIP_OPTIONS
     pattern = r"(?<!-)--[a-z][a-z0-9-]*"
     named = {option for page in PAGES for option in re.findall(pattern, read(page))}
     assert named
@@ -254,12 +259,21 @@ def test_real_films_ship_with_the_line_that_their_licence_asks_for() -> None:
     folder = ROOT / "demo" / "real"
     line, *rest = read(folder / "ATTRIBUTION.txt").splitlines()
     assert "https://creativecommons.org/licenses/by/4.0/" in " ".join(rest)
-    quoted = " ".join(read(README).replace("\n> ", " ").split())
-    assert line in quoted
+    for page in (README, ROOT / "docs" / "clinicians.md"):
+        assert "knees.png" in read(page)
+        assert line in " ".join(read(page).replace("\n> ", " ").split())
     assert "head -n 1 demo/real/ATTRIBUTION.txt" in read(ROOT / "Makefile")
     films = [path for path in folder.iterdir() if path.suffix != ".txt"]
     assert len(films) == 3
     assert all(Flag.SYNTHETIC not in read_radiograph(film).flags for film in films)
+
+
+def test_every_picture_of_the_docs_is_drawn_by_a_command() -> None:
+    script = read(ROOT / "docs" / "make_pictures.py")
+    pictures = {path.name for path in (ROOT / "docs").iterdir() if path.suffix in {".png", ".jpg"}}
+    assert pictures == set(re.findall(r"(?m)\b([a-z]+\.png)\b", script))
+    pages = "\n".join(map(read, [README, *DOCS]))
+    assert all(f"{name})" in pages for name in pictures)
 
 
 def test_version_and_changed_grades() -> None:

@@ -20,13 +20,13 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from kneegrade.knees.drawing import KneeDrawing, draw_knee
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
 from kneegrade import Radiograph, Side, Task
 from kneegrade.images.geometry import apply_affine
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.drawing import KneeDrawing, draw_knee
 from kneegrade.pipeline.grader import GradedKnee, KneeGrader, RefusedKnee
 
 FOLDER = Path(__file__).parent

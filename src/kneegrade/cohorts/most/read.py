@@ -1,7 +1,7 @@
 """The MOST release -> knee table: readings, the films that belong to them, and who was dropped.
 
 Paper mode keeps what Tiulpin and Saarakkala (2020) tested on: knees with all seven grades and a
-film of the view PA10. `most_tables` reads the readings, `most_films` finds the films.
+film of the view PA10. `tables` reads the readings, `films` finds the films.
 """
 
 from collections import Counter
@@ -71,7 +71,7 @@ def read_most(
     Raises
     ------
     TableError
-        cohort.layout-unknown, table.empty (no knee is left) and as the readers of `most_tables`,
+        cohort.layout-unknown, table.empty (no knee is left) and as the readers of `tables`,
         `scan_most_films` and `check_knee_table`.
     """
     tables = list_tables(folder)

@@ -1,6 +1,6 @@
 """The OAI release -> knee table: one reading per knee and visit, its film, and who was dropped.
 
-`oai_tables` finds the readings, `oai_match` their films, `oai_clinical` what is known of the
+`readings` finds the readings, `match` their films, `clinical` what is known of the
 people. Paper mode keeps what Tiulpin and Saarakkala (2020) trained on.
 """
 

@@ -2,7 +2,7 @@
 
 A folder may hold BoneFinder's ``.pts`` files, named after the picture (``knee.dcm``:
 ``knee.pts``, and ``knee_f.pts`` for the right knee, found on the mirrored film; in sub-folders as
-the pictures are, or all in one), landmark tables (``*.csv``, see `landmark_table`) and KNEEL's.
+the pictures are, or all in one), landmark tables (``*.csv``, see `table`) and KNEEL's.
 """
 
 import hashlib

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from kneegrade.images.dicom_header import SPACING_FLAGS
+from kneegrade.images.dicom.header import SPACING_FLAGS
 from kneegrade.types import Flag, Landmarks, Radiograph, SpacingSource
 
 WIDTHS_MM: Final = (40.0, 130.0)

@@ -2,7 +2,7 @@
 
 Project 15 read the visits to 48 months, 37 and 42 a sample up to 96 months. KL and narrowing were
 read for all; project 15 read the rest only of people who have a knee of KL 2 at some visit, and of
-odd subjects (`oai_layout.Odd`) not of a knee of KL 0. Fewer people than in the release are without
+odd subjects (`layout.Odd`) not of a knee of KL 0. Fewer people than in the release are without
 the rest: the shares of grades are those of the paper's knees, which all have it (`population`). A
 reader sees the films of a knee side by side, so that a reading never gets better.
 """

@@ -8,8 +8,8 @@ from made_dicom import RAMP, code_of, make, to_bytes
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from kneegrade.images import dicom_file
-from kneegrade.images.dicom import read_dicom
+from kneegrade.images.dicom import file as dicom_file
+from kneegrade.images.dicom.read import read_dicom
 from kneegrade.types import Contrast, Flag, Radiograph, View
 
 SYNTAXES = (

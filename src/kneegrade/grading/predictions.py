@@ -149,13 +149,14 @@ def read_with_notes(path: Path) -> tuple["pd.DataFrame", tuple[str, ...]]:
         Text as ``string``, sides spelled ``right`` or ``left``, ``status`` in lower case, visit and
         grades as nullable integers, the other numbers as float64.
     notes : tuple of str
-        One sentence for each leniency; a ``status`` that is none of `STATUSES` is kept, and noted.
+        One sentence for each leniency; a ``status`` that is not one of `STATUSES` is kept, and
+        noted.
 
     Raises
     ------
     TableError
         ``table.not-found``, ``table.unreadable``, ``table.empty``, ``table.column-missing``, or
-        ``table.value-invalid``: a side, grade or number that is none, or probabilities of a graded
+        ``table.value-invalid``: an invalid side, grade or number, or probabilities of a graded
         knee that do not sum to 1.
     MissingExtraError
         Without the extra ``[study]``.
@@ -198,7 +199,7 @@ def _read(path: Path) -> tuple["pd.DataFrame", tuple[str, ...]]:
     notes = [*raw.notes, *tell_renames(renames)]
     if unknown.any():
         notes.append(
-            f"{int(unknown.sum())} of {len(table)} rows have a status that is none of "
+            f"{int(unknown.sum())} of {len(table)} rows have a status that is not one of "
             f"{', '.join(STATUSES)}, first in row {raw.row_numbers[unknown.argmax()]}: they count "
             "as failed."
         )
@@ -214,7 +215,7 @@ def _read_json(path: Path) -> "pd.DataFrame":
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise TableError(
             "table.unreadable",
-            f"{path.name} is no prediction table in JSON ({type(error).__name__}).",
+            f"{path.name} is not a prediction table in JSON ({type(error).__name__}).",
             "Give a table that kneegrade grade or train wrote (.parquet, .csv or .json).",
         ) from error
     columns = table_columns([task for task in Task if task.value in table.columns])
@@ -240,7 +241,7 @@ def _normalise(table: "pd.DataFrame", row_numbers: NDArray[np.int64]) -> "pd.Dat
 
 
 def _columns_to_check() -> "dict[str, Column]":
-    """What a cell of each column may hold, where it is no free text."""
+    """What a cell of each column may hold, where it is not free text."""
     from kneegrade.cohorts.tables.schema import SCHEMA, Column
 
     def number(name: str, words: str, low: float = -np.inf, high: float = np.inf) -> Column:

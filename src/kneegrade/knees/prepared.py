@@ -47,12 +47,12 @@ class PreparedKnee:
 
 @dataclass(frozen=True, eq=False)
 class RefusedKnee:
-    """A knee that is not graded, and why: the one way in which "no knee" is told.
+    """A knee that is not graded, and why: the one way in which a knee goes without a grade.
 
     Parameters
     ----------
     side : Side or None
-        None where no knee was found and none was asked for by its side.
+        None where no knee was found and no side was asked for.
     error : KneeNotFoundError
     knee : PreparedKnee or None
         Where it was found, to be looked at; None where it was not.
@@ -114,7 +114,7 @@ def _prepare(
         radiograph=radiograph,
         landmarks=knee.landmarks,
         roi=replace(roi, flags=roi.flags | flags),
-        metal_px=tuple(p.outline_px for p in knee.scores.told_metal) if has_metal else (),
+        metal_px=tuple(p.outline_px for p in knee.scores.evident_metal) if has_metal else (),
     )
     refusal = _refuse(flags)
     return prepared if refusal is None else RefusedKnee(prepared.side, refusal, prepared)
@@ -127,23 +127,23 @@ def _refuse(flags: frozenset[Flag]) -> KneeNotFoundError | None:
     if Flag.NOT_A_KNEE in flags:
         return KneeNotFoundError(
             NOT_A_KNEE,
-            "What was found is no knee in a PA or AP view.",
+            "What was found is not a knee in a PA or AP view.",
             "Give a PA or AP radiograph of the knee.",
         )
     if Flag.KNEE_CUT_OFF in flags:
         return KneeNotFoundError(
             "knee.cut-off",
-            "Too much of the knee lies outside the picture.",
+            "Too much of the knee lies outside the radiograph.",
             "Give a film that shows the whole knee.",
         )
     if Flag.IMPLANT in flags:
         return KneeNotFoundError(
             "knee.implant",
-            "The knee holds metal: a prosthesis or an osteosynthesis.",
-            "The grades are made for natural knees; leave this one out.",
+            "The knee contains metal: a prosthesis or an osteosynthesis.",
+            "The grades are meant for native knees; leave this one out.",
         )
     return KneeNotFoundError(
         "knee.badly-exposed",
-        "The joint is black, white, without contrast or drowned in noise.",
-        "Give the film as it was taken, or a better exposure.",
+        "The joint is black, white, without contrast, or lost in noise.",
+        "Give the radiograph as it was acquired, or a better exposure.",
     )

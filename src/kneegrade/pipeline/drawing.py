@@ -1,4 +1,4 @@
-"""What is drawn over the picture of a knee: landmarks, margins, joint space widths, metal.
+"""What is drawn over an ROI: landmarks, margins, joint space widths, metal.
 
 Everything is in px of the ROI, as plain lists, so that it can be kept in JSON and drawn as SVG.
 """
@@ -19,7 +19,7 @@ from kneegrade.types import KneeROI, Landmarks, SpacingSource
 Line = list[list[float]]
 
 EXACT: Final = frozenset({SpacingSource.CALIBRATED, SpacingSource.CALLER, SpacingSource.TABLE})
-"""Sizes of a pixel that hold in the patient, as far as those who gave them can be trusted."""
+"""Pixel sizes that hold in the patient, as far as whoever gave them can be trusted."""
 
 
 @dataclass(frozen=True)

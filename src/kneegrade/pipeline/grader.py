@@ -88,7 +88,7 @@ class KneeGrader:
         spacing_source: SpacingSource = SpacingSource.CALLER,
         contrast: Contrast = Contrast.UNKNOWN,
     ) -> list[GradedKnee | RefusedKnee]:
-        """Grade the knees in one picture.
+        """Grade the knees on one radiograph.
 
         Parameters
         ----------
@@ -98,13 +98,13 @@ class KneeGrader:
         side : Side or None
             The knee that is meant; None takes the header's side, else every knee on the film.
         kind : InputKind
-            Whether the picture is a film, or a crop of one knee that need not be searched.
+            Whether it is a film, or a crop of one knee that need not be searched.
         spacing_mm : float, (row, col) or None
             Millimetres per pixel, where the caller knows better than the file.
         spacing_source : SpacingSource
             Where ``spacing_mm`` comes from.
         contrast : Contrast
-            Whether the picture's contrast was enhanced; ``unknown`` is judged from the picture.
+            Whether the contrast was enhanced; if ``unknown``, it is judged from the image.
 
         Returns
         -------
@@ -127,7 +127,7 @@ class KneeGrader:
         side: Side | None = None,
         kind: InputKind = InputKind.AUTO,
     ) -> list[GradedKnee | RefusedKnee]:
-        """Grade the knees in one picture, as `grade` does."""
+        """Grade the knees of one file, as `grade` does."""
         radiograph = read_file(file)
         spec = RoiSpec(
             size_px=self.bundle.input.size_px,

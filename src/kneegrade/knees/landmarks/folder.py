@@ -1,8 +1,8 @@
 """A user's landmark files -> the landmarks of one knee of a knee table.
 
-A folder may hold BoneFinder's ``.pts`` files, named after the picture (``knee.dcm``:
+A folder may hold BoneFinder's ``.pts`` files, named after the radiograph (``knee.dcm``:
 ``knee.pts``, and ``knee_f.pts`` for the right knee, found on the mirrored film; in sub-folders as
-the pictures are, or all in one), landmark tables (``*.csv``, see `table`) and KNEEL's.
+the radiographs are, or all in one), landmark tables (``*.csv``, see `table`) and KNEEL's.
 """
 
 import hashlib
@@ -174,7 +174,7 @@ def _is_kneel(path: Path) -> bool:
     try:
         names = read_text_table(path).names
     except TableError:
-        return False  # who reads it next says what is wrong
+        return False  # whatever reads it next says what is wrong
     return _KNEEL_MARK in map(str.lower, names)
 
 
@@ -183,7 +183,7 @@ def _to_film(landmarks: Landmarks, radiograph: Radiograph) -> Landmarks:
     if radiograph.spacing_mm is None:
         raise TableError(
             "landmarks.invalid",
-            "KNEEL's landmarks need the size of the film's pixels, which nothing tells.",
+            "KNEEL's landmarks need the size of the radiograph's pixels, which is not known.",
             "Give a column spacing_mm.",
         )
     row, col = (KNEEL_SPACING_MM / mm for mm in radiograph.spacing_mm)

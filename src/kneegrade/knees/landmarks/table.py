@@ -1,8 +1,8 @@
-"""Landmark table, CSV or another text table: one row per point of a knee on a picture.
+"""Landmark table, CSV or another text table: one row per point of a knee on a radiograph.
 
 Columns: ``cohort``, ``subject_id``, ``image_path`` (relative to the table; or
 ``archive.zip::member``), ``side``, ``landmark`` (``t0`` to ``t8``, ``f0`` to ``f6``), ``row`` and
-``col`` in px of the picture.
+``col`` in px of the radiograph.
 Phantom studies write one (``truth-landmarks.csv``), training reads them.
 """
 
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TabledKnee:
-    """The landmarks of one knee and where its picture is.
+    """The landmarks of one knee and where its radiograph is.
 
     Parameters
     ----------
@@ -130,6 +130,6 @@ def _knee_of(
 def _invalid(path: Path, what: str) -> TableError:
     return TableError(
         "landmarks.invalid",
-        f"{path.name} is no landmark table: {what}.",
+        f"{path.name} is not a landmark table: {what}.",
         "Write one as kneegrade phantom study does, or give KNEEL's as published.",
     )

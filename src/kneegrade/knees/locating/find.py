@@ -1,8 +1,8 @@
 """Which knees of a radiograph are meant, and which side each is.
 
 The side that the caller gives goes before the header's, then come a lead letter on the film and
-the picture itself: the fibula is lateral. A letter or a picture that clearly contradicts the side
-raises a flag. A mirrored letter decides nothing: the film or the letter was turned round.
+the radiograph itself: the fibula is lateral. A letter or a radiograph that clearly contradicts the
+side raises a flag. A mirrored letter decides nothing: the film or the letter was turned over.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from kneegrade.types import Flag, Radiograph, Side
 FILM_OF_BOTH_MM: Final = 300.0
 """A film this wide was made for both knees, whether both are found or not."""
 SURE_SIDE: Final = 0.5
-"""Confidence by which the picture must show the other side to contradict the given one."""
+"""Confidence by which the radiograph must show the other side to contradict the given one."""
 LEAST_SIDE: Final = 0.2
 """Confidence by which it must exceed the other where no side was given."""
 MARKER_WIDTHS: Final = 2.0
@@ -31,19 +31,19 @@ MARKER_WIDTHS: Final = 2.0
 BETWEEN_KNEES: Final = 0.8
 """From this ratio of its distances to both knees a marker lies between them and is neither's."""
 SQUARE_WITHIN: Final = 0.05
-"""A picture whose sides differ by less than this share can be a crop."""
+"""An image whose sides differ by less than this share can be a crop."""
 CROP_MATCH: Final = 0.2
-"""Least correlation of a whole picture with the average knee for it to be taken for a crop."""
+"""Least correlation of a whole image with the average knee for it to be taken for a crop."""
 LEAST_CROP_MARGIN: Final = 0.015
 """The same for a crop, whose side is judged by correlation with an average knee."""
 
 
 class InputKind(StrEnum):
-    """What a picture shows."""
+    """What a radiograph shows."""
 
     AUTO = "auto"
-    """Searched like a film; a square picture in which no whole knee is found, and which looks like
-    a knee as a whole, is taken for a crop."""
+    """Searched like a film; a square image in which no whole knee is found, but which looks like a
+    knee as a whole, is taken for a crop."""
     CROP = "crop"
     """One knee, cut out before, about 1.25 plateau widths wide: it is not searched for."""
     FILM = "film"
@@ -163,7 +163,7 @@ def _with_own_side(
     located: LocatedKnees,
     markers: Sequence[SideMarker],
 ) -> LocatedKnees:
-    """The only knee on a film, with the side that its marker tells, else the picture."""
+    """The only knee on a film, with the side that its marker says, else the radiograph."""
     (knee,) = located.knees
     letter = _find_letter(markers)
     if letter is None or markers[0].mirrored:
@@ -176,10 +176,10 @@ def _with_own_side(
 def _flag_conflicts(
     knees: Sequence[LocatedKnee], markers: Sequence[Sequence[SideMarker]]
 ) -> list[LocatedKnee]:
-    """Flag each knee whose picture or marker clearly shows the other side.
+    """Flag each knee that looks like the other side, or whose marker says it is.
 
-    Where the markers are mirrored, the film was turned round, or they lay face down; a picture that
-    surely shows the letter's side speaks for the latter. A turned film flags all its knees.
+    Where the markers are mirrored, the film was turned over, or they lay face down; a radiograph
+    that surely shows the letter's side speaks for the latter. A turned film flags all its knees.
     """
     against, turned = [], False
     for knee, own in zip(knees, markers, strict=True):
@@ -216,7 +216,7 @@ def not_found_on_film_of_both(side: Side) -> KneeNotFoundError:
     return KneeNotFoundError(
         "knee.not-found",
         f"The {side.value} knee was not found on a film for both: only the other one was.",
-        "Look at the film; if the picture was turned round, correct its side.",
+        "Look at the radiograph; if it was turned over, correct its side.",
     )
 
 
@@ -247,7 +247,7 @@ def _flagged(knee: LocatedKnee, flag: Flag) -> LocatedKnee:
 def _not_found() -> KneeNotFoundError:
     return KneeNotFoundError(
         "knee.not-found",
-        "No knee was found on the picture.",
+        "No knee was found on the radiograph.",
         "Give a PA or AP film of the whole knee; if it is cut to one knee, say --input crop.",
     )
 
@@ -255,6 +255,6 @@ def _not_found() -> KneeNotFoundError:
 def _side_unknown() -> KneeNotFoundError:
     return KneeNotFoundError(
         "knee.side-unknown",
-        "The side was not given and the picture does not tell it.",
+        "The side was not given, and the radiograph does not show it.",
         "Give it with --side right or --side left, or in the knee table.",
     )

@@ -31,7 +31,7 @@ UNSURE: Final = 0.3
 """Mean confidence of the sixteen points below which they are the average knee's, in the pose that
 was looked at: on a prosthesis there is none to find."""
 CROP_WIDTHS: Final = 1.25
-"""Field of view of a picture that is cut to one knee, in plateau widths."""
+"""Field of view of a radiograph that is cropped to one knee, in plateau widths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class LocatedKnee:
     scores : KneeScores
         What the network thinks of the picture.
     side_confidence : float
-        By how much the picture shows this side rather than the other, -1 to 1.
+        By how much the radiograph shows this side rather than the other, -1 to 1.
     """
 
     landmarks: Landmarks
@@ -86,7 +86,7 @@ class KneeNetwork:
             raise invalid_network(spec.knee)
 
     def take(self, radiograph: Radiograph, ends_px: Points, below_joint: float = 0.0) -> LegView:
-        """Take the picture of a leg whose plateau has these ends, as the radiograph shows it.
+        """Sample a view of the leg whose plateau has these ends, as the radiograph shows it.
 
         Parameters
         ----------

@@ -57,7 +57,7 @@ class LocatedKnees:
     Parameters
     ----------
     radiograph : Radiograph
-        Corrected: bone bright, without a size of a pixel that gives a plateau no person has.
+        Corrected: bone bright, without a pixel size that would give a plateau of no human size.
     knees : tuple of LocatedKnee
         From lesser to greater columns; empty where there is none.
     missing : Side or None
@@ -114,13 +114,13 @@ class KneeLocator:
         self._knee = KneeNetwork(spec, n_threads=n_threads)
 
     def locate(self, radiograph: Radiograph, *, hint: Side | None = None) -> LocatedKnees:
-        """Find the knees on a film, or on a picture of one knee.
+        """Find the knees on a film, or on a crop of one knee.
 
         Parameters
         ----------
         radiograph : Radiograph
         hint : Side or None
-            The side that the only knee on the film is taken for, whatever the picture shows.
+            The side that the only knee on the film is taken for, whatever the radiograph shows.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class KneeLocator:
         return self._correct(radiograph, seen)
 
     def locate_in_crop(self, radiograph: Radiograph, side: Side) -> LocatedKnees:
-        """Find the landmarks in a picture that is cut to one knee of a known side."""
+        """Find the landmarks on a radiograph that is cropped to one knee of a known side."""
         rows, cols = radiograph.pixels.shape
         aspect = radiograph.pixel_aspect
         width = max(rows * aspect, cols) / CROP_WIDTHS

@@ -1,4 +1,4 @@
-"""Contrast of a knee picture: scaling, enhancement, and whether it was enhanced before."""
+"""Contrast of an ROI: scaling, enhancement, and whether it was enhanced before."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -13,7 +13,7 @@ from kneegrade.types import Contrast
 SCALE_PERCENTILES: Final = (0.5, 99.5)
 PLAIN_FROM: Final = 2.0
 """Between-tile over within-tile contrast from which an ROI is taken for plain.
-benchmarks/contrast.py tells how often that is right on real pictures."""
+benchmarks/contrast.py shows how often that is right on real pictures."""
 
 
 def scale_to_unit(

@@ -91,7 +91,7 @@ def _plateau_widths(radiograph: Radiograph, pose: StandardPose, spec: RoiSpec) -
     if radiograph.spacing_mm is None:
         raise ImageError(
             "image.spacing-missing",
-            "A width in mm needs the size of the film's pixels, which nothing tells.",
+            "A width in mm needs the size of the radiograph's pixels, which is not known.",
             "Give --spacing or a column spacing_mm, or a width in plateau widths.",
         )
     return spec.width_mm / pose.width

@@ -1,9 +1,9 @@
 """Whether this is a knee in PA or AP view, without metal, whole, sharp and rightly exposed.
 
-A network tells what it takes for no knee, for metal or for motion (`KneeScores`, of the landmark
-network); the rules here add what can be measured: the shape of the landmarks, how sure they are,
-likeness to the average knee, missing parts, exposure. benchmarks/quality.py prints how each measure
-is distributed over real knees, the false alarms and what is detected.
+The landmark network scores whether it sees no knee, metal or motion (`KneeScores`); the rules here
+add what can be measured: the shape of the landmarks, how sure they are, likeness to the average
+knee, missing parts, exposure. benchmarks/quality.py prints how each measure is distributed over
+real knees, the false alarms and what is detected.
 """
 
 from typing import Final
@@ -15,10 +15,10 @@ from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, View
 REFUSED_FLAGS: Final = frozenset(
     {Flag.NOT_A_KNEE, Flag.IMPLANT, Flag.KNEE_CUT_OFF, Flag.BADLY_EXPOSED}
 )
-"""A picture with one of these is not graded; a blurred one is, and says so."""
+"""A knee with one of these is not graded; one with motion is, and is flagged."""
 
 NOT_KNEE_FROM: Final = 0.1
-"""Score of the network from which a picture is no knee: 700 training knees have at most 0.001."""
+"""Score of the network from which it is not a knee: 700 training knees have at most 0.001."""
 NOT_KNEE_FROM_IF_OTHER_VIEW: Final = 0.03
 """The same where the header names a view that is neither PA nor AP."""
 NOT_KNEE_FROM_WITH_METAL: Final = 0.02
@@ -26,7 +26,7 @@ NOT_KNEE_FROM_WITH_METAL: Final = 0.02
 metal have less than 0.001, 30 drawn prostheses up to 0.010, phantoms from the side that seem to
 hold metal 0.032 or more."""
 METAL_ALONE_FROM: Final = 0.6
-"""Score from which what plain metal does to the other measures is no further finding."""
+"""Score from which what plain metal does to the other measures is not a further finding."""
 MOTION_FROM: Final = 0.15
 """Score of the network from which a knee moved while it was exposed: none of 600 training knees, 30
 plain films up to 0.121."""
@@ -35,10 +35,10 @@ LEAST_CONFIDENCE: Final = 0.6
 """Mean confidence of the landmarks below which nothing is taken for a knee: 0.88 or more in 250
 training knees."""
 LARGEST_SHAPE_DISTANCE: Final = 2.0
-"""`compute_shape_distance` from which points have no knee's shape: 0.3 to 1.2 in 471 training
-knees."""
+"""`compute_shape_distance` from which points do not have the shape of a knee: 0.3 to 1.2 in 471
+training knees."""
 LEAST_LIKENESS: Final = 0.27
-"""`measure_likeness` below which a picture is no knee: 471 training knees have 0.32 to 0.72."""
+"""`measure_likeness` below which it is not a knee: 471 training knees have 0.32 to 0.72."""
 
 LEAST_INSIDE: Final = 0.6
 """Share of the region of interest that must lie on what the film shows: the training pictures, cut
@@ -102,6 +102,6 @@ def check_quality(
         alarms[Flag.NOT_A_KNEE] &= scores.not_knee >= NOT_KNEE_FROM_WITH_METAL
     if alarms[Flag.KNEE_CUT_OFF] and seems_a_knee(radiograph, landmarks, scores):
         alarms[Flag.NOT_A_KNEE] = False
-    if alarms[Flag.NOT_A_KNEE]:  # nothing more is told of what is no knee
+    if alarms[Flag.NOT_A_KNEE]:  # nothing more is said about what is not a knee
         alarms = {Flag.NOT_A_KNEE: True, Flag.BADLY_EXPOSED: alarms[Flag.BADLY_EXPOSED]}
     return frozenset(flag for flag, alarm in alarms.items() if alarm)

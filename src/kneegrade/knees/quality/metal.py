@@ -28,8 +28,8 @@ BESIDE_BONE: Final = 0.25
 """Share of a bright place beside the bone from which it is none in the bone: a bar, a letter."""
 
 LEAST_SHAFT: Final = 0.35
-"""Less of a shaft, in plateau widths, tells nothing of its canal: crops of a knee, which show up to
-0.2 of where the shaft flares, would be taken for nails."""
+"""Less of a shaft, in plateau widths, says nothing about its canal: crops of a knee, which show up
+to 0.2 of where the shaft flares, would be taken for nails."""
 
 ROW_STEP: Final = 4
 """A canal is measured in every fourth row: neighbours are alike."""
@@ -204,7 +204,7 @@ def find_metal(view: LegView, logits: NDArray[np.float32], score: float) -> tupl
     """Outline what is rather metal than not, and measure it on the film.
 
     At the joint, metal may also be darker than the bone: a prosthesis leaves too little of a knee
-    for the polarity to be told by.
+    to judge the polarity by.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class KneeScores:
     Parameters
     ----------
     not_knee : float
-        Probability that it shows no knee in a PA or AP view, 0 to 1.
+        Probability that it does not show a knee in a PA or AP view, 0 to 1.
     metal : float
         Probability that it shows metal, 0 to 1; 0 where no place of it is seen.
     motion : float
@@ -86,8 +86,8 @@ class KneeScores:
                 raise ValueError(f"{name} must be in [0, 1]. Got {getattr(self, name)}.")
 
     @property
-    def told_metal(self) -> tuple[MetalPlace, ...]:
-        """The places at the joint, and those in a shaft for which all speaks."""
+    def evident_metal(self) -> tuple[MetalPlace, ...]:
+        """The places at the joint, and those in a shaft on which all measures agree."""
         return tuple(
             place
             for place in self.metal_places
@@ -119,7 +119,7 @@ class KneeScores:
             self.metal >= METAL_FROM
             or (self.metal >= SUSPECT_FROM and contrast >= SUSPECT_CONTRAST)
             or self.canal >= NAIL_FROM
-            or any(place.in_shaft for place in self.told_metal)
+            or any(place.in_shaft for place in self.evident_metal)
         )
 
 

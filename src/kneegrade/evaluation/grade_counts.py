@@ -33,7 +33,7 @@ def stack_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if n_repeated:
         raise TableError(
             "table.key-duplicate",
-            f"Each reading of a knee must be in one of the tables. Got {n_repeated} a second time.",
+            f"Each reading of a knee must be in one of the tables. Got {n_repeated} twice.",
             "Leave out the table that is contained in another.",
         )
     return knees

@@ -77,7 +77,7 @@ def choose_subject_use(
         raise TableError(
             "table.value-invalid",
             f"All predictions must come from one bundle. Got {len(ids)} different bundle_id.",
-            "Evaluate the predictions of each bundle by themselves.",
+            "Evaluate the predictions of each bundle separately.",
         )
     if asked is not None:
         if ids and ids[0] != asked.bundle_id:

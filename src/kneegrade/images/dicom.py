@@ -103,7 +103,7 @@ def _read_pixels(file: DicomFile, flags: set[Flag]) -> tuple[FloatImage, Codestr
     else:
         pixels = present(array, header, file.little_endian, high, flags)
     if not np.isfinite(pixels).all():
-        raise bad_header("a rescale that leads out of the range of numbers")
+        raise bad_header("a rescale whose result is out of range")
     check_not_blank(pixels)
     return pixels, frame.codestream
 

@@ -124,7 +124,7 @@ def read_enrolment(tables: StudyTables) -> tuple[pd.DataFrame, tuple[str, ...]]:
         if not paths:
             notes.append(
                 f"There is no table mostv{digit}enroll: BMI at {months} months stays empty"
-                + (", and age, sex and site unless a later one tells." if digit == 0 else ".")
+                + (", and age, sex and site unless a later table has them." if digit == 0 else ".")
             )
             continue
         people = _read_people(paths[0], f"V{digit}BMI").assign(visit=digit)
@@ -223,7 +223,7 @@ def _choose_readings(tables: StudyTables) -> tuple[Path, list[str]]:
             "cohort.layout-unknown",
             f"A table of MOST's x-ray readings (MOSTV{_NEWEST}XRAY; {', '.join(SUFFIXES)}) was "
             f"expected in {tables.folder}. Got: {found}.",
-            "For OAI say `kneegrade cohort oai`."
+            "For OAI use `kneegrade cohort oai`."
             if other
             else "Give the folder that holds MOST's tables and films, at any depth.",
         )

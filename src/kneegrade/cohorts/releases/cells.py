@@ -129,7 +129,7 @@ def _find_fault(cell: str, digits: int | None) -> str:
     if digits is None:
         return ""
     if not (text.isascii() and text.isdigit()):
-        return "a cell with something else than digits"
+        return "a cell with something other than digits"
     if len(text) < digits:
         return f"{len(text)} digits (leading zeros lost, or cut)"
     return "" if len(text) == digits else f"{len(text)} digits"

@@ -64,7 +64,7 @@ def _call_reader(path: Path, **options: Any) -> tuple[pd.DataFrame, Any]:
             return frame, meta
     raise TableError(
         "table.unreadable",
-        f"{path.name} is no SAS table, or is damaged or truncated ({failure}).",
+        f"{path.name} is not a SAS table, or is damaged or truncated ({failure}).",
         "Copy or download the table again.",
     ) from failure
 

@@ -196,8 +196,8 @@ class Bundle:
 def hash_subject(cohort: str, subject_id: str) -> str:
     """First 16 hexadecimal digits of the SHA-256 of ``cohort:subject_id``.
 
-    It keeps ids out of plain sight and lets whoever holds them ask; short numeric ids can be found
-    by trying them all, so it is no anonymisation.
+    It keeps ids out of plain sight and lets those who hold them ask; short numeric ids can be found
+    by trying them all, so it is not anonymisation.
     """
     return hashlib.sha256(f"{cohort}:{subject_id}".encode()).hexdigest()[:16]
 

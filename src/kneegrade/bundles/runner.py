@@ -68,7 +68,7 @@ class OnnxRunner:
     Raises
     ------
     BundleError
-        ``bundle.invalid`` if ONNX Runtime cannot load the file, or an output is no task.
+        ``bundle.invalid`` if ONNX Runtime cannot load the file, or an output is not a task.
     """
 
     def __init__(self, path: Path, *, n_threads: int | None = None) -> None:

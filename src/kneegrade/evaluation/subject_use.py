@@ -1,4 +1,4 @@
-"""Which subjects made the network: agreement on knees that it has seen is no evidence.
+"""Which subjects made the network: agreement on knees that it has seen is not evidence.
 
 A network grades the knees it was trained on better than any other, so their agreement is not
 reported at all; knees that only chose or calibrated it are reported and labelled so.

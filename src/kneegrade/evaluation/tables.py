@@ -155,7 +155,7 @@ def iterate_tasks(group: pd.DataFrame) -> Iterator[GradedTask]:
     Raises
     ------
     TableError
-        ``table.value-invalid`` if the probabilities of a knee are no distribution.
+        ``table.value-invalid`` if the probabilities of a knee are not a distribution.
     """
     for task in Task:
         if f"{task}_true" not in group.columns:

@@ -109,7 +109,7 @@ def read_member(archive: Path, member: str, *, max_bytes: int) -> bytes:
     Parameters
     ----------
     archive : Path
-        .zip, or a tar archive with or without gzip (told by content).
+        .zip, or a tar archive with or without gzip (recognised by content).
     member : str
         In a tar archive also the end of a longer path, if no other member ends so: ``001`` finds
         ``./001``, as the release of OAI packs it. A backslash is read as ``/`` where no member has

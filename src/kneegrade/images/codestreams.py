@@ -82,7 +82,7 @@ def mend_end(frame: bytes, compression: Compression) -> bytes:
     Returns
     -------
     bytes
-        A decoder still tells whether the data are complete: both kinds say how much there must be.
+        A decoder still shows whether the data are complete: both kinds say how much there must be.
     """
     if compression is Compression.JPEG_LS:
         end = frame.rfind(_END)

@@ -152,7 +152,7 @@ def _positive(header: Dataset, keyword: str) -> int:
 
 
 def _integer(header: Dataset, keyword: str, default: int, flags: set[Flag]) -> int:
-    """A number that can be told without the header; where it is missing, that is flagged."""
+    """A number that can be inferred without the header; where it is missing, that is flagged."""
     numbers = read_numbers(header, keyword, flags)
     if len(numbers) == 1 and 0 <= numbers[0] <= MAX_PIXELS:
         return int(numbers[0])

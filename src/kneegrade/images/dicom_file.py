@@ -1,7 +1,7 @@
 """A DICOM file's bytes become its header and the place of its pixels (PS3.10, PS3.5 section 7).
 
-Byte order, VR and deflation are told by the bytes themselves; what the file names them only decides
-whether the header counts as repaired.
+Byte order, VR and deflation are found from the bytes themselves; what the file calls them only
+decides whether the header counts as repaired.
 """
 
 import re
@@ -181,7 +181,7 @@ class _Scan:
     elements: dict[BaseTag, DataElement | RawDataElement]
     pixels: int | None
     refusal: ImageError
-    """Why there is no image, if the pixels were not met."""
+    """Why there is no image, if the pixels were not found."""
 
 
 def _read_header(

@@ -303,7 +303,7 @@ def _settle_bits(
 ) -> NDArray[Any]:
     """Take the stored bits of grey values, unless the image itself lies in more.
 
-    Bits above BitsStored are no part of the value (PS3.5 section 8.1.1), and old films keep
+    Bits above BitsStored are not part of the value (PS3.5 section 8.1.1), and old films keep
     overlays there. Some writers state too few bits: then the values wrap around where those are
     cut off, and the reading with fewer jumps is the right one.
     """

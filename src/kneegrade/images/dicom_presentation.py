@@ -46,7 +46,7 @@ def present(
     high : float
         Value that a window's upper end is shown as.
     flags : set of Flag
-        Gets ``header-repaired`` where a broken table or window is passed over.
+        Gets ``header-repaired`` where a broken table or window is ignored.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def _as_stored(number: float, stored: NDArray[Any], n_values: int) -> float:
 def _apply_modality(
     values: FloatImage, header: Dataset, little_endian: bool, flags: set[Flag]
 ) -> FloatImage:
-    """Modality LUT, else rescale; a broken table is passed over and flagged."""
+    """Modality LUT, else rescale; a broken table is ignored and flagged."""
     tables = read_value(header, "ModalityLUTSequence", flags)
     if tables:
         try:
@@ -129,7 +129,7 @@ def _apply_voi(
     padding: NDArray[np.bool_] | None,
     flags: set[Flag],
 ) -> FloatImage:
-    """First VOI LUT, else first window, else nothing; a broken one is passed over and flagged."""
+    """First VOI LUT, else first window, else nothing; a broken one is ignored and flagged."""
     tables = read_value(header, "VOILUTSequence", flags)
     shown: FloatImage | None = None
     if tables:

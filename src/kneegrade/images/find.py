@@ -57,7 +57,7 @@ class FoundImages:
 
     @property
     def passed_over_line(self) -> str:
-        """One line on what was passed over; empty where nothing was."""
+        """One line on what was skipped; empty where nothing was."""
         n_files = sum(self.passed_over.values())
         if not n_files:
             return ""
@@ -73,7 +73,7 @@ class FoundImages:
         what = "1 file that is not an image"
         if n_files > 1:
             what = f"{n_files} files that are not images"
-        return f"Passed over {what}: {', '.join(parts)}."
+        return f"Skipped {what}: {', '.join(parts)}."
 
 
 def find_images(paths: Sequence[str | Path]) -> FoundImages:

@@ -82,14 +82,14 @@ def test_content_decides_in_a_folder(folder: Path) -> None:
     assert names_in(folder, found) == PICTURES
     assert found.passed_over == {".txt": 2, ".bin": 1, "": 2}
     assert found.passed_over_line == (
-        "Passed over 5 files that are not images: 2 .txt, 1 .bin, 2 without a suffix."
+        "Skipped 5 files that are not images: 2 .txt, 1 .bin, 2 without a suffix."
     )
 
 
 def test_the_line_on_what_was_passed_over_is_short() -> None:
     assert FoundImages((), {}).passed_over_line == ""
     one = FoundImages((), {".txt": 1}).passed_over_line
-    assert one == "Passed over 1 file that is not an image: 1 .txt."
+    assert one == "Skipped 1 file that is not an image: 1 .txt."
     many = FoundImages((), {f".a{number}": 1 for number in range(9)}).passed_over_line
     assert many.endswith("1 .a5, 3 of other kinds.")
 

@@ -59,8 +59,8 @@ class MostReadings:
     ----------
     table : DataFrame
         ``subject_id``, ``visit`` (digit), ``visit_months``, ``side``, the seven tasks (Int8; absent
-        where the cell is no grade), ``<task>_raw`` (text: the cell, where it is neither blank nor a
-        plain grade), ``row`` of the file.
+        where the cell is not a grade), ``<task>_raw`` (text: the cell, where it is neither blank
+        nor a plain grade), ``row`` of the file.
     file : str
         Name of the table that was read.
     notes : tuple of str

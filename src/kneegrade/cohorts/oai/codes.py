@@ -109,7 +109,7 @@ def read_months(table: pd.DataFrame, path: Path) -> pd.Series:
     Returns
     -------
     Series of Int16
-        Months since baseline; NA for a code that is no visit, such as V99 (outcomes).
+        Months since baseline; NA for a code that is not a visit, such as V99 (outcomes).
     """
     if "VISIT" in table.columns:
         codes = table["VISIT"].str.upper().str.removeprefix("V")

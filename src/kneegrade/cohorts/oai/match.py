@@ -159,7 +159,7 @@ def _count_oddities(rows: pd.DataFrame, scanned: OaiFilms, counted: Counter[str]
 def _note_scan(scanned: OaiFilms) -> list[str]:
     counts: dict[str, Any] = {
         "films are in no image index": scanned.films_without_row,
-        "films are present a second time and were passed over": scanned.duplicates,
+        "films are present a second time and were skipped": scanned.duplicates,
         "archives were not opened: their names are not those of a series": scanned.unknown_archives,
     }
     notes = [f"{len(paths)} {what}." for what, paths in counts.items() if paths]

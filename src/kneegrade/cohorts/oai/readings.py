@@ -79,10 +79,10 @@ class OaiReadings:
     table : DataFrame
         ``subject_id`` (7 digits), ``visit_months`` (Int16; NA for a row of the NDA export at no
         visit of the study), ``side``, ``reading`` (a project, or ``rel-``), ``barcode`` (12 digits
-        or NA), the 13 tasks (Int8; NA where the cell is no grade), ``<task>_raw`` (text: the cell,
-        where it is neither blank nor a plain grade), ``file`` and ``row`` of the table.
+        or NA), the 13 tasks (Int8; NA where the cell is not a grade), ``<task>_raw`` (text: the
+        cell, where it is neither blank nor a plain grade), ``file`` and ``row`` of the table.
     notes : tuple of str
-        What is not there, or was passed over: one sentence each.
+        What is missing, or was skipped: one sentence each.
     """
 
     table: pd.DataFrame

@@ -216,7 +216,7 @@ def translate(cells: pd.Series, words: Mapping[str, str], *, file: str) -> pd.Se
     Raises
     ------
     TableError
-        As `check_cells`, for a number that is no code.
+        As `check_cells`, for a number that is not a code.
     """
     unknown = cells.str.fullmatch(r"-?[\d.]+").fillna(False).astype(bool) & ~cells.isin(words)
     check_cells(cells, unknown, expected=f"one of the codes {', '.join(words)}", file=file)

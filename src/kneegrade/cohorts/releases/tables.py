@@ -64,7 +64,7 @@ class StudyTables:
         pattern : str
             As in `find`.
         notes : list of str
-            Gets a sentence where a table was passed over.
+            Gets a sentence where a table was skipped.
 
         Returns
         -------

@@ -90,7 +90,7 @@ def make_text(values: Iterable[str | None]) -> Any:
     Raises
     ------
     TableError
-        cohort.layout-unknown if a name is no UTF-8, so that no table can hold it.
+        cohort.layout-unknown if a name is not UTF-8, so that no table can hold it.
     """
     try:
         return pd.array([pd.NA if value is None else value for value in values], dtype="string")

@@ -14,7 +14,7 @@ EXTRAS: Final = {
     "study": ("pyarrow", "Parquet files, knee tables, evaluation"),
     "train": ("torch", "training and export"),
 }
-"""A library that tells whether an extra is installed, and what the extra is for."""
+"""A library that shows whether an extra is installed, and what the extra is for."""
 
 
 def info(

@@ -117,7 +117,7 @@ def test_an_archive_is_graded_like_a_folder(films: Path, bundle: Path, tmp_path:
         for path, out in ((films, "one"), (tmp_path / "films.zip", "two"))
     )
     assert packed.code == folder.code == 1
-    line = "Passed over 1 file that is not an image: 1 .txt."
+    line = "Skipped 1 file that is not an image: 1 .txt."
     assert packed.err.splitlines()[0] == folder.err.splitlines()[0] == line
     of_folder, of_archive = read_rows(tmp_path / "one"), read_rows(tmp_path / "two")
     assert [row["source"].partition("::deep/")[2] for row in of_archive] == [

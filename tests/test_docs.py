@@ -268,6 +268,24 @@ def test_real_films_ship_with_the_line_that_their_licence_asks_for() -> None:
     assert all(Flag.SYNTHETIC not in read_radiograph(film).flags for film in films)
 
 
+def test_every_place_a_change_goes_to_exists() -> None:
+    table = (
+        read(ROOT / "CONTRIBUTING.md").partition("## Where a change goes")[2].partition("\n## ")[0]
+    )
+    places = {
+        place
+        for line in table.splitlines()
+        if line.startswith("|")
+        for place in re.findall(r"`([\w./-]+(?:/|\.\w+))`", line.split("|")[2])
+    }
+    assert len(places) > 20
+    assert not [
+        place
+        for place in places
+        if not (ROOT / place).exists() and not (ROOT / "src" / "kneegrade" / place).exists()
+    ]
+
+
 def test_every_picture_of_the_docs_is_drawn_by_a_command() -> None:
     script = read(ROOT / "docs" / "make_pictures.py")
     pictures = {path.name for path in (ROOT / "docs").iterdir() if path.suffix in {".png", ".jpg"}}

@@ -1,6 +1,6 @@
 """Errors that a person can act on: a stable code, what is wrong, what to do.
 
-The code is the same string on the command line, in tables and in logs, and stands in the docs. The
+The code is the same string on the command line, in tables and in logs, and is in the docs. The
 message says what is wrong and what was expected; the hint says what to do. Neither holds a
 patient's data.
 """
@@ -14,58 +14,58 @@ CODES: Final = MappingProxyType(
     {
         "image.not-found": "There is no file at this path.",
         "image.empty": "The file has no bytes.",
-        "image.unreadable": "The file is no picture that kneegrade reads.",
+        "image.unreadable": "The file is not an image that kneegrade reads.",
         "image.truncated": "The file ends before its pixels do.",
-        "image.no-pixels": "A DICOM file without an image.",
-        "image.multi-frame": "A DICOM file with several frames.",
-        "image.colour": "A colour picture: radiographs are grey.",
-        "image.too-small": "The picture is too small to show a knee.",
-        "image.too-large": "The picture has more pixels than any radiograph.",
+        "image.no-pixels": "The DICOM file holds no image.",
+        "image.multi-frame": "The DICOM file holds several frames.",
+        "image.colour": "The image is in colour; radiographs are grey.",
+        "image.too-small": "The image is too small to show a knee.",
+        "image.too-large": "The image has more pixels than any radiograph.",
         "image.blank": "Every pixel has the same value.",
         "image.no-decoder": "No installed decoder reads this DICOM compression.",
         "image.bad-header": "The DICOM header contradicts itself.",
         "image.spacing-invalid": "The given pixel spacing is not a positive number.",
-        "image.spacing-missing": "A width in mm was asked for, and nothing tells a pixel's size.",
-        "knee.not-found": "No knee was found on the film.",
-        "knee.too-many": "The film shows more than one knee of a side.",
-        "knee.cut-off": "Too much of the knee lies outside the picture.",
-        "knee.not-a-knee": "What was found is no knee in a PA or AP view.",
-        "knee.implant": "The knee holds metal.",
+        "image.spacing-missing": "A width in mm was asked for, but a pixel's size is not known.",
+        "knee.not-found": "No knee was found on the radiograph.",
+        "knee.too-many": "The radiograph shows more than one knee of the same side.",
+        "knee.cut-off": "Too much of the knee lies outside the radiograph.",
+        "knee.not-a-knee": "What was found is not a knee in a PA or AP view.",
+        "knee.implant": "There is metal in the knee.",
         "knee.badly-exposed": "The joint is black, white, without contrast or drowned in noise.",
-        "knee.side-unknown": "The side could not be told.",
-        "landmarks.invalid": "The file holds no landmarks as they are published.",
-        "landmarks.off-film": "Landmarks lie off the film that they belong to.",
+        "knee.side-unknown": "The side, right or left, could not be determined.",
+        "landmarks.invalid": "The file holds no landmarks in a form that is published.",
+        "landmarks.off-film": "Landmarks lie outside the radiograph that they belong to.",
         "landmarks.not-found": "The folder holds no landmark file.",
-        "landmarks.no-image": "Landmarks of a knee of which the knee table has no image.",
-        "input.nothing": "Nothing to do: no picture was found.",
+        "landmarks.no-image": "There are landmarks of a knee that has no image in the knee table.",
+        "input.nothing": "There is nothing to do: no radiograph was found.",
         "input.conflict": "Options that exclude each other were given together.",
         "output.not-writable": "The output folder cannot be written to.",
         "output.other-run": "The output folder holds the results of another bundle or input.",
         "table.not-found": "There is no table at this path.",
-        "table.unreadable": "The file is no table that kneegrade reads.",
-        "table.column-missing": "A column that is needed is not there.",
-        "table.value-invalid": "A cell holds a value outside its scale.",
+        "table.unreadable": "The file is not a table that kneegrade reads.",
+        "table.column-missing": "A required column is missing.",
+        "table.value-invalid": "A cell holds a value that its column does not allow.",
         "table.key-duplicate": "Two rows have the same key.",
         "table.empty": "The table has no rows left to work on.",
         "table.no-match": "The two tables have no knee in common.",
-        "cohort.layout-unknown": "The folder is not laid out as the study is published.",
-        "cohort.count-mismatch": "Files and labels of the study do not agree.",
+        "cohort.layout-unknown": "The folder is not laid out as the study publishes it.",
+        "cohort.count-mismatch": "The study's files and labels do not agree.",
         "store.not-found": "There is no ROI store in this folder.",
         "store.other-settings": "The ROI store was made with other settings.",
-        "recipe.not-found": "There is no recipe of this name or at this path.",
-        "recipe.invalid": "The recipe holds a value that is unknown or outside its range.",
+        "recipe.not-found": "There is no recipe with this name or at this path.",
+        "recipe.invalid": "The recipe holds a value that is unknown or out of range.",
         "run.not-found": "There is no finished training run in this folder.",
-        "run.other-recipe": "The run folder was begun with another recipe or table.",
-        "bundle.not-found": "There is no bundle of this name or at this path.",
-        "bundle.invalid": "bundle.json is missing something or holds a wrong value.",
-        "bundle.hash-mismatch": "A file of the bundle is not the one its manifest names.",
+        "run.other-recipe": "The run folder was started with another recipe or table.",
+        "bundle.not-found": "There is no bundle with this name or at this path.",
+        "bundle.invalid": "bundle.json lacks a field or holds a wrong value.",
+        "bundle.hash-mismatch": "A file of the bundle is not the one that its manifest names.",
         "bundle.unsupported": "The bundle needs a newer kneegrade.",
         "bundle.parity": "The exported network does not compute what the trained one does.",
-        "phantom.grade-invalid": "A phantom was asked for with grades that no knee has.",
-        "phantom.size-invalid": "The film of a phantom is too small for its knees.",
-        "phantom.subjects-invalid": "A study of phantoms without a subject.",
-        "internal.error": "kneegrade itself failed on this picture: a bug.",
-        "extra.missing": "A part of kneegrade that is installed separately is not there.",
+        "phantom.grade-invalid": "No knee can have the grades that were asked for.",
+        "phantom.size-invalid": "The phantom film is too small for its knees.",
+        "phantom.subjects-invalid": "A phantom study needs at least one subject.",
+        "internal.error": "kneegrade itself failed on this radiograph: a bug.",
+        "extra.missing": "An optional part of kneegrade is not installed.",
     }
 )
 
@@ -104,11 +104,11 @@ class KneegradeError(Exception):
 
 
 class ImageError(KneegradeError):
-    """The picture is at fault."""
+    """The image is at fault."""
 
 
 class KneeNotFoundError(KneegradeError):
-    """The picture shows no knee that can be graded."""
+    """The image shows no knee that can be graded."""
 
 
 class TableError(KneegradeError):
@@ -128,7 +128,7 @@ class OutputError(KneegradeError):
 
 
 class InternalError(KneegradeError):
-    """A bug of ours, met on one picture; the others of a batch are not to suffer from it.
+    """A bug of ours, met on one image; the others of a batch must not suffer from it.
 
     Parameters
     ----------
@@ -143,12 +143,12 @@ class InternalError(KneegradeError):
 
     @classmethod
     def of(cls, error: Exception) -> "InternalError":
-        """What is told of an unexpected exception."""
+        """What is said about an unexpected exception."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
         return cls(
             "internal.error",
-            f"kneegrade itself failed on this picture ({type(error).__name__}{place}).",
+            f"kneegrade itself failed on this image ({type(error).__name__}{place}).",
             "Please report it as a bug, with what kneegrade --verbose writes.",
             "".join(traceback.format_list(frames)),
         )

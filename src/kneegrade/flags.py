@@ -16,65 +16,68 @@ class Flag(StrEnum):
         flag.meaning = meaning
         return flag
 
-    SYNTHETIC = ("synthetic", "The file says that it was drawn by a program.")
+    SYNTHETIC = ("synthetic", "The file says that a program drew it.")
     SIDE_FROM_PICTURE = (
         "side-from-picture",
-        "No side was given: it is judged by the picture, a lead letter on it first.",
+        "No side was given: it was judged from the radiograph, first by a lead letter on it.",
     )
     SIDE_CONFLICT = (
         "side-conflict",
-        "The given side, a lead letter and the look of the knee disagree about the side: check it.",
+        "The given side, a lead letter and the look of the knee do not agree: check the side.",
     )
-    POLARITY_CORRECTED = ("polarity-corrected", "The picture was inverted (bone dark): corrected.")
+    POLARITY_CORRECTED = (
+        "polarity-corrected",
+        "The radiograph was inverted (bone dark): corrected.",
+    )
     POLARITY_CONFLICT = (
         "polarity-conflict",
-        "Shown as its header asks, the picture has dark bone: header and picture disagree.",
+        "Displayed as its header asks, bone is dark: the header and the pixels disagree.",
     )
     CONTRAST_JUDGED_PLAIN = (
         "contrast-judged-plain",
-        "Nobody said whether the contrast was enhanced: the picture looks plain and was enhanced.",
+        "It was not stated whether the contrast was enhanced: it looks plain, and was enhanced.",
     )
     CONTRAST_JUDGED_ENHANCED = (
         "contrast-judged-enhanced",
-        "Nobody said whether the contrast was enhanced: the picture looks so and was left alone.",
+        "It was not stated whether the contrast was enhanced: it looks so, and was left alone.",
     )
-    OUTSIDE_FILM = ("outside-film", "Part of the region of interest lies outside the film.")
-    SPACING_UNKNOWN = ("spacing-unknown", "The file tells no size of a pixel: no lengths in mm.")
+    OUTSIDE_FILM = ("outside-film", "Part of the region of interest lies outside the radiograph.")
+    SPACING_UNKNOWN = ("spacing-unknown", "The size of a pixel is not known: no lengths in mm.")
     SPACING_DETECTOR_PLANE = (
         "spacing-detector-plane",
         "The size of a pixel is that at the detector: lengths are magnified.",
     )
     SPACING_KIND_UNKNOWN = (
         "spacing-kind-unknown",
-        "The header gives a size of a pixel but not in which plane.",
+        "The header gives the size of a pixel, but not the plane in which it holds.",
     )
     SPACING_IMPLAUSIBLE = (
         "spacing-implausible",
-        "By the size of a pixel that was given the plateau is as wide as no person's: no mm.",
+        "By the size of a pixel that was given, no person's plateau is as wide: no lengths in mm.",
     )
     OTHER_KNEE_LEFT_OUT = (
         "other-knee-left-out",
-        "The film shows the other knee too, which is not in this row: one side was asked for, or "
-        "the header names one.",
+        "The radiograph also shows the other knee, which is not in this row: one side was "
+        "asked for, or the header names one.",
     )
-    VIEW_UNKNOWN = ("view-unknown", "The header does not tell the projection.")
-    VIEW_NOT_PA_AP = ("view-not-pa-ap", "The header tells a projection that is neither PA nor AP.")
+    VIEW_UNKNOWN = ("view-unknown", "The header does not state the projection.")
+    VIEW_NOT_PA_AP = ("view-not-pa-ap", "The header states a projection that is neither PA nor AP.")
     FOR_PROCESSING = (
         "for-processing",
         "A DICOM image 'for processing': raw detector values, not what a reader sees.",
     )
-    LOSSY_COMPRESSION = ("lossy-compression", "The picture was compressed with loss.")
+    LOSSY_COMPRESSION = ("lossy-compression", "The image was stored with lossy compression.")
     CHARACTER_SET_REPAIRED = (
         "character-set-repaired",
         "The header names a character set that does not exist.",
     )
     LANDMARK_UNIT_INFERRED = (
         "landmark-unit-inferred",
-        "The landmark file does not tell its unit: judged by how wide the knee is.",
+        "The landmark file does not state its unit: it was judged by the width of the knee.",
     )
     HEADER_REPAIRED = (
         "header-repaired",
-        "The header breaks the DICOM standard where it could be read all the same.",
+        "The header breaks the DICOM standard, but could still be read.",
     )
     MARGIN_NOT_TRACED = (
         "margin-not-traced",
@@ -82,23 +85,28 @@ class Flag(StrEnum):
     )
     PLATEAU_RIMS_APART = (
         "plateau-rims-apart",
-        "Front and back rim of the tibial plateau do not coincide: widths depend on the choice.",
+        "The front and back rims of the tibial plateau do not coincide: widths depend on the "
+        "choice.",
     )
     SHAFTS_SHORT = (
         "shafts-short",
-        "Only stumps of the shafts are on the picture: the femorotibial angle is uncertain.",
+        "Too little of the shafts is shown: the femorotibial angle is uncertain.",
     )
     NOT_A_KNEE = (
         "not-a-knee",
-        "The picture shows no knee, or none in a PA or AP view (from the side, for example).",
+        "The image shows no knee, or none in a PA or AP view (a lateral view, for example).",
     )
-    IMPLANT = ("implant", "The knee holds metal: a prosthesis, screws, a plate, a nail, wires.")
+    IMPLANT = (
+        "implant",
+        "There is metal in the knee: a prosthesis, screws, a plate, a nail or wires.",
+    )
     METAL_SUSPECTED = (
         "metal-suspected",
-        "There may be metal at the joint, or is some in a shaft: look whether the knee is natural.",
+        "There may be metal at the joint, or there is some in a shaft: check whether the knee "
+        "is natural.",
     )
-    KNEE_CUT_OFF = ("knee-cut-off", "Too much of the knee lies outside the film.")
-    BLURRED = ("blurred", "The knee moved during the exposure: its outlines are blurred.")
+    KNEE_CUT_OFF = ("knee-cut-off", "Too much of the knee lies outside the radiograph.")
+    BLURRED = ("blurred", "Motion during the exposure has blurred the outlines of the knee.")
     BADLY_EXPOSED = (
         "badly-exposed",
         "Much of the joint is plain white or black, has hardly any contrast, or is mostly noise.",

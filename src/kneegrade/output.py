@@ -1,4 +1,4 @@
-"""Writing results: a file is whole or not there, and a folder that cannot be written to is told."""
+"""Writing results: a file is whole or absent; a folder that cannot be written to is reported."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,7 +9,7 @@ from kneegrade.errors import OutputError
 
 @contextmanager
 def writing_to(place: Path) -> Iterator[None]:
-    """Tell what goes wrong while something is written to a folder or a file.
+    """Report what goes wrong while something is written to a folder or a file.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def writing_to(place: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that whoever reads it, or is stopped meanwhile, finds all of it or none.
+    """Write a file so that a reader, or an interrupted run, finds all of it or none.
 
     Text is UTF-8 with line feeds.
     """

@@ -18,12 +18,12 @@ from kneegrade.errors import TableError
 
 TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt")
 BINARY_SUFFIXES: Final = (".parquet", ".xlsx")
-"""Of tables that are no text: `kneegrade.cohorts.tables.raw_table` reads them."""
+"""Of tables that are not text: `kneegrade.cohorts.tables.raw_table` reads them."""
 SEPARATORS: Final = (",", ";", "\t", "|")
 NO_NUMBER: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "."})
 """Cells, in lower case, that mean an absent number."""
 HEAD: Final = 50_000
-"""Characters from the top of a file by which its separator is told."""
+"""Characters from the top of a file by which its separator is recognised."""
 
 _SEPARATOR_LINE: Final = re.compile(
     r'"?sep=(\\t|[^\w\s"]|\t)"?[ \t,;|"]*(\r\n|\r|\n|\Z)', re.IGNORECASE
@@ -76,7 +76,7 @@ def read_text_table(path: Path) -> TextTable:
     Raises
     ------
     TableError
-        table.not-found; table.unreadable (no text, quotes that do not pair, or as
+        table.not-found; table.unreadable (not text, quotes that do not pair, or as
         `arrange_cells`); table.empty (no header).
     """
     text, notes = _decode(_read_bytes(path))
@@ -89,7 +89,7 @@ def read_text_table(path: Path) -> TextTable:
     try:
         records = _split(text, separator)
     except csv.Error as error:
-        raise _unreadable(f"it is no CSV ({error})") from error
+        raise _unreadable(f"it is not CSV ({error})") from error
     return arrange_cells(records, notes)
 
 
@@ -211,13 +211,13 @@ def _decode(data: bytes) -> tuple[str, list[str]]:
             text = _decode_western(data)
         except UnicodeDecodeError:
             row = data.count(b"\n", 0, error.start) + 1
-            raise _unreadable(f"row {row} is no {encoding.upper()} text") from error
+            raise _unreadable(f"row {row} is not {encoding.upper()} text") from error
         notes.append(
-            "The file is no UTF-8 text: it was read as Windows-1252 (Western European). Where a "
+            "The file is not UTF-8 text: it was read as Windows-1252 (Western European). Where a "
             "name is not found, save it again as 'CSV UTF-8'."
         )
     if "\0" in text:
-        raise _unreadable("it holds zero bytes, so it is no text")
+        raise _unreadable("it holds zero bytes, so it is not text")
     return text.lstrip("\ufeff"), notes
 
 
@@ -255,7 +255,7 @@ def _rate_separator(text: str, separator: str) -> tuple[bool, float, int]:
 
 
 def _split(text: str, separator: str) -> list[list[str]]:
-    """Cut a text into cells; blanks outside of quotes are let pass."""
+    """Cut a text into cells; blanks outside quotes are allowed."""
 
     def cut(text: str, skip: bool) -> Iterable[list[str]]:
         lines = io.StringIO(text, newline="")
@@ -277,7 +277,7 @@ def _is_blank(cells: Sequence[str]) -> bool:
 
 
 def _has_row_names(rows: Sequence[Sequence[str]], n_columns: int) -> bool:
-    """Tell a table of R's ``write.table``, whose rows begin with 1, 2, ... and whose header not."""
+    """Tell a table of R's ``write.table``, whose rows begin with 1, 2, ..., but not its header."""
     return bool(rows) and all(
         len(cells) == n_columns + 1 and cells[0] == str(number)
         for number, cells in enumerate(rows, start=1)

@@ -34,7 +34,7 @@ class Decoding(StrEnum):
 
 @dataclass(frozen=True)
 class EnhancementSpec:
-    """Contrast-limited adaptive histogram equalisation (CLAHE) that a plain picture gets.
+    """Contrast-limited adaptive histogram equalisation (CLAHE) that a plain image gets.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class InputSpec:
     lateral_first : bool
         Whether the lateral side is at column 0.
     enhancement : EnhancementSpec or None
-        What a plain picture gets; a picture that already has it is left alone.
+        What a plain image gets; an image that already has it is left alone.
     clip_percentiles : (low, high)
         Grey values outside are clipped before mean and standard deviation are set to 0 and 1.
     poses : tuple of PoseSpec
@@ -139,7 +139,7 @@ class LocatorSpec:
 
     def __post_init__(self) -> None:
         if not min(self.film_size_px, self.knee_size_px) > 0:
-            raise ValueError("the sizes of a locator's pictures must be above 0")
+            raise ValueError("the sizes of a locator's images must be above 0")
         if not self.knee_field_of_view_plateau_widths > 0:
             raise ValueError("knee_field_of_view_plateau_widths must be above 0")
         low, high = self.clip_percentiles
@@ -223,7 +223,7 @@ def read_bundle(name_or_path: str | Path) -> Bundle:
         raise BundleError(
             "bundle.invalid",
             f"The bundle in {folder} is not one that this version reads: {error!r}.",
-            "Export it again with kneegrade export, or fetch it again.",
+            "Export it again with kneegrade export, or download it again.",
         ) from error
 
 
@@ -244,7 +244,7 @@ def _check_files(folder: Path, hashes: dict[str, str]) -> list[str]:
             raise BundleError(
                 "bundle.hash-mismatch",
                 f"{name} in {folder} is missing or is not the file that bundle.json names.",
-                "Fetch or export the bundle again; do not use this copy.",
+                "Download or export the bundle again; do not use this copy.",
             )
     return list(hashes)
 

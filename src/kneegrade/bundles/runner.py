@@ -68,7 +68,7 @@ class OnnxRunner:
     Raises
     ------
     BundleError
-        ``bundle.invalid`` if ONNX Runtime cannot load the file, or an output is no task.
+        ``bundle.invalid`` if ONNX Runtime cannot load the file, or an output is not a task.
     """
 
     def __init__(self, path: Path, *, n_threads: int | None = None) -> None:
@@ -88,6 +88,6 @@ def invalid_network(path: Path) -> BundleError:
     """The error of a file that is not the network that a bundle needs."""
     return BundleError(
         "bundle.invalid",
-        f"{path.name} is no network that ONNX Runtime loads, or not the one expected.",
+        f"{path.name} is not a network that ONNX Runtime can load, or not the one expected.",
         "Export the bundle again.",
     )

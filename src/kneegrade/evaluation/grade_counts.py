@@ -33,7 +33,7 @@ def stack_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if n_repeated:
         raise TableError(
             "table.key-duplicate",
-            f"Each reading of a knee must be in one of the tables. Got {n_repeated} a second time.",
+            f"Each reading of a knee must be in one of the tables. Got {n_repeated} twice.",
             "Leave out the table that is contained in another.",
         )
     return knees
@@ -47,7 +47,7 @@ def compute_table_1(table: pd.DataFrame, *, by: str = "cohort") -> pd.DataFrame:
     table : DataFrame
         A knee table; a row is one reading of a knee at a visit.
     by : str
-        The column that tells the datasets apart; an empty cell is a dataset of its own. By
+        The column that separates the datasets; empty cells form a dataset of their own. By
         ``cohort``, re-reads for reliability are one too: they are knees that are there already.
 
     Returns

@@ -1,4 +1,4 @@
-"""Which subjects made the network: agreement on knees that it has seen is no evidence.
+"""Which subjects made the network: agreement on knees that it has seen is not evidence.
 
 A network grades the knees it was trained on better than any other, so their agreement is not
 reported at all; knees that only chose or calibrated it are reported and labelled so.
@@ -46,7 +46,7 @@ def choose_subject_use(
         raise TableError(
             "table.value-invalid",
             f"All predictions must come from one bundle. Got {len(ids)} different bundle_id.",
-            "Evaluate the predictions of each bundle by themselves.",
+            "Evaluate the predictions of each bundle separately.",
         )
     if asked is not None:
         if ids and ids[0] != asked.bundle_id:

@@ -54,7 +54,7 @@ def join_truth(predictions: pd.DataFrame, knees: pd.DataFrame) -> pd.DataFrame:
 
     A prediction with a whole key is joined by it (an empty ``reading`` is a reading without a
     name), any other by ``source`` = ``image_path`` and ``side``. A failed prediction without a
-    side stands for every knee of its picture.
+    side stands for every knee of its image.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def join_truth(predictions: pd.DataFrame, knees: pd.DataFrame) -> pd.DataFrame:
     if matched["truth_row"].isna().all():
         raise TableError(
             "table.no-match",
-            f"No prediction belongs to a knee of the knee table, by key or by source and side. "
+            f"No prediction matches a knee of the knee table, by key or by source and side. "
             f"Got {len(predicted)} predictions and {len(truth)} knees.",
             "Grade with --knees and the same knee table: its key then passes through.",
         )
@@ -141,7 +141,7 @@ def iterate_tasks(group: pd.DataFrame) -> Iterator[GradedTask]:
     Raises
     ------
     TableError
-        ``table.value-invalid`` if the probabilities of a knee are no distribution.
+        ``table.value-invalid`` if the probabilities of a knee are not a distribution.
     """
     for task in Task:
         if f"{task}_true" not in group.columns:
@@ -329,8 +329,8 @@ def _read_probabilities(rows: pd.DataFrame, task: Task) -> NDArray[np.float64] |
         raise TableError(
             "table.value-invalid",
             f"The probabilities {names[0]}..{names[-1]} of a knee must be {task.n_grades} numbers "
-            "from 0 that sum to 1. Got a knee where they do not.",
-            "Write the table anew with kneegrade grade.",
+            "from 0 to 1 that sum to 1. Got a knee where they do not.",
+            "Write the table again with kneegrade grade.",
         )
     return probabilities
 
@@ -351,6 +351,6 @@ def _check_unique(table: pd.DataFrame, names: tuple[str, ...], kind: str) -> Non
     if n_repeated:
         raise TableError(
             "table.key-duplicate",
-            f"Every knee must stand once in the {kind} table. Got {n_repeated} repeated rows.",
+            f"Every knee must appear once in the {kind} table. Got {n_repeated} repeated rows.",
             "Remove the repeats, or tell the readings apart by the column reading.",
         )

@@ -44,7 +44,7 @@ _UNREADABLE: Final = (
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is called like an archive: only such are entered."""
+    """Whether a file has the name of an archive: only such files are searched."""
     return path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
@@ -58,7 +58,7 @@ def split_member(source: str) -> tuple[Path, str] | None:
     Returns
     -------
     (Path, str) or None
-        None if ``source`` names no picture inside an archive.
+        None if ``source`` names no image inside an archive.
     """
     match = _MEMBER.fullmatch(source)
     return (Path(match["archive"]), match["member"]) if match else None
@@ -109,7 +109,7 @@ def read_member(archive: Path, member: str, *, max_bytes: int) -> bytes:
     Parameters
     ----------
     archive : Path
-        .zip, or a tar archive with or without gzip (told by content).
+        .zip, or a tar archive with or without gzip (recognised by content).
     member : str
         In a tar archive also the end of a longer path, if no other member ends so: ``001`` finds
         ``./001``, as the release of OAI packs it. A backslash is read as ``/`` where no member has
@@ -155,7 +155,7 @@ def _opened(archive: Path, max_bytes: int) -> Iterator[zipfile.ZipFile | tarfile
                 yield opened_tar
     except NotImplementedError:
         raise _unreadable(
-            "a member that is packed in a rare way", "Unpack it, or pack it as usual (deflate)."
+            "a member packed in an unusual way", "Unpack it, or pack it in the usual way (deflate)."
         ) from None
     except _UNREADABLE as error:
         raise _unreadable(
@@ -201,7 +201,7 @@ def _read_zip(opened: zipfile.ZipFile, member: str, max_bytes: int) -> bytes:
 
 def _check_not_encrypted(info: zipfile.ZipInfo) -> None:
     if info.flag_bits & _ZIP_ENCRYPTED:
-        raise _unreadable("one that is locked with a password", "Unpack it, and give the folder.")
+        raise _unreadable("one protected by a password", "Unpack it, and give the folder.")
 
 
 def _read_tar(opened: tarfile.TarFile, member: str, max_bytes: int) -> bytes:
@@ -237,7 +237,7 @@ def _check_tar_end(opened: tarfile.TarFile) -> None:
     block = file.read(_TAR_BLOCK)
     if block.strip(b"\0"):
         if len(block) < _TAR_BLOCK:
-            raise _truncated("a part of a block")
+            raise _truncated("part of a block")
         raise tarfile.ReadError
 
 

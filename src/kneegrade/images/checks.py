@@ -1,4 +1,4 @@
-"""What every picture must pass, whatever file it comes from."""
+"""What every image must pass, whatever file it comes from."""
 
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from kneegrade.errors import ImageError
 MAX_PIXELS: Final = 100_000_000
 """More than any radiograph: the largest film scanners give about 40 million."""
 MIN_SIDE_PX: Final = 64
-"""Below this, no knee can be told."""
+"""Below this, no knee can be recognised."""
 GREY_TOLERANCE: Final = 1 / 16
 """Largest difference between the channels of a grey pixel, as a share of the full scale. JPEG and
 WebP round colour differences to a few percent of it; a tint that the eye sees is beyond it."""
@@ -30,7 +30,7 @@ def check_file_size(n_bytes: int, max_bytes: int) -> None:
     if n_bytes > max_bytes:
         raise ImageError(
             "image.too-large",
-            f"A radiograph's file has at most {max_bytes >> 20} MiB. Got {n_bytes >> 20} MiB.",
+            f"A radiograph's file may have at most {max_bytes >> 20} MiB. Got {n_bytes >> 20} MiB.",
             "Check that this is a single radiograph.",
         )
 
@@ -46,21 +46,21 @@ def check_size(rows: int, columns: int) -> None:
     if rows * columns > MAX_PIXELS:
         raise ImageError(
             "image.too-large",
-            f"The header promises more pixels than any radiograph has, which is at most "
+            f"The header announces more pixels than any radiograph has, which is at most "
             f"{MAX_PIXELS // 1_000_000} million. Got {rows} x {columns}.",
-            "Check the file, or shrink the picture.",
+            "Check the file, or shrink the image.",
         )
     if min(rows, columns) < MIN_SIDE_PX:
         raise ImageError(
             "image.too-small",
             f"A radiograph must have at least {MIN_SIDE_PX} pixels on each side. "
             f"Got {rows} x {columns}.",
-            "Use the full picture, not a thumbnail.",
+            "Use the full image, not a thumbnail.",
         )
 
 
 def check_not_blank(pixels: FloatImage) -> None:
-    """Refuse a picture without a picture.
+    """Refuse an image that shows nothing.
 
     Raises
     ------
@@ -71,12 +71,12 @@ def check_not_blank(pixels: FloatImage) -> None:
         raise ImageError(
             "image.blank",
             "Every pixel has the same value; a radiograph was expected.",
-            "Export the picture again.",
+            "Export the image again.",
         )
 
 
 def grey_from_colour(channels: NDArray[Any], full_scale: float) -> FloatImage:
-    """Take the mean of three channels that tell the same grey.
+    """Take the mean of three channels that hold the same grey.
 
     Parameters
     ----------

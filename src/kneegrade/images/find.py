@@ -49,7 +49,7 @@ class FoundImages:
         Files, and members of archives as ``archive::member``, each once: in the order of the paths
         that were given, and sorted within what one of them means.
     passed_over : mapping
-        How many files are no pictures, by suffix; "" stands for those without one.
+        How many files are not images, by suffix; "" stands for those without one.
     """
 
     sources: tuple[str, ...]
@@ -57,7 +57,7 @@ class FoundImages:
 
     @property
     def passed_over_line(self) -> str:
-        """One line on what was passed over; empty where nothing was."""
+        """One line on what was skipped; empty where nothing was."""
         n_files = sum(self.passed_over.values())
         if not n_files:
             return ""
@@ -70,21 +70,21 @@ class FoundImages:
             parts.append(f"{rest} of other kinds")
         if n_plain := self.passed_over.get("", 0):
             parts.append(f"{n_plain} without a suffix")
-        what = "1 file that is no picture"
+        what = "1 file that is not an image"
         if n_files > 1:
-            what = f"{n_files} files that are no pictures"
-        return f"Passed over {what}: {', '.join(parts)}."
+            what = f"{n_files} files that are not images"
+        return f"Skipped {what}: {', '.join(parts)}."
 
 
 def find_images(paths: Sequence[str | Path]) -> FoundImages:
-    """List the pictures that files, folders, archives and globs mean.
+    """List the images that files, folders, archives and globs stand for.
 
-    A file that is named stays, whether or not it exists or is a picture: reading it tells. A folder
+    A file that is named stays, whether or not it exists or is an image: reading it shows. A folder
     is walked, and so is an archive (.zip, .tar, .tar.gz, .tgz), whether it is named or lies in a
     folder; links are followed. There the first bytes decide, whatever a file is called; one that is
-    called like a picture, or ``001`` as in OAI's release, stays for its name. Other files are
+    with the name of an image, or ``001`` as in OAI's release, stays for its name. Other files are
     counted, but for hidden ones and what kneegrade itself has written, which are left out. What
-    cannot be judged (no permission, a damaged archive) stays: reading it tells why.
+    cannot be judged (no permission, a damaged archive) stays: reading it shows why.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def find_images(paths: Sequence[str | Path]) -> FoundImages:
     if len(found) == n_unmatched:
         raise ImageError(
             "input.nothing",
-            f"At least one picture was expected. Got none. {result.passed_over_line}".strip(),
+            f"At least one radiograph was expected. Got none. {result.passed_over_line}".strip(),
             f"{GIVE_A_PICTURE} Folders and archives ({', '.join(ARCHIVE_SUFFIXES)}) are searched.",
         )
     return result
@@ -161,7 +161,7 @@ class _Search:
     def _judge(self, path: Path) -> Iterator[str]:
         try:
             head = _read_head(path)
-        except OSError:  # reading it will tell why
+        except OSError:  # reading it will show why
             yield str(path)
             return
         if is_archive(path) and tell_format(head) is None:
@@ -174,7 +174,7 @@ class _Search:
     def _walk_archive(self, archive: Path) -> Iterator[str]:
         try:
             members = list_members(archive, n_bytes=HEAD_BYTES, max_bytes=MAX_FILE_BYTES)
-        except ImageError:  # reading it will tell why
+        except ImageError:  # reading it will show why
             yield str(archive)
             return
         if not members:
@@ -212,7 +212,7 @@ def _journal_beside(path: PurePath) -> PurePath | None:
 
 
 def _mode_of(path: Path) -> int:
-    """What kind of file it is, behind links; 0 where there is none or it cannot be told."""
+    """What kind of file it is, behind links; 0 where there is none or it cannot be found out."""
     try:
         return path.stat().st_mode
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The first bytes of a file -> which kind of picture it is, whatever it is called."""
+"""The first bytes of a file -> which kind of image it is, whatever it is called."""
 
 import struct
 from typing import Final
@@ -12,9 +12,9 @@ GIVE_A_PICTURE: Final = f"Give a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file
 PICTURE_SUFFIXES: Final = frozenset(
     {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
 )
-"""Names that promise a picture: one that holds something else is an error, not another file."""
+"""Names that announce an image: one that holds something else is an error, not another file."""
 HEAD_BYTES: Final = 1024
-"""As many of the first bytes tell everything that is asked here."""
+"""This many of the first bytes answer everything that is asked here."""
 
 _STARTS: Final = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -33,7 +33,7 @@ _UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 
 
 def tell_format(head: bytes) -> str | None:
-    """Tell the kind of a picture by its first bytes.
+    """Tell the kind of an image by its first bytes.
 
     Parameters
     ----------
@@ -58,17 +58,17 @@ def tell_format(head: bytes) -> str | None:
 
 
 def has_preamble(head: bytes) -> bool:
-    """Tell a DICOM file by its first 132 bytes (DICOM PS3.10 section 7.1)."""
+    """Recognise a DICOM file by its first 132 bytes (DICOM PS3.10 section 7.1)."""
     return head[128:132] == b"DICM"
 
 
 def is_directory(head: bytes) -> bool:
-    """Tell a DICOMDIR, which lists the pictures of a medium and holds none (DICOM PS3.10)."""
+    """Recognise a DICOMDIR, which lists the images of a medium and holds none (DICOM PS3.10)."""
     return has_preamble(head) and _DIRECTORY in head[:HEAD_BYTES]
 
 
 def _starts_with_element(head: bytes) -> bool:
-    """Tell a DICOM data set that lacks its preamble by its first element (DICOM PS3.5 section 7.1).
+    """Recognise a DICOM data set without preamble by its first element (DICOM PS3.5 section 7.1).
 
     The element must be one of group 2 or 8 that the standard knows, with the value representation
     that it gives or, where that is implicit, a short and even length and a later element behind.

@@ -1,6 +1,6 @@
-"""Points and pictures under affine maps.
+"""Points and images under affine maps.
 
-Points are ``(row, col)`` in pixels, ``(0, 0)`` the centre of the top-left pixel, so that a picture
+Points are ``(row, col)`` in pixels, ``(0, 0)`` the centre of the top-left pixel, so that an image
 of ``n`` rows covers the rows from -0.5 to n - 0.5. An affine is a (2, 3) array that takes
 ``(row, col, 1)`` to ``(row, col)``.
 """
@@ -60,7 +60,7 @@ def invert_affine(affine: ArrayLike) -> Affine:
 
 
 def mirror_columns_affine(columns: int) -> Affine:
-    """Affine (2, 3) that reverses the columns of a picture ``columns`` px wide; its own inverse."""
+    """Affine (2, 3) that reverses the columns of an image ``columns`` px wide; its own inverse."""
     return np.array([[1.0, 0.0, 0.0], [0.0, -1.0, columns - 1.0]])
 
 
@@ -81,7 +81,7 @@ def resample(
     *,
     fill: float | None,
 ) -> tuple[FloatImage, float]:
-    """Sample a picture on the grid of another.
+    """Sample an image on the grid of another.
 
     Bilinear interpolation. Where an output pixel covers three source pixels or more, the source is
     shrunk first, by means over whole blocks; where it still covers more than 1.2 along an axis, it
@@ -140,10 +140,10 @@ def resample(
 def _shrink_by_blocks(
     pixels: FloatImage, to_source: Affine, size: tuple[int, int]
 ) -> tuple[FloatImage, Affine]:
-    """The part of a picture that is needed, in blocks that an output pixel covers, and its affine.
+    """The part of an image that is needed, in blocks that an output pixel covers, and its affine.
 
     Blocks are odd and lie symmetrically about the output's centre, to half a pixel, so that a
-    mirrored picture gives the mirrored output.
+    mirrored image gives the mirrored output.
     """
     step = float(np.linalg.norm(to_source[:, :2], axis=0).min())
     block = int(np.clip(step, 1, min(pixels.shape)))

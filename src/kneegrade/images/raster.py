@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF, WebP and BMP: grey pictures whose spacing only the caller may know."""
+"""PNG, JPEG, TIFF, WebP and BMP: grey images whose spacing only the caller may know."""
 
 import contextlib
 import hashlib
@@ -19,7 +19,7 @@ from kneegrade.images.formats import RASTER_FORMATS
 from kneegrade.types import Contrast, Flag, Radiograph
 
 SYNTHETIC_TEXT: Final = "SYNTHETIC RADIOGRAPH: drawn by a program, not of a patient."
-"""The mark of a drawn picture: in a PNG's text, a JPEG's comment, a TIFF's ImageDescription."""
+"""The mark of a drawn image: in a PNG's text, a JPEG's comment, a TIFF's ImageDescription."""
 
 _PILLOW_FORMATS: Final = tuple(name.upper() for name in RASTER_FORMATS)
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
@@ -50,7 +50,7 @@ _SYNTHETIC: Final = re.compile(
 
 
 class _Facts(NamedTuple):
-    """What Pillow tells of a picture beside its pixels."""
+    """What Pillow says of an image besides its pixels."""
 
     orientation: int
     lossy: bool
@@ -59,9 +59,9 @@ class _Facts(NamedTuple):
 
 
 def read_raster(data: bytes, *, contrast: Contrast) -> Radiograph:
-    """Read a grey picture.
+    """Read a grey image.
 
-    An orientation written in the file (EXIF, TIFF) is obeyed, as every viewer does: the picture is
+    An orientation written in the file (EXIF, TIFF) is obeyed, as every viewer does: the image is
     read as the person who saved it saw it. Bone is taken to be bright as it stands.
 
     Parameters
@@ -103,18 +103,18 @@ def _check_with_pillow(data: bytes) -> _Facts:
 
     Pillow reads the size without decoding, and notices missing data where OpenCV fills in.
     """
-    if data.startswith(_PNG_START) and len(data) >= 24:  # Pillow asks for pixels before it tells
+    if data.startswith(_PNG_START) and len(data) >= 24:  # Pillow asks for pixels before it says so
         check_size(int.from_bytes(data[20:24]), int.from_bytes(data[16:20]))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pictures of 90 million pixels and odd EXIF
+        warnings.simplefilter("ignore")  # images of 90 million pixels and odd EXIF
         try:
             picture = Image.open(BytesIO(data), formats=_PILLOW_FORMATS)
             n_frames = getattr(picture, "n_frames", 1)
         except Image.DecompressionBombError as error:
             raise ImageError(
                 "image.too-large",
-                "The header promises more pixels than any radiograph has.",
-                "Check the file, or shrink the picture.",
+                "The header announces more pixels than any radiograph has.",
+                "Check the file, or shrink the image.",
             ) from error
         except UnidentifiedImageError as error:
             starts_and_ends = ((_PNG_START, b"IEND"), (_JPEG_START, b"\xff\xd9"))
@@ -126,8 +126,8 @@ def _check_with_pillow(data: bytes) -> _Facts:
         if n_frames > 1:
             raise ImageError(
                 "image.multi-frame",
-                f"A file must hold one picture. Got {n_frames}.",
-                "Save each picture to a file of its own.",
+                f"A file must hold one image. Got {n_frames}.",
+                "Save each image to a file of its own.",
             )
         check_size(picture.height, picture.width)
         try:
@@ -168,12 +168,12 @@ def _grey(pixels: NDArray[Any]) -> FloatImage:
         return grey_from_colour(pixels, float(np.iinfo(pixels.dtype).max))
     grey = pixels.astype(np.float32)
     if not np.isfinite(grey).all():
-        raise _unreadable("pixels that are no numbers")
+        raise _unreadable("pixels that are not numbers")
     return grey
 
 
 def _turn(pixels: FloatImage, orientation: int) -> FloatImage:
-    """Show the picture as EXIF's Orientation (1-8) asks; anything else means 1."""
+    """Show the image as EXIF's Orientation (1-8) asks; anything else means 1."""
     if orientation in {5, 6, 7, 8}:
         pixels = pixels.T
     if orientation in {3, 4, 7, 8}:
@@ -187,14 +187,14 @@ def _truncated(what: str) -> ImageError:
     return ImageError(
         "image.truncated",
         f"The file ends before its pixels do, or they are damaged. Got: {what}.",
-        "Copy or export the picture again.",
+        "Copy or export the image again.",
     )
 
 
 def _unreadable(what: str) -> ImageError:
     return ImageError(
         "image.unreadable",
-        "The picture cannot be read; a grey "
+        "The image cannot be read; a grey "
         f"{', '.join(RASTER_FORMATS[:-1])} or {RASTER_FORMATS[-1]} was expected. Got: {what}.",
         "Open it in a viewer and save it again as PNG.",
     )

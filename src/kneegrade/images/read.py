@@ -15,7 +15,7 @@ from kneegrade.images.raster import read_raster
 from kneegrade.types import Contrast, Radiograph, RadiographFile, SpacingSource
 
 MAX_FILE_BYTES: Final = 1 << 30
-"""A file of 1 GiB and more is no radiograph: read no further."""
+"""A file of 1 GiB or more is not a radiograph: it is not read further."""
 
 
 def read_radiograph(
@@ -25,19 +25,19 @@ def read_radiograph(
     spacing_source: SpacingSource = SpacingSource.CALLER,
     contrast: Contrast = Contrast.UNKNOWN,
 ) -> Radiograph:
-    """Read one radiograph: DICOM, PNG, JPEG, TIFF, WebP or BMP, told apart by content.
+    """Read one radiograph: DICOM, PNG, JPEG, TIFF, WebP or BMP, recognised by content.
 
     Parameters
     ----------
     source : str or Path
-        A file, or ``archive::member`` for a picture inside a .zip, .tar, .tar.gz or .tgz.
+        A file, or ``archive::member`` for an image inside a .zip, .tar, .tar.gz or .tgz.
     spacing_mm : float or (row, col), optional
-        Millimetres per pixel of the picture as a viewer shows it; goes before what the file says.
-        One number is the height of a pixel: its shape is the file's, square where that tells none.
+        Millimetres per pixel of the image as a viewer shows it; goes before the file's.
+        One number is the height of a pixel: its shape is the file's, square where that states none.
     spacing_source : SpacingSource
         Where ``spacing_mm`` comes from.
     contrast : Contrast
-        Whether the picture's contrast was enhanced, as far as the caller knows.
+        Whether the image's contrast was enhanced, as far as the caller knows.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def read_radiograph(
     if not data:
         raise ImageError(
             "image.empty",
-            "The file must hold a picture. Got 0 bytes.",
+            "The file must hold an image. Got 0 bytes.",
             "Copy the file again.",
         )
     read = read_raster if tell_format(data) in RASTER_FORMATS else read_dicom
@@ -112,21 +112,21 @@ def _read_bytes(source: str) -> bytes:
 
 
 def _check_no_archive(path: Path) -> None:
-    """Refuse an archive with what is wrong with it, or because it is no single picture."""
+    """Refuse an archive with what is wrong with it, or because it is not a single image."""
     with path.open("rb") as file:
         if tell_format(file.read(HEAD_BYTES)) is not None:
             return
     list_members(path, n_bytes=0, max_bytes=MAX_FILE_BYTES)
     raise ImageError(
         "image.unreadable",
-        "A single picture was expected. Got an archive.",
-        "Name one of its pictures: archive.zip::member.",
+        "A single image was expected. Got an archive.",
+        "Name one of its images: archive.zip::member.",
     )
 
 
 def _unreadable(what: str) -> ImageError:
     return ImageError(
         "image.unreadable",
-        f"The file cannot be read as a picture. Got {what}.",
+        f"The file cannot be read as an image. Got {what}.",
         GIVE_A_PICTURE,
     )

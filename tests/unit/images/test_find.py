@@ -82,14 +82,14 @@ def test_content_decides_in_a_folder(folder: Path) -> None:
     assert names_in(folder, found) == PICTURES
     assert found.passed_over == {".txt": 2, ".bin": 1, "": 2}
     assert found.passed_over_line == (
-        "Passed over 5 files that are no pictures: 2 .txt, 1 .bin, 2 without a suffix."
+        "Skipped 5 files that are not images: 2 .txt, 1 .bin, 2 without a suffix."
     )
 
 
 def test_the_line_on_what_was_passed_over_is_short() -> None:
     assert FoundImages((), {}).passed_over_line == ""
     one = FoundImages((), {".txt": 1}).passed_over_line
-    assert one == "Passed over 1 file that is no picture: 1 .txt."
+    assert one == "Skipped 1 file that is not an image: 1 .txt."
     many = FoundImages((), {f".a{number}": 1 for number in range(9)}).passed_over_line
     assert many.endswith("1 .a5, 3 of other kinds.")
 
@@ -180,7 +180,7 @@ def test_nothing_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: l
     assert caught.value.code == "input.nothing"
     (tmp_path / "notes.txt").touch()
     with pytest.raises(
-        ImageError, match=r"no picture: 1 \.txt\." if paths == ["."] else "Got none"
+        ImageError, match=r"not an image: 1 \.txt\." if paths == ["."] else "Got none"
     ):
         find_images(paths)
 
@@ -330,7 +330,7 @@ def test_an_archive_without_a_picture(tmp_path: Path) -> None:
     empty = make_zip(tmp_path / "empty.zip", {})
     texts = make_tar(tmp_path / "texts.tar", {"a.txt": b"a", "b.txt": b"b"})
     for paths in ([empty, texts], [tmp_path]):
-        with pytest.raises(ImageError, match=r"3 files that are no pictures: 2 \.txt, 1 \.zip\."):
+        with pytest.raises(ImageError, match=r"3 files that are not images: 2 \.txt, 1 \.zip\."):
             find_images(paths)
     with pytest.raises(ImageError) as caught:
         read_radiograph(empty)

@@ -46,7 +46,7 @@ def print_results(results: Sequence[KneeResult], tasks: Sequence[Task], console:
     counts = [f"{_count(len(graded), 'knee')} graded"]
     if refused:
         counts.append(f"{len(refused)} refused{_codes_of(refused)}")
-    counts.append(f"{_count(len(failed), 'picture')} failed{_codes_of(failed)}")
+    counts.append(f"{_count(len(failed), 'file')} failed{_codes_of(failed)}")
     console.print(Text(", ".join(counts) + "."))
     console.print(Text("Research use only. Not a medical device."))
 

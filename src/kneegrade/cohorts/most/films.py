@@ -56,7 +56,7 @@ def scan_most_films(folder: Path, most_ids: Collection[str]) -> MostFilms:
         The release, or any folder above the persons' folders.
     most_ids : collection of str
         MOSTIDs of the readings. A person's folder belongs to the longest of them that it begins
-        with, where nothing, a character that is no letter or digit, or 5 characters follow
+        with, where nothing, a character that is neither letter nor digit, or 5 characters follow
         (Guess: a MOSTID of the readings is never another one with such a tail).
 
     Returns

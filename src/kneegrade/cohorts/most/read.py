@@ -174,7 +174,7 @@ def _join_films(
     flow.rows = flow.rows.assign(image_path=pd.array(found, dtype="string"))
     missing = flow.rows["image_path"].isna()
     elsewhere = pd.Series(index.isin(pd.MultiIndex.from_frame(other[keys])), index=missing.index)
-    flow.drop(f"no film of view {view}, only of another", missing & elsewhere)
+    flow.drop(f"no film of view {view}, only of another view", missing & elsewhere)
     flow.drop("no film found", missing)
     read = rows[rows[[*_GRADES, *_RAWS]].notna().any(axis=1)]
     without = ~pd.MultiIndex.from_frame(chosen[keys]).isin(pd.MultiIndex.from_frame(read[keys]))

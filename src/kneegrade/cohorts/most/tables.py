@@ -59,8 +59,8 @@ class MostReadings:
     ----------
     table : DataFrame
         ``subject_id``, ``visit`` (digit), ``visit_months``, ``side``, the seven tasks (Int8; absent
-        where the cell is no grade), ``<task>_raw`` (text: the cell, where it is neither blank nor a
-        plain grade), ``row`` of the file.
+        where the cell is not a grade), ``<task>_raw`` (text: the cell, where it is neither blank
+        nor a plain grade), ``row`` of the file.
     file : str
         Name of the table that was read.
     notes : tuple of str
@@ -124,7 +124,7 @@ def read_enrolment(tables: StudyTables) -> tuple[pd.DataFrame, tuple[str, ...]]:
         if not paths:
             notes.append(
                 f"There is no table mostv{digit}enroll: BMI at {months} months stays empty"
-                + (", and age, sex and site unless a later one tells." if digit == 0 else ".")
+                + (", and age, sex and site unless a later table has them." if digit == 0 else ".")
             )
             continue
         people = _read_people(paths[0], f"V{digit}BMI").assign(visit=digit)
@@ -223,7 +223,7 @@ def _choose_readings(tables: StudyTables) -> tuple[Path, list[str]]:
             "cohort.layout-unknown",
             f"A table of MOST's x-ray readings (MOSTV{_NEWEST}XRAY; {', '.join(SUFFIXES)}) was "
             f"expected in {tables.folder}. Got: {found}.",
-            "For OAI say `kneegrade cohort oai`."
+            "For OAI use `kneegrade cohort oai`."
             if other
             else "Give the folder that holds MOST's tables and films, at any depth.",
         )

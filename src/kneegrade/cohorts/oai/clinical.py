@@ -73,7 +73,7 @@ class OaiClinical:
     counted : mapping of str to int
         What was found, in words.
     notes : tuple of str
-        What was not found, or passed over: one sentence each.
+        What was not found, or was skipped: one sentence each.
     """
 
     rows: pd.DataFrame

@@ -85,9 +85,9 @@ def read_oai_table(
     if len(set(names.values())) < len(names):
         raise TableError(
             "table.unreadable",
-            f"{path.name}: the columns of one visit were expected. Got the same column of several: "
-            f"{', '.join(sorted(names))}.",
-            "Use the table as the study published it, one file for a visit.",
+            f"{path.name}: the columns of one visit were expected. Got the same column of several "
+            f"visits: {', '.join(sorted(names))}.",
+            "Use the table as the study published it, one file for each visit.",
         )
     id_column = "SRC_SUBJECT_ID" if "SRC_SUBJECT_ID" in table.columns else "ID"
     named = table.rename(columns=names)
@@ -109,7 +109,7 @@ def read_months(table: pd.DataFrame, path: Path) -> pd.Series:
     Returns
     -------
     Series of Int16
-        Months since baseline; NA for a code that is no visit, such as V99 (outcomes).
+        Months since baseline; NA for a code that is not a visit, such as V99 (outcomes).
     """
     if "VISIT" in table.columns:
         codes = table["VISIT"].str.upper().str.removeprefix("V")

@@ -68,7 +68,7 @@ class OaiFilms:
         One row per film, sorted, with `FILM_COLUMNS`: ``subject_id``, ``release`` (``0.C.2``),
         ``study_date`` (yyyymmdd), ``series`` (8 digits), ``barcode`` (12 digits), ``description``
         and ``path`` (relative to the folder, with ``/``; ``<archive>::001`` if packed) are text;
-        ``visit_months`` is Int64, NA for a release of another number; ``both_knees`` tells whether
+        ``visit_months`` is Int64, NA for a release of another number; ``both_knees`` says whether
         the index calls it a bilateral PA fixed-flexion film. ``description`` and ``both_knees``
         are NA where no index describes the film.
     rows_without_film : DataFrame
@@ -77,7 +77,7 @@ class OaiFilms:
     films_without_row : tuple of str
         Paths of films in no index, if there is one.
     duplicates : tuple of str
-        Paths passed over: the same film is there twice. The higher version of the release is
+        Paths skipped: the same film is present twice. The higher version of the release is
         taken, then the open film before the packed one, then the one that lies least deep.
     unknown_archives : tuple of str
         Paths of archives whose name is not that of a series.
@@ -111,7 +111,7 @@ def scan_oai_films(folder: Path) -> OaiFilms:
 
     Folders are read from the right, so nesting (``48m/48m``, ``Package_1/results/00m``) does not
     matter. Series of magnetic resonance (their number does not begin with 0) and previews (.jpg)
-    are no films. No film and no archive is opened.
+    are not films. No film and no archive is opened.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ def _name_faults(readings: pd.DataFrame, films: pd.DataFrame, absent: pd.Series)
     """Say why a barcode finds no film, as if none did."""
     codes = readings["barcode"]
     faults = pd.Series("no film of this barcode", index=readings.index, dtype="string")
-    faults[codes.str[-SERIES_DIGITS:].isin(absent)] = "an index lists the film, but it is not there"
+    faults[codes.str[-SERIES_DIGITS:].isin(absent)] = "an index lists the film, but it is missing"
     faults[codes.isin(films["barcode"])] = "the barcode is of another person's film or another exam"
     return faults.mask(codes.isna(), "no barcode")
 
@@ -153,13 +153,13 @@ def _count_oddities(rows: pd.DataFrame, scanned: OaiFilms, counted: Counter[str]
     counted["films that lie in the release of another visit"] += int(other.sum())
     other_exams = int((~scanned.films["both_knees"].fillna(True)).sum())
     counted["films of other exams: not used"] += other_exams
-    counted["films that an index lists and that are not there"] += len(scanned.rows_without_film)
+    counted["films that an index lists but that are missing"] += len(scanned.rows_without_film)
 
 
 def _note_scan(scanned: OaiFilms) -> list[str]:
     counts: dict[str, Any] = {
         "films are in no image index": scanned.films_without_row,
-        "films are there a second time and were passed over": scanned.duplicates,
+        "films are present a second time and were skipped": scanned.duplicates,
         "archives were not opened: their names are not those of a series": scanned.unknown_archives,
     }
     notes = [f"{len(paths)} {what}." for what, paths in counts.items() if paths]

@@ -159,7 +159,7 @@ def _list_exclusions(
     _compare_projects(rows[~repeated & ~nowhere], counted)
     steps = [
         ("the same row again", repeated),
-        ("at no visit of the study", nowhere),
+        ("at none of the study's visits", nowhere),
         ("replaced by a prosthesis", is_unread & rows["is_replaced"]),
         ("no grade at all", is_unread),
     ]

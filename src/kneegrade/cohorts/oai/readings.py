@@ -79,10 +79,10 @@ class OaiReadings:
     table : DataFrame
         ``subject_id`` (7 digits), ``visit_months`` (Int16; NA for a row of the NDA export at no
         visit of the study), ``side``, ``reading`` (a project, or ``rel-``), ``barcode`` (12 digits
-        or NA), the 13 tasks (Int8; NA where the cell is no grade), ``<task>_raw`` (text: the cell,
-        where it is neither blank nor a plain grade), ``file`` and ``row`` of the table.
+        or NA), the 13 tasks (Int8; NA where the cell is not a grade), ``<task>_raw`` (text: the
+        cell, where it is neither blank nor a plain grade), ``file`` and ``row`` of the table.
     notes : tuple of str
-        What is not there, or was passed over: one sentence each.
+        What is missing, or was skipped: one sentence each.
     """
 
     table: pd.DataFrame
@@ -143,7 +143,7 @@ def _drop_unknown_visits(paths: Iterable[Path], notes: list[str]) -> list[Path]:
         if path.stem[-2:] in VISIT_MONTHS:
             known.append(path)
         else:
-            notes.append(f"{path.name} is of no visit of the study and was not read.")
+            notes.append(f"{path.name} belongs to none of the study's visits and was not read.")
     return known
 
 
@@ -160,14 +160,16 @@ def _read_export(
     if not chosen:
         return []
     if covered.issuperset(READ_MONTHS):
-        notes.append(f"{tables.show(chosen[0])} was not read: the tables of each visit are here.")
+        notes.append(
+            f"{tables.show(chosen[0])} was not read: the tables of the single visits are here."
+        )
         return []
     table = _read_table(chosen[0], jsn, notes)
     twice = table["visit_months"].isin(covered)
     if twice.any():
         notes.append(
-            f"{tables.show(chosen[0])}: {int(twice.sum())} rows were not used, their visits have "
-            "a table of their own."
+            f"{tables.show(chosen[0])}: {int(twice.sum())} rows were not used: their visits have "
+            "tables of their own."
         )
     return [table[~twice]]
 
@@ -257,7 +259,7 @@ def _no_readings(tables: StudyTables) -> TableError:
     hint = "Give the folder that holds OAI's tables and films, at any depth."
     got = "none"
     if most:
-        got, hint = f"MOST's readings ({most[0].name})", "For MOST say `kneegrade cohort most`."
+        got, hint = f"MOST's readings ({most[0].name})", "For MOST use `kneegrade cohort most`."
     elif again:
         got = f"only re-reads for reliability ({again[0].name})"
     elif books:

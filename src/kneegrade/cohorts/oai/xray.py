@@ -41,7 +41,7 @@ def read_film_quality(path: Path, counted: dict[str, int]) -> pd.DataFrame:
     """Read how well each fixed-flexion film of the knees was taken.
 
     Where a knee has several films at a visit, the bilateral one is taken, then the best accepted;
-    ``film_barcode`` tells which it is.
+    ``film_barcode`` says which it is.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ class KaggleSet:
     without_label : tuple of str
         Pictures left out: no label, or no name as published (7 digits and L or R).
     without_picture : tuple of str
-        Knees left out: labelled, but the picture is not there.
+        Knees left out: labelled, but the image is not there.
     n_auto_test : int
         Pictures of ``auto_test`` left out: a detector's crops of the test films, so the test knees
         again.
@@ -104,7 +104,7 @@ def scan_kaggle(folder: Path, *, contrast: Contrast = Contrast.UNKNOWN) -> Kaggl
         (a damaged archive or ``labels.csv``).
     """
     if not folder.is_dir():
-        raise _layout_error(f"{folder} is no folder")
+        raise _layout_error(f"{folder} is not a folder")
     if any(_ARCHIVE.fullmatch(path.name) for path in folder.iterdir()):
         root, n_auto_test = folder, 0
         if not (folder / "labels.csv").is_file():
@@ -126,14 +126,14 @@ def scan_kaggle(folder: Path, *, contrast: Contrast = Contrast.UNKNOWN) -> Kaggl
         odd += [picture.path for knee, picture in found.items() if knee not in labels]
         without_picture = [label.file for knee, label in labels.items() if knee not in found]
     if not labelled:
-        raise _layout_error("no picture with a label was found")
+        raise _layout_error("no image with a label was found")
     return KaggleSet(
         _make_table(labelled, contrast), tuple(sorted(odd)), tuple(without_picture), n_auto_test
     )
 
 
 def join_spacing(knees: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
-    """Give knees the size of their pictures' pixels from a table, by subject and side.
+    """Give knees the size of their images' pixels from a table, by subject and side.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def join_spacing(knees: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
         if repeated.any():
             raise TableError(
                 "table.key-duplicate",
-                f"Row {rows[repeated.argmax()]}: one row for each knee was expected. Got another.",
+                f"Row {rows[repeated.argmax()]}: one row for each knee was expected. Got two.",
                 "Remove one of them.",
             )
     except TableError as error:
@@ -205,7 +205,7 @@ class _Label(NamedTuple):
 
 
 def _list_archives(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the published name and the image_path of each picture in the archives."""
+    """Yield the published name and the image_path of each image in the archives."""
     for archive in sorted(folder.iterdir()):
         if not _ARCHIVE.fullmatch(archive.name):
             continue
@@ -215,8 +215,8 @@ def _list_archives(folder: Path) -> Iterator[tuple[str, str]]:
         except (zipfile.BadZipFile, OSError) as error:
             raise TableError(
                 "table.unreadable",
-                f"{archive.name} is no whole zip archive ({type(error).__name__}).",
-                "Its copy or download was cut short: fetch it again.",
+                f"{archive.name} is not a complete zip archive ({type(error).__name__}).",
+                "The copy or download was cut short: download it again.",
             ) from error
         for member in members:
             if _is_picture(PurePosixPath(member)):
@@ -224,10 +224,10 @@ def _list_archives(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _list_folders(root: Path, folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the published name and the image_path of each picture in the published folders."""
+    """Yield the published name and the image_path of each image in the published folders."""
     for child in sorted(root.iterdir()):
         if child.name not in {*SPLITS, AUTO_TEST} and _grade_folders(child):
-            raise _layout_error(f"{child.name!r} is none of {', '.join((*SPLITS, AUTO_TEST))}")
+            raise _layout_error(f"{child.name!r} is not one of {', '.join((*SPLITS, AUTO_TEST))}")
     for split in SPLITS:
         for path in _pictures_under(root / split):
             yield path.relative_to(root).as_posix(), path.relative_to(folder).as_posix()
@@ -279,7 +279,7 @@ def _sort_pictures(pictures: Iterable[tuple[str, str]]) -> tuple[dict[_Knee, _Pi
         n_repeated += knee in found
         found[knee] = _Picture(split, kl, path)
     if n_repeated:
-        raise _mismatch(f"each knee must have one picture, {n_repeated} have another one besides")
+        raise _mismatch(f"each knee must have one image, {n_repeated} have a second one")
     return found, odd
 
 
@@ -301,7 +301,7 @@ def _read_labels(path: Path) -> dict[_Knee, _Label]:
                 "table.value-invalid",
                 f"labels.csv, row {row}: expected a split of {', '.join(SPLITS)}, a subject of 7 "
                 f"digits, a side L or R and a kl 0-4. Got {split!r}, side {side!r}, kl {kl!r}.",
-                "Fetch labels.csv again.",
+                "Download labels.csv again.",
             )
         if parsed != _parse_name(file):
             raise _mismatch(
@@ -319,7 +319,7 @@ def _check_archives(folder: Path, labels: Iterable[_Label]) -> None:
     here = {path.name for path in folder.iterdir() if _ARCHIVE.fullmatch(path.name)}
     missing = [name for name in named if name not in here]
     if here and missing:
-        raise _layout_error(f"labels.csv names pictures of {', '.join(missing)}, not there")
+        raise _layout_error(f"labels.csv names images of {', '.join(missing)}, which are missing")
 
 
 def _compare(labels: dict[_Knee, _Label], found: dict[_Knee, _Picture]) -> None:
@@ -349,7 +349,9 @@ def _make_table(knees: dict[_Knee, _Picture], contrast: Contrast) -> pd.DataFram
 
 def _layout_error(what: str) -> TableError:
     return TableError(
-        "cohort.layout-unknown", f"This is not the open knee set as expected: {what}.", _LAYOUT_HINT
+        "cohort.layout-unknown",
+        f"This is not the open knee set that was expected: {what}.",
+        _LAYOUT_HINT,
     )
 
 
@@ -357,5 +359,5 @@ def _mismatch(what: str) -> TableError:
     return TableError(
         "cohort.count-mismatch",
         f"The files and labels of the set contradict each other: {what}.",
-        "Compare the copy with the published set, or fetch it again.",
+        "Compare the copy with the published set, or download it again.",
     )

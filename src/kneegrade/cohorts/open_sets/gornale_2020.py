@@ -1,8 +1,8 @@
 """The open knee images graded by two readers (Gornale 2020) -> knee table with two readings.
 
 Gornale S., Patravali P. Digital Knee X-ray Images. Mendeley Data, V1, 2020,
-doi:10.17632/t9ndx37v5h.1 (CC BY 4.0). Each reader has a folder with the same pictures sorted by KL
-grade, so a picture is known again by its pixels. Neither persons nor sides are published.
+doi:10.17632/t9ndx37v5h.1 (CC BY 4.0). Each reader has a folder with the same images sorted by KL
+grade, so an image is recognised by its pixels. Neither persons nor sides are published.
 """
 
 import os
@@ -24,7 +24,7 @@ from kneegrade.types import Contrast, Side
 COHORT: Final = "gornale"
 READINGS: Final = ("expert-1", "expert-2")
 GRADE_WORDS: Final = ("normal", "doubtful", "mild", "moderate", "severe")
-"""By KL grade; a folder is called ``0Normal``, a picture ``NormalG0 (1).png``."""
+"""By KL grade; a folder is called ``0Normal``, an image ``NormalG0 (1).png``."""
 PUBLISHED: Final = (514, 477, 232, 221, 206)
 """Pictures by KL grade of the first expert."""
 
@@ -37,14 +37,14 @@ _DIGEST_LETTERS: Final = 16
 
 @dataclass(frozen=True)
 class SeenPicture:
-    """What a look at a picture tells.
+    """What a look at an image shows.
 
     Parameters
     ----------
     digest : str
-        Hash of the decoded pixels: the same picture has the same one in whatever file.
+        Hash of the decoded pixels: the same image has the same one in whatever file.
     side : Side
-        The side that the picture shows.
+        The side that the image shows.
     """
 
     digest: str
@@ -58,7 +58,7 @@ class GornaleSet:
     Parameters
     ----------
     table : DataFrame
-        A knee table, a row per picture and reader (``reading`` is one of `READINGS`);
+        A knee table, a row per image and reader (``reading`` is one of `READINGS`);
         ``image_path`` is relative to the folder, ``subject_id`` the start of the digest.
     without_label : tuple of str
         Pictures left out: in no grade's folder, or in another one's than their name says.
@@ -83,17 +83,17 @@ def is_gornale(folder: Path) -> bool:
 def scan_gornale(
     folder: Path, *, look: Callable[[Path], SeenPicture], contrast: Contrast = Contrast.UNKNOWN
 ) -> GornaleSet:
-    """Read the set: which grade each expert gave to each picture.
+    """Read the set: which grade each expert gave to each image.
 
-    A picture that one expert has twice under one grade counts once; under two grades, that expert's
-    reading of it is left out. Each picture counts as a person of its own.
+    An image that one expert has twice under one grade counts once; under two grades, that expert's
+    reading of it is left out. Each image counts as a person of its own.
 
     Parameters
     ----------
     folder : Path
         Holds ``MedicalExpert-I`` and ``-II``, at most three folders down, or is one of them.
     look : callable
-        Decodes a picture; may raise `ImageError`.
+        Decodes an image; may raise `ImageError`.
     contrast : Contrast
         What was done to the contrast of this copy.
 
@@ -104,7 +104,7 @@ def scan_gornale(
     Raises
     ------
     TableError
-        cohort.layout-unknown: no expert's folder, the same one twice, or no picture in a grade's
+        cohort.layout-unknown: no expert's folder, the same one twice, or no image in a grade's
         folder.
     """
     experts = _choose_experts(folder)
@@ -114,7 +114,7 @@ def scan_gornale(
     rows = found.list_readings()
     if not rows:
         raise _layout_error(
-            f"no readable picture lies in a grade's folder ({len(found.unreadable)} cannot be "
+            f"no readable image lies in a grade's folder ({len(found.unreadable)} cannot be "
             f"decoded, {len(found.odd)} lie elsewhere)"
         )
     table = pd.DataFrame(rows, columns=["image_path", "side", "subject_id", "reading", "kl"])
@@ -141,7 +141,7 @@ class _Picture(NamedTuple):
 
 
 class _Found:
-    """What has been seen so far, picture by picture."""
+    """What has been seen so far, image by image."""
 
     def __init__(self) -> None:
         self.grades: dict[tuple[str, int], set[int]] = {}
@@ -167,7 +167,7 @@ class _Found:
         grades.add(picture.grade)
 
     def list_readings(self) -> list[tuple[str, Side, str, str, int]]:
-        """Path, side, subject, reading and KL of each picture that an expert graded in one way."""
+        """Path, side, subject, reading and KL of each image that an expert graded in one way."""
         return [
             (*self.places[digest], digest[:_DIGEST_LETTERS], READINGS[expert], min(grades))
             for (digest, expert), grades in self.grades.items()
@@ -238,15 +238,15 @@ def _write_notes(
     experts: Mapping[int, Path], files: Mapping[tuple[int, int], int]
 ) -> tuple[str, ...]:
     notes = [
-        "Neither persons nor sides are published: each picture counts as a person of its own, and "
+        "Neither persons nor sides are published: each image counts as a person of its own, and "
         "its side was judged by what it shows."
     ]
     if len(experts) < len(READINGS):
-        notes.append(f"Only {READINGS[next(iter(experts))]} is there: one reading of each picture.")
+        notes.append(f"Only {READINGS[next(iter(experts))]} is there: one reading of each image.")
     got = tuple(files.get((0, grade), 0) for grade in range(len(GRADE_WORDS)))
     if 0 in experts and got != PUBLISHED:
         notes.append(
-            f"The first expert's pictures by KL grade are {', '.join(map(str, got))}; published "
+            f"The first expert's images by KL grade are {', '.join(map(str, got))}; published "
             f"are {', '.join(map(str, PUBLISHED))}."
         )
     return tuple(notes)
@@ -255,7 +255,7 @@ def _write_notes(
 def _layout_error(what: str) -> TableError:
     return TableError(
         "cohort.layout-unknown",
-        f"This is not the two-reader knee set as expected: {what}.",
+        f"This is not the two-reader knee set that was expected: {what}.",
         "Give the folder that holds MedicalExpert-I and MedicalExpert-II with 0Normal, 1Doubtful, "
         "2Mild, 3Moderate and 4Severe.",
     )

@@ -129,7 +129,7 @@ def _find_fault(cell: str, digits: int | None) -> str:
     if digits is None:
         return ""
     if not (text.isascii() and text.isdigit()):
-        return "a cell with something else than digits"
+        return "a cell with something other than digits"
     if len(text) < digits:
         return f"{len(text)} digits (leading zeros lost, or cut)"
     return "" if len(text) == digits else f"{len(text)} digits"
@@ -216,7 +216,7 @@ def translate(cells: pd.Series, words: Mapping[str, str], *, file: str) -> pd.Se
     Raises
     ------
     TableError
-        As `check_cells`, for a number that is no code.
+        As `check_cells`, for a number that is not a code.
     """
     unknown = cells.str.fullmatch(r"-?[\d.]+").fillna(False).astype(bool) & ~cells.isin(words)
     check_cells(cells, unknown, expected=f"one of the codes {', '.join(words)}", file=file)

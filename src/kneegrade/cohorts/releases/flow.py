@@ -115,6 +115,6 @@ class KneeFlow:
         reasons = "; ".join(f"{step.reason}: {step.dropped}" for step in self.steps)
         raise TableError(
             "table.empty",
-            f"{file}: knees with grades and a picture were expected. Got none ({reasons}).",
-            "Check that the pictures lie in the same folder, and that they are of this study.",
+            f"{file}: knees with grades and an image were expected. Got none ({reasons}).",
+            "Check that the images are in the same folder, and that they belong to this study.",
         )

@@ -1,4 +1,4 @@
-"""The 2019 study's own pictures of single knees -> knee-table rows without grades.
+"""The 2019 study's own images of single knees -> knee-table rows without grades.
 
 One 8-bit PNG per knee and visit, ``<ID>_<months>_..._<L|R>.png``; an ID that begins with M is
 MOST's, any other OAI's. They were cut by BoneFinder's points and levelled beforehand.
@@ -18,7 +18,7 @@ from kneegrade.errors import TableError
 from kneegrade.types import Contrast, Side, SpacingSource
 
 SPACING_MM: Final = 0.2
-"""Told by the name of the published folder (MOST_OAI_FULL_0_2) and the size of the pictures."""
+"""Recognised by the name of the published folder (MOST_OAI_FULL_0_2) and the size of the images."""
 JOIN_KEY: Final = ("cohort", "subject_id", "visit_months", "side")
 
 _NAME = re.compile(r"(?P<subject>[^_]+)_(?P<months>\d{2,3})(?:_.*)?_(?P<side>[LRlr])")
@@ -75,17 +75,17 @@ def read_reference_crops(folder: Path, *, contrast: Contrast = Contrast.PLAIN) -
     if not rows:
         raise TableError(
             "cohort.layout-unknown",
-            f"Pictures called <ID>_<months>_..._<L or R>.png were expected in {folder}. Got "
-            f"{len(odd)} PNG files of other names.",
-            "Give the folder that holds the 2019 study's pictures of single knees.",
+            f"Images named <ID>_<months>_..._<L or R>.png were expected in {folder}. Got "
+            f"{len(odd)} PNG files with other names.",
+            "Give the folder that holds the 2019 study's images of single knees.",
         )
     table = pd.DataFrame(rows, columns=[*JOIN_KEY, "image_path"])
     n_repeated = int(table.duplicated(list(JOIN_KEY)).sum())
     if n_repeated:
         raise TableError(
             "cohort.count-mismatch",
-            f"Each knee must have one picture at a visit. {n_repeated} have another one besides.",
-            "Give a folder that holds the set once.",
+            f"Each knee must have one image at a visit. {n_repeated} have a second one.",
+            "Give a folder that holds the set only once.",
         )
     checked = check_knee_table(
         table.assign(
@@ -99,7 +99,7 @@ def read_reference_crops(folder: Path, *, contrast: Contrast = Contrast.PLAIN) -
 
 
 def join_crops(knees: pd.DataFrame, crops: pd.DataFrame) -> pd.DataFrame:
-    """Put crops in the place of films: readings that have one, with its picture and spacing.
+    """Put crops in the place of films: readings that have one, with its image and spacing.
 
     Parameters
     ----------

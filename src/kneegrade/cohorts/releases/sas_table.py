@@ -32,7 +32,7 @@ def read_sas_table(path: Path, keep: re.Pattern[str]) -> pd.DataFrame:
     Raises
     ------
     TableError
-        table.unreadable if the file is no SAS table, damaged or truncated.
+        table.unreadable if the file is not a SAS table, or is damaged or truncated.
     """
     _, meta = _call_reader(path, metadataonly=True)
     chosen = [name for name in meta.column_names if keep.fullmatch(name.strip().upper())]
@@ -64,7 +64,7 @@ def _call_reader(path: Path, **options: Any) -> tuple[pd.DataFrame, Any]:
             return frame, meta
     raise TableError(
         "table.unreadable",
-        f"{path.name} is no SAS table, or is damaged or truncated ({failure}).",
+        f"{path.name} is not a SAS table, or is damaged or truncated ({failure}).",
         "Copy or download the table again.",
     ) from failure
 

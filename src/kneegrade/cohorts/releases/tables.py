@@ -64,7 +64,7 @@ class StudyTables:
         pattern : str
             As in `find`.
         notes : list of str
-            Gets a sentence where a table was passed over.
+            Gets a sentence where a table was skipped.
 
         Returns
         -------
@@ -79,7 +79,7 @@ class StudyTables:
         if passed_over:
             more = f" and {len(passed_over) - 1} more" if len(passed_over) > 1 else ""
             notes.append(
-                f"There twice, in two dialects or places, and not read: {passed_over[0]}{more}."
+                f"Present twice, in two formats or places, and not read: {passed_over[0]}{more}."
             )
         return list(chosen.values())
 
@@ -211,7 +211,8 @@ def _decode_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise _unreadable(
-            f"{path} cannot be read ({error.strerror or error})", "Check who may read the file."
+            f"{path} cannot be read ({error.strerror or error})",
+            "Check the permissions of the file.",
         ) from error
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         text = data.decode("utf-16", errors="replace")
@@ -221,7 +222,7 @@ def _decode_text(path: Path) -> str:
         except UnicodeDecodeError:
             text = "\n".join(_decode_line(line) for line in data.split(b"\n"))
     if "\0" in text:
-        raise _unreadable(f"{path.name} is no text: it holds zero bytes", _DAMAGED_HINT)
+        raise _unreadable(f"{path.name} is not text: it holds zero bytes", _DAMAGED_HINT)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -268,13 +269,13 @@ def _check_names(names: list[str], file: str) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise _unreadable(
-            f"{file} has two columns of the name {repeated[0]!r}",
+            f"{file} has two columns named {repeated[0]!r}",
             "Use the table as the study published it.",
         )
     if len(names) < 2:
         raise _unreadable(
-            f"{file} is no table of a study: a header with several columns, divided by | or tabs, "
-            "was expected",
+            f"{file} is not a table of a study: a header with several columns, separated by | or "
+            "tabs, was expected",
             _DAMAGED_HINT,
         )
 

@@ -41,7 +41,7 @@ def walk_files(
         raise TableError(
             "cohort.layout-unknown",
             f"A folder with the study's files was expected. Got {folder}, which "
-            f"{'is a file' if folder.exists() else 'is not there'}.",
+            f"{'is a file' if folder.exists() else 'does not exist'}.",
             "Check the spelling of the path.",
         )
     waiting, links = [""], set[Path]()
@@ -63,7 +63,7 @@ def walk_files(
             place = f"a folder in {parent.partition('/')[0]!r}" if parent else "it"
             raise _layout_error(
                 f"{place} cannot be listed ({error.strerror or type(error).__name__})",
-                "Make the whole folder readable, and check that its disk is still there.",
+                "Make the whole folder readable, and check that its disk is still mounted.",
             ) from error
 
 
@@ -90,13 +90,13 @@ def make_text(values: Iterable[str | None]) -> Any:
     Raises
     ------
     TableError
-        cohort.layout-unknown if a name is no UTF-8, so that no table can hold it.
+        cohort.layout-unknown if a name is not UTF-8, so that no table can hold it.
     """
     try:
         return pd.array([pd.NA if value is None else value for value in values], dtype="string")
     except UnicodeEncodeError as error:
         raise _layout_error(
-            "the name of a folder above a film is no UTF-8 text", "Rename that folder."
+            "the name of a folder above a film is not UTF-8 text", "Rename that folder."
         ) from error
 
 

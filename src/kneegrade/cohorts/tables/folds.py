@@ -48,7 +48,7 @@ def assign_folds(table: pd.DataFrame, *, n_folds: int, seed: int) -> pd.Series:
         raise RecipeError(
             "recipe.invalid",
             f"The number of folds must be at least 2 and at most the number of subjects and of "
-            f"knees of the commonest grade ({most}). Got {n_folds}.",
+            f"knees of the most common grade ({most}). Got {n_folds}.",
             "Ask for fewer folds, or give more knees.",
         )
     splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
@@ -61,7 +61,7 @@ def assign_folds(table: pd.DataFrame, *, n_folds: int, seed: int) -> pd.Series:
     if len(np.unique(folds)) < n_folds:
         raise RecipeError(
             "recipe.invalid",
-            f"The subjects cannot be dealt into {n_folds} folds of like grades.",
+            f"The subjects cannot be divided into {n_folds} folds with similar grades.",
             "Ask for fewer folds, or give more knees.",
         )
     return pd.Series(folds, index=table.index, name="fold")

@@ -81,7 +81,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise TableError(
             "table.unreadable",
-            f"{path} is no Parquet file, or is damaged ({type(error).__name__}).",
+            f"{path} is not a Parquet file, or is damaged ({type(error).__name__}).",
             "Write it again, or give a CSV file a name that ends in .csv.",
         ) from error
     version = (arrow.schema.metadata or {}).get(b"schema_version", b"1")

@@ -62,7 +62,7 @@ def _text(name: str, meaning: str, **more: Any) -> Column:
 
 
 SCHEMA: Final = (
-    _text("cohort", "study the knee comes from", required=True),
+    _text("cohort", "study that the knee comes from", required=True),
     _text("subject_id", "person, as text: leading zeros stay", required=True),
     Column(
         "visit_months", "Int16", "a whole number 0-32767", "months since baseline", True, 0, 32767
@@ -77,7 +77,7 @@ SCHEMA: Final = (
     _text("reading", "reader or reading project; may be empty text", required=True),
     _text(
         "image_path",
-        "picture, relative to the table's folder; `a.zip::member` inside an archive (also .tar, "
+        "image, relative to the table's folder; `a.zip::member` inside an archive (also .tar, "
         ".tar.gz, .tgz)",
         required=True,
     ),
@@ -85,7 +85,7 @@ SCHEMA: Final = (
     _text("split", "part of a published split"),
     _text(
         "contrast",
-        "what was done to the picture's contrast",
+        "what was done to the image's contrast",
         expected="plain, enhanced or unknown",
         choices=tuple(Contrast),
     ),
@@ -164,13 +164,13 @@ the version is in its metadata as `schema_version`) or CSV. Excel (`.xlsx`, the 
 [other text tables](#text-tables) are read too, not written.
 
 Your own table needs `image_path` and `side` only. Where they are missing, `cohort` becomes `own`,
-`visit_months` 0, `reading` empty, and `subject_id` the `image_path`: then two pictures count as two
+`visit_months` 0, `reading` empty, and `subject_id` the `image_path`: then two images count as two
 people, so give `subject_id` before you train or evaluate. `kneegrade cohort table FILE --out TABLE`
 checks a table and writes it in its normal form.
 
 The key `{", ".join(KEY_COLUMNS)}` names a row and must not
 repeat. Columns that are not listed here pass through. `<task>_raw` (such as `kl_raw`) holds what a
-study wrote where it is no grade.
+study wrote where it is not a grade.
 
 | column | type | always | a cell holds | meaning |
 | --- | --- | --- | --- | --- |"""
@@ -180,19 +180,19 @@ An empty cell is missing; in a column of numbers so are `NA`, `NaN`, `null`, `no
 number rows as in a file whose header is row 1.
 
 A spreadsheet changes ids: `0012` becomes 12, and a long number, once saved as CSV, `9.0E+06`.
-Format the column as text before you fill it. The second is refused; of the first a note is printed
-where most ids are longer.
+Format the column as text before you fill it. The second is refused; for the first a note is printed
+if most ids are longer.
 
-A backslash in `image_path` is read as `/`, unless there is a file of just that name.
+A backslash in `image_path` is read as `/`, unless there is a file with exactly that name.
 
 ## Text tables
 
 Every table that you give as text (`.csv`, `.tsv`, `.txt`), also to `--truth` and `evaluate`, may
-have commas, semicolons, tabs or bars, a first line `sep=;`, and UTF-8 or UTF-16 (Excel's "Unicode
-text"). Other text is read as Windows-1252, with a note: a name may come out wrong, a grade cannot.
-Columns are found in any case, with blanks or hyphens for `_`; `0,5` is a half; a nameless first
-column of row numbers, as pandas writes it, is left out. A row of another length than the header is
-refused.
+use commas, semicolons, tabs or bars, have a first line `sep=;`, and be in UTF-8 or UTF-16
+(Excel's "Unicode text"). Other text is read as Windows-1252, with a note: a name may come out
+wrong, a grade cannot. Columns are found in any case, with blanks or hyphens for `_`; `0,5` is a
+half; an unnamed first column of row numbers, as pandas writes it, is left out. A row that is not
+as long as the header is refused.
 """
 
 
@@ -215,7 +215,7 @@ def check_columns(table: pd.DataFrame, names: tuple[str, ...]) -> None:
     if not table.columns.is_unique:
         raise TableError(
             "table.unreadable",
-            "Each column must have a name of its own. Got one twice.",
+            "Each column must have its own name. Got one twice.",
             "Rename or remove one of them.",
         )
     if table.empty:
@@ -253,7 +253,7 @@ def normal_form(table: pd.DataFrame, row_numbers: NDArray[np.int64]) -> pd.DataF
         first, second = np.flatnonzero(groups == groups[repeated.argmax()])[:2]
         raise TableError(
             "table.key-duplicate",
-            f"Each row must have a key ({', '.join(KEY_COLUMNS)}) of its own. Got the same in rows "
+            f"Each row must have its own key ({', '.join(KEY_COLUMNS)}). Got the same in rows "
             f"{row_numbers[first]} and {row_numbers[second]}; {int(repeated.sum())} rows repeat.",
             "Remove one row, or tell them apart by visit_months or reading.",
         )

@@ -82,7 +82,7 @@ def read_with_notes(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Read a knee table and say what had to be filled in or renamed.
 
     Only ``image_path`` and ``side`` must be there. ``cohort`` becomes ``own``, ``visit_months`` 0,
-    ``reading`` empty; a missing ``subject_id`` becomes the ``image_path``, so that two pictures
+    ``reading`` empty; a missing ``subject_id`` becomes the ``image_path``, so that two images
     count as two people. Column names of the schema are found in any case.
 
     Parameters
@@ -150,7 +150,7 @@ def write_knee_table(table: pd.DataFrame, path: Path) -> None:
         raise TableError(
             "table.value-invalid",
             f"A column holds values that no table file can hold ({type(error).__name__}).",
-            "Give each extra column values of one kind, and text in UTF-8.",
+            "Give each extra column values of a single type, and text in UTF-8.",
         ) from error
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,7 @@ def resolve_image(table_path: Path, image_path: str) -> str:
         The file of the table.
     image_path : str
         Relative to the table's folder, or absolute; as POSIX or Windows writes it.
-        ``a.zip::member`` names a picture inside an archive (.zip, .tar, .tar.gz, .tgz).
+        ``a.zip::member`` names an image inside an archive (.zip, .tar, .tar.gz, .tgz).
 
     Returns
     -------
@@ -214,7 +214,7 @@ def _find_file(folder: Path, file: str) -> str:
 
 
 def read_spacing(row: Mapping[str, Any]) -> float | tuple[float, float] | None:
-    """Size of a picture's pixels in mm, ``(row, col)`` or that of the rows, by a knee table."""
+    """Size of an image's pixels in mm, ``(row, col)`` or that of the rows, by a knee table."""
     cells = [row.get(name) for name in ("spacing_mm", "spacing_col_mm")]
     row_mm, col_mm = (None if cell is None or pd.isna(cell) else float(cell) for cell in cells)
     return row_mm if row_mm is None or col_mm is None else (row_mm, col_mm)
@@ -238,7 +238,7 @@ def read_radiograph_file(row: Mapping[str, Any], table_path: Path) -> Radiograph
 
 
 def find_missing_images(table: pd.DataFrame, table_path: Path) -> list[str]:
-    """Find the pictures of a table that are not on disk.
+    """Find the images of a table that are not on disk.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def find_missing_images(table: pd.DataFrame, table_path: Path) -> list[str]:
     Returns
     -------
     list of str
-        The ``image_path`` of each, in the order of the table. Of a picture inside an archive only
+        The ``image_path`` of each, in the order of the table. Of an image inside an archive only
         the archive is looked for.
     """
     files = [resolve_image(table_path, path) for path in table["image_path"]]
@@ -303,7 +303,7 @@ def _check_suffix(path: Path, allowed: tuple[str, ...]) -> str:
         raise TableError(
             "table.unreadable",
             f"A knee table is a {words} file here. Got {path.name!r}.",
-            f"Give the file a name that ends in {words}, and that form.",
+            f"Give the file a name that ends in {words}, and that format.",
         )
     return suffix
 
@@ -317,7 +317,7 @@ def _check_ids(ids: pd.Series, row_numbers: NDArray[np.int64]) -> tuple[str, ...
                 "table.value-invalid",
                 f"Row {row}, column 'subject_id': an id was expected. Got a number in scientific "
                 "notation, as a spreadsheet writes long ids: digits are lost.",
-                "Fill the column again from its source, formatted as text before.",
+                "Format the column as text, then fill it again from its source.",
             )
     lengths = [len(text) if text.isdigit() else 0 for text in texts]
     longest = max(lengths, default=0)
@@ -345,6 +345,6 @@ def _fill_key(raw: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         table["subject_id"] = ids.where(~blank, table["image_path"].astype(object).fillna("-"))
         notes.append(
             f"{int(blank.sum())} rows have no subject_id: the image_path was taken, so each "
-            "picture counts as another person."
+            "image counts as a different person."
         )
     return table, notes

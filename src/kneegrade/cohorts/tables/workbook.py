@@ -64,7 +64,7 @@ def read_workbook(path: Path) -> TextTable:
     except _DAMAGES as error:
         raise TableError(
             "table.unreadable",
-            f"{path.name} is no .xlsx workbook, is encrypted, or is damaged "
+            f"{path.name} is not an .xlsx workbook, is encrypted, or is damaged "
             f"({type(error).__name__}).",
             "Open it in a spreadsheet and save it again as .xlsx or as CSV in UTF-8.",
         ) from error

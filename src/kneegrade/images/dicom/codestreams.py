@@ -1,4 +1,4 @@
-"""What a compressed picture says of itself, read without decoding it.
+"""What a compressed image says of itself, read without decoding it.
 
 The transfer syntax of a DICOM file may name another compression, and a decoder allocates what the
 codestream asks for, whatever the DICOM header around it says.
@@ -42,7 +42,7 @@ class Codestream:
     n_samples: int
     """Samples per pixel: 1 for grey."""
     lossy: bool | None
-    """None where the codestream does not tell, as JPEG 2000 with a reversible transform."""
+    """None where the codestream does not say, as JPEG 2000 with a reversible transform."""
     ended: bool
     """Whether the end marker is there."""
 
@@ -82,7 +82,7 @@ def mend_end(frame: bytes, compression: Compression) -> bytes:
     Returns
     -------
     bytes
-        A decoder still tells whether the data are complete: both kinds say how much there must be.
+        A decoder still shows whether the data are complete: both kinds say how much there must be.
     """
     if compression is Compression.JPEG_LS:
         end = frame.rfind(_END)
@@ -114,7 +114,7 @@ def _read_jpeg(frame: bytes) -> Codestream | None:
             return _describe_jpeg(frame, header, at)
         else:
             if marker in _FRAME_MARKERS:
-                if header:  # hierarchical JPEG, or two pictures run together
+                if header:  # hierarchical JPEG, or two images run together
                     return None
                 header = at
             at += 2 + int.from_bytes(frame[at + 2 : at + 4])
@@ -137,7 +137,7 @@ def _describe_jpeg(frame: bytes, header: int, scan: int) -> Codestream:
 def _read_jpeg_2000(frame: bytes, start: int) -> Codestream | None:
     if len(frame) < start + 42:
         return None
-    # After SOC and SIZ: length, capabilities, the far and the near corner of the picture, then of
+    # After SOC and SIZ: length, capabilities, the far and the near corner of the image, then of
     # the tiles, then the number of components.
     far_column, far_row, near_column, near_row = (
         int.from_bytes(frame[at : at + 4]) for at in range(start + 8, start + 24, 4)

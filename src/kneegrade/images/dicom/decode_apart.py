@@ -1,7 +1,7 @@
 """Codestreams decoded by imagecodecs in a process of its own.
 
-Some damaged pictures end a decoder's process, hang it (CharLS) or fill the memory (OpenJPEG). Here
-that costs the picture, not the batch; a fresh process takes 0.15 s.
+Some damaged images end a decoder's process, hang it (CharLS) or fill the memory (OpenJPEG). Here
+that costs the image, not the batch; a fresh process takes 0.15 s.
 """
 
 import os
@@ -52,7 +52,7 @@ def decode_apart(frame: bytes, codestream: Codestream, *, rgb: bool) -> NDArray[
     Raises
     ------
     RuntimeError
-        If the decoder refuses the picture, ends, or takes too much time or memory.
+        If the decoder refuses the image, ends, or takes too much time or memory.
     """
     n_pixels = codestream.shape[0] * codestream.shape[1]
     seconds = int(_START_S + n_pixels / _PIXELS_PER_S)
@@ -72,10 +72,10 @@ def decode_apart(frame: bytes, codestream: Codestream, *, rgb: bool) -> NDArray[
         )
         array: NDArray[Any] = np.load(BytesIO(done.stdout), allow_pickle=False)
     except (subprocess.SubprocessError, ValueError, EOFError):
-        raise RuntimeError("The decoder could not read the picture.") from None
+        raise RuntimeError("The decoder could not read the image.") from None
     colour = () if codestream.n_samples == 1 else (codestream.n_samples,)
     if array.shape != (*codestream.shape, *colour) or array.dtype.kind not in "iu":
-        raise RuntimeError("The decoder gave another picture than its header promised.")
+        raise RuntimeError("The decoder gave an image other than the one its header announced.")
     return array
 
 

@@ -1,7 +1,7 @@
 """A DICOM file's bytes become its header and the place of its pixels (PS3.10, PS3.5 section 7).
 
-Byte order, VR and deflation are told by the bytes themselves; what the file names them only decides
-whether the header counts as repaired.
+Byte order, VR and deflation are found from the bytes themselves; what the file calls them only
+decides whether the header counts as repaired.
 """
 
 import re
@@ -41,7 +41,7 @@ _ITEM_END: Final = 0xFFFEE00D
 _UNDEFINED: Final = 0xFFFFFFFF
 _GROUPS_AT_START: Final = frozenset({b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"})
 _FIRST_TAGS: Final = (b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x16\0")
-"""SpecificCharacterSet, ImageType or SOPClassUID begins the dataset of a picture."""
+"""SpecificCharacterSet, ImageType or SOPClassUID begins the dataset of an image."""
 _FIRST_GROUPS: Final = frozenset({0x04, 0x08, 0x10, 0x18, 0x20, 0x28})
 _VR: Final = re.compile(rb"[A-Z]{2}")
 _LONG_VRS: Final = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN", b"UT", b"SQ"})
@@ -90,7 +90,7 @@ def open_dicom(data: bytes, flags: set[Flag]) -> DicomFile:
     """
     start = 132 if has_preamble(data) else 4 * data.startswith(b"DICM")
     if not start and data[:2] not in _GROUPS_AT_START:
-        raise refusals.unreadable("no sign of a picture")
+        raise refusals.unreadable("no sign of an image")
     file = BytesIO(data)
     file.seek(start)
     try:
@@ -117,7 +117,7 @@ def open_dicom(data: bytes, flags: set[Flag]) -> DicomFile:
     header, at = _read_header(body, at, explicit, little_endian, flags)
     vr, at, length = _read_pixel_element(body, at, explicit, little_endian)
     if at >= len(body) and length != 0:
-        raise refusals.truncated("no byte of them")
+        raise refusals.truncated("none of their bytes")
     if length == 0 and at >= len(body) - 1:
         raise refusals.no_pixels()
     return DicomFile(
@@ -181,7 +181,7 @@ class _Scan:
     elements: dict[BaseTag, DataElement | RawDataElement]
     pixels: int | None
     refusal: ImageError
-    """Why there is no picture, if the pixels were not met."""
+    """Why there is no image, if the pixels were not found."""
 
 
 def _read_header(

@@ -86,7 +86,7 @@ class PixelLayout:
 
 @dataclass(frozen=True)
 class Frame:
-    """The bytes of the picture, without what wraps them."""
+    """The bytes of the image, without what wraps them."""
 
     data: bytes
     codestream: Codestream | None
@@ -97,7 +97,7 @@ class Frame:
 
 
 def find_frame(file: DicomFile, layout: PixelLayout, flags: set[Flag]) -> Frame:
-    """Find the picture, by what lies where the pixels should.
+    """Find the image, by what lies where the pixels should.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def decode(file: DicomFile, frame: Frame, layout: PixelLayout, flags: set[Flag])
             array = _decode_plain(file, frame, layout)
     except PYDICOM_ERRORS as error:
         if not frame.whole or (frame.codestream is not None and not frame.codestream.ended):
-            raise refusals.truncated("a part of the compressed picture") from None
+            raise refusals.truncated("part of the compressed image") from None
         raise refusals.unreadable(f"damaged pixels ({type(error).__name__})") from None
     if array.ndim == 3 or layout.bits_allocated == 1:
         return array
@@ -228,8 +228,8 @@ def _refuse_unknown(syntax: uid.UID | None, whole: bool) -> Exception:
         name = "" if syntax is None else syntax.name
         return refusals.no_decoder("an unknown one" if name in {"", syntax} else name)
     if not whole:
-        return refusals.truncated("a compressed picture without a header")
-    return refusals.unreadable("a compressed picture without a header")
+        return refusals.truncated("a compressed image without a header")
+    return refusals.unreadable("a compressed image without a header")
 
 
 def _native(file: DicomFile, data: bytes, layout: PixelLayout, flags: set[Flag]) -> bytes:
@@ -253,13 +253,13 @@ def _check_codestream(codestream: Codestream, layout: PixelLayout, flags: set[Fl
     if codestream.shape not in {size, size[::-1]}:
         rows, columns = codestream.shape
         raise refusals.bad_header(
-            f"a compressed picture of {rows} x {columns} pixels under another size"
+            f"a compressed image of {rows} x {columns} pixels under a different size"
         )
     if codestream.n_samples not in {1, 3}:
-        raise refusals.bad_header(f"a compressed picture of {codestream.n_samples} samples")
+        raise refusals.bad_header(f"a compressed image of {codestream.n_samples} samples")
     if not codestream.ended and codestream.compression is Compression.JPEG:
-        # Its decoder fills up what is missing; the others tell whether all is there.
-        raise refusals.truncated("a compressed picture without an end")
+        # Its decoder fills up what is missing; the others say whether all of it is there.
+        raise refusals.truncated("a compressed image without an end")
     if not codestream.ended or codestream.shape != size or codestream.n_samples != layout.n_samples:
         flags.add(Flag.HEADER_REPAIRED)
 
@@ -301,9 +301,9 @@ def _decode_plain(file: DicomFile, frame: Frame, layout: PixelLayout) -> NDArray
 def _settle_bits(
     array: NDArray[Any], layout: PixelLayout, *, plain: bool, flags: set[Flag]
 ) -> NDArray[Any]:
-    """Take the stored bits of grey values, unless the picture itself lies in more.
+    """Take the stored bits of grey values, unless the image itself lies in more.
 
-    Bits above BitsStored are no part of the value (PS3.5 section 8.1.1), and old films keep
+    Bits above BitsStored are not part of the value (PS3.5 section 8.1.1), and old films keep
     overlays there. Some writers state too few bits: then the values wrap around where those are
     cut off, and the reading with fewer jumps is the right one.
     """

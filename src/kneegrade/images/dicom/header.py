@@ -1,4 +1,4 @@
-"""What a DICOM header tells beside the pixels: spacing, side, view, and how far to trust it.
+"""What a DICOM header says besides the pixels: spacing, side, view, and how far to trust it.
 
 Whatever is broken here counts as absent and is flagged; only pixels are worth an error.
 """
@@ -36,7 +36,7 @@ PYDICOM_ERRORS: Final = (
 """What pydicom and its decoders raise on broken files."""
 
 LOSSY_SYNTAXES: Final = frozenset({uid.JPEG2000, uid.HTJ2K})
-"""Transfer syntaxes that may lose where the codestream does not tell."""
+"""Transfer syntaxes that may be lossy where the codestream does not say."""
 
 SAME_SPACING: Final = 0.02
 """Relative difference below which two spacings are one number, written twice or rounded."""
@@ -212,7 +212,7 @@ def read_written_numbers(
 
 
 def _parse_numbers(text: str, n: int) -> tuple[float, ...]:
-    """Numbers of a text, of which there should be ``n``; none where a part of it is no number."""
+    """Numbers of a text, of which there should be ``n``; none where a part is not a number."""
     plain = re.sub(r"mm|[\[\](){}\"']", " ", text.lower())
     parts = [part for part in re.split(r"[\\;:/\s]+|(?<=\d)x|,\s+", plain) if part]
     if len(parts) == 1 and "," in parts[0]:
@@ -257,7 +257,7 @@ def read_view(dataset: Dataset, flags: set[Flag]) -> View:
 def read_processing(
     dataset: Dataset, syntax: uid.UID | None, codestream: Codestream | None, flags: set[Flag]
 ) -> None:
-    """Flag raw detector values and loss by compression: what the codestream tells goes first."""
+    """Flag raw detector values and loss by compression: what the codestream says goes first."""
     intent = str(read_value(dataset, "PresentationIntentType", flags) or "")
     if intent.strip().upper() == "FOR PROCESSING":
         flags.add(Flag.FOR_PROCESSING)
@@ -277,6 +277,6 @@ def read_synthetic(dataset: Dataset, flags: set[Flag]) -> None:
 
 
 def read_source_id(dataset: Dataset, flags: set[Flag]) -> str | None:
-    """SOP Instance UID, or None where it is no UID."""
+    """SOP Instance UID, or None where it is not a UID."""
     text = str(read_value(dataset, "SOPInstanceUID", flags) or "")
     return text if re.fullmatch(r"[0-9.]{1,64}", text) else None

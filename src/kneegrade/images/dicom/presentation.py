@@ -2,7 +2,7 @@
 
 Modality LUT, then VOI LUT or window, then the inversion that the header asks for, so that bone is
 bright. pydicom's own functions are not used: they wrap around where a table has 8-bit entries or
-the values are signed, and turn the picture over under a negative slope.
+the values are signed, and invert the image under a negative slope.
 """
 
 from typing import Any, Final
@@ -24,7 +24,7 @@ from kneegrade.types import Flag
 
 _N_PLACES: Final = 64
 _MIN_DETAIL: Final = 0.005
-"""Smallest difference that is a detail, as a share of the picture's range."""
+"""Smallest difference that is a detail, as a share of the image's range."""
 _END_SHARE: Final = 0.01
 """How near to an end a place is shown as plain black or white, as a share of the range shown."""
 _MAX_LOST: Final = 0.75
@@ -46,7 +46,7 @@ def present(
     high : float
         Value that a window's upper end is shown as.
     flags : set of Flag
-        Gets ``header-repaired`` where a broken table or window is passed over.
+        Gets ``header-repaired`` where a broken table or window is ignored.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def present(
     Raises
     ------
     ImageError
-        ``image.bad-header`` for a rescale that leaves nothing of the picture.
+        ``image.bad-header`` for a rescale that leaves nothing of the image.
     """
     padding = _find_padding(stored, header, flags)
     values = _apply_modality(stored.astype(np.float32), header, little_endian, flags)
@@ -70,9 +70,9 @@ def present(
 
 
 def _find_padding(stored: NDArray[Any], header: Dataset, flags: set[Flag]) -> Mask | None:
-    """Pixels that were added around the picture (PS3.3 section C.7.5.1.1.2).
+    """Pixels that were added around the image (PS3.3 section C.7.5.1.1.2).
 
-    Only what is joined with a corner of the picture: bone may have the padding's value too.
+    Only what is joined with a corner of the image: bone may have the padding's value too.
     """
     numbers = read_numbers(header, "PixelPaddingValue", flags)
     if len(numbers) != 1:
@@ -87,7 +87,7 @@ def _find_padding(stored: NDArray[Any], header: Dataset, flags: set[Flag]) -> Ma
     if not corners:
         return None
     inside = stored[~padding]
-    if inside.size == 0 or inside.min() == inside.max():  # it calls the picture itself padding
+    if inside.size == 0 or inside.min() == inside.max():  # it calls the image itself padding
         flags.add(Flag.HEADER_REPAIRED)
         return None
     return padding
@@ -103,7 +103,7 @@ def _as_stored(number: float, stored: NDArray[Any], n_values: int) -> float:
 def _apply_modality(
     values: FloatImage, header: Dataset, little_endian: bool, flags: set[Flag]
 ) -> FloatImage:
-    """Modality LUT, else rescale; a broken table is passed over and flagged."""
+    """Modality LUT, else rescale; a broken table is ignored and flagged."""
     tables = read_value(header, "ModalityLUTSequence", flags)
     if tables:
         try:
@@ -127,7 +127,7 @@ def _apply_voi(
     padding: Mask | None,
     flags: set[Flag],
 ) -> FloatImage:
-    """First VOI LUT, else first window, else nothing; a broken one is passed over and flagged."""
+    """First VOI LUT, else first window, else nothing; a broken one is ignored and flagged."""
     tables = read_value(header, "VOILUTSequence", flags)
     shown: FloatImage | None = None
     if tables:
@@ -144,7 +144,7 @@ def _apply_voi(
 
 
 def _shows_picture(values: FloatImage, shown: FloatImage, padding: Mask | None) -> bool:
-    """Tell whether a window or table lies where the picture's own values are.
+    """Tell whether a window or table lies where the image's own values are.
 
     Details are neighbouring places that differ. A tight window loses some of them at its dark and
     some at its bright end; one that lies beside the values loses nearly all at one of the two. A
@@ -192,7 +192,7 @@ def apply_table(values: FloatImage, item: Dataset, little_endian: bool) -> Float
     if table.shape != (n_entries,):
         raise ValueError(f"A LUT of {n_entries} entries was expected. Got shape {table.shape}.")
     if table.min() == table.max():
-        raise ValueError("A LUT whose entries differ was expected. Got one value.")
+        raise ValueError("A LUT with more than one value was expected. Got a constant one.")
     index = np.clip(np.rint(values) - first, 0, n_entries - 1).astype(np.int32)
     looked_up: FloatImage = table[index]
     return looked_up

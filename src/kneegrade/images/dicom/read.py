@@ -103,7 +103,7 @@ def _read_pixels(file: DicomFile, flags: set[Flag]) -> tuple[FloatImage, Codestr
     else:
         pixels = present(array, header, file.little_endian, high, flags)
     if not np.isfinite(pixels).all():
-        raise bad_header("a rescale that leads out of the range of numbers")
+        raise bad_header("a rescale whose result is out of range")
     check_not_blank(pixels)
     return pixels, frame.codestream
 
@@ -152,7 +152,7 @@ def _positive(header: Dataset, keyword: str) -> int:
 
 
 def _integer(header: Dataset, keyword: str, default: int, flags: set[Flag]) -> int:
-    """A number that can be told without the header; where it is missing, that is flagged."""
+    """A number that can be inferred without the header; where it is missing, that is flagged."""
     numbers = read_numbers(header, keyword, flags)
     if len(numbers) == 1 and 0 <= numbers[0] <= MAX_PIXELS:
         return int(numbers[0])

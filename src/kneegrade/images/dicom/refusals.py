@@ -17,7 +17,7 @@ def bad_header(got: str) -> ImageError:
     """``image.bad-header``."""
     return ImageError(
         "image.bad-header",
-        f"The DICOM header must describe one grey picture. Got {got}.",
+        f"The DICOM header must describe one grey image. Got {got}.",
         "Export the image again.",
     )
 

@@ -137,7 +137,7 @@ def test_paper_mode_drops_each_knee_for_its_reason(release: Path) -> None:
         "a grade missing: code 5": 1,
         "a grade missing: code P": 1,
         "a grade missing: a blank cell": 1,
-        "no film of view PA10, only of another": 1,
+        "no film of view PA10, only of another view": 1,
         "no film found": 2,
     }
     kept = study.knees[["subject_id", "side", "visit_months"]].apply(tuple, axis=1).tolist()
@@ -318,7 +318,7 @@ def test_older_tables_are_passed_over_or_named(release: Path) -> None:
 def test_twin_of_the_table_is_named(release: Path) -> None:
     write_readings(release / "data" / "copy" / "mostv01235xray.txt")
     notes = read_most(release).notes
-    twice = "There twice, in two dialects or places, and not read: copy/mostv01235xray.txt."
+    twice = "Present twice, in two formats or places, and not read: copy/mostv01235xray.txt."
     assert twice.replace("copy", "data/copy") in notes
 
 

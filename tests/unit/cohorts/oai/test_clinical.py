@@ -265,7 +265,7 @@ def test_text_goes_before_sas_and_that_is_noted(tmp_path: Path) -> None:
     lay_out(tmp_path, FILES)
     pyreadstat.write_xport(people, str(tmp_path / "Enrollees.xpt"), file_format_version=5)
     clinical = read_oai_clinical(list_tables(tmp_path))
-    twice = "There twice, in two dialects or places, and not read: Enrollees.xpt."
+    twice = "Present twice, in two formats or places, and not read: Enrollees.xpt."
     assert clinical.notes[0] == twice
     assert "9000009" not in set(clinical.rows["subject_id"])
 

@@ -160,7 +160,7 @@ def test_paper_mode_drops_each_row_for_its_reason(release: Path) -> None:
         "project 37: another project's reading of the knee was taken": 2,
         "project 42: another project's reading of the knee was taken": 2,
         "no film found: only one of another exam": 1,
-        "no film found: an index lists the film, but it is not there": 1,
+        "no film found: an index lists the film, but it is missing": 1,
         "no film found: no film of this barcode": 1,
     }
     assert keys(study) == [
@@ -209,7 +209,7 @@ def test_full_mode_keeps_what_has_any_grade(release: Path) -> None:
         "project 37: another project's reading of the knee was taken": 4,
         "project 42: another project's reading of the knee was taken": 2,
         "no film found: only one of another exam": 1,
-        "no film found: an index lists the film, but it is not there": 1,
+        "no film found: an index lists the film, but it is missing": 1,
         "no film found: no film of this barcode": 1,
     }
     row = knee(study, "9000002", "right")
@@ -348,7 +348,7 @@ def test_both_sides_without_a_partner_are_listed(release: Path) -> None:
         "KXR_SQ_BU00.txt, row 16",
         "KXR_SQ_BU00.txt, row 20",
     )
-    assert study.counted["films that an index lists and that are not there"] == 1
+    assert study.counted["films that an index lists but that are missing"] == 1
     assert "0.C.2/contents.csv lists films that are not there: 1 (row 11)." in study.notes
     assert study.counted["films of other exams: not used"] == 2
 
@@ -400,7 +400,7 @@ def test_rows_that_repeat_and_rows_at_no_visit(release: Path) -> None:
     )
     study = read_oai(release)
     assert steps(study)["the same row again"] == 1
-    assert steps(study)["at no visit of the study"] == 1
+    assert steps(study)["at none of the study's visits"] == 1
     assert study.n_read == 23 + 3
     assert ("9000001", 24, "right", "37") in keys(study)
 

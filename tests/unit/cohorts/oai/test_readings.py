@@ -229,7 +229,7 @@ def test_text_before_sas_before_the_export(folder: Path) -> None:
     assert files[96].tolist() == ["oai_kxrsemiquant01.txt"]
     assert len(readings.table) == 8
     notes = " ".join(readings.notes)
-    assert "There twice, in two dialects or places, and not read: SAS/kxr_sq_bu00.xpt" in notes
+    assert "Present twice, in two formats or places, and not read: SAS/kxr_sq_bu00.xpt" in notes
     assert "nda/oai_kxrsemiquant01.txt: 1 rows were not used" in notes
     next(folder.rglob("kXR_SQ_BU00.txt")).unlink()
     table = read_oai_readings(list_tables(folder)).table
@@ -323,4 +323,6 @@ def test_table_of_no_visit(folder: Path) -> None:
     write(folder / "kxr_sq_bu77.txt", BASELINE)
     readings = read_oai_readings(list_tables(folder))
     assert len(readings.table) == 6
-    assert any("kxr_sq_bu77.txt is of no visit" in note for note in readings.notes)
+    assert any(
+        "kxr_sq_bu77.txt belongs to none of the study's visits" in note for note in readings.notes
+    )

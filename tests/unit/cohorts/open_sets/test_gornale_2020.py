@@ -130,7 +130,7 @@ def test_wrong_folders(folder: Path, tmp_path: Path) -> None:
     write(folder / "copy", "I", "0Normal", "NormalG0 (1).png", "1")
     for wrong, words in (
         (folder, "several folders of one expert"),
-        (tmp_path / "empty", "no readable picture"),
+        (tmp_path / "empty", "no readable image"),
         (tmp_path / "absent", "neither"),
     ):
         with pytest.raises(TableError) as caught:

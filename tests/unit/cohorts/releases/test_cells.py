@@ -41,7 +41,7 @@ def test_good_ids() -> None:
         ("9000001.0", 7, "decimals"),
         ("012345", 7, "6 digits (leading zeros lost, or cut)"),
         ("90000011", 7, "8 digits"),
-        ("9000 01", 7, "something else than digits"),
+        ("9000 01", 7, "something other than digits"),
         (NA, 7, "an empty cell"),
         (NA, None, "an empty cell"),
         ("1.2E+5", None, "scientific notation"),

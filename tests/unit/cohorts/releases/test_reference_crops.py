@@ -56,7 +56,7 @@ def test_odd_names_are_listed(folder: Path) -> None:
 
 def test_knee_with_two_crops(folder: Path) -> None:
     (folder / "9000001_00_R.png").write_bytes(b"")
-    with pytest.raises(TableError, match="1 have another") as caught:
+    with pytest.raises(TableError, match="1 have a second") as caught:
         read_reference_crops(folder)
     assert caught.value.code == "cohort.count-mismatch"
     assert "9000001" not in str(caught.value)

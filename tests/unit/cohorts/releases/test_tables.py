@@ -149,13 +149,13 @@ def test_only_some_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "code", "says"),
     [
-        (b"", "table.unreadable", "no table of a study"),
-        (b"just words\nmore words\n", "table.unreadable", "no table of a study"),
+        (b"", "table.unreadable", "not a table of a study"),
+        (b"just words\nmore words\n", "table.unreadable", "not a table of a study"),
         (b"ID|X\n", "table.empty", "no rows"),
         (b"ID|X\n1|2\n3", "table.unreadable", "ends in the middle of row 3: 1 of 2"),
         (b"ID|X\n1|2|3\n4|5\n", "table.unreadable", "row 2 has 3 cells, the header has 2"),
         (b"ID|X\n1\n4|5\n", "table.unreadable", "row 2 has 1 cells, the header has 2"),
-        (b"ID|X|x\n1|2|3\n", "table.unreadable", "two columns of the name 'X'"),
+        (b"ID|X|x\n1|2|3\n", "table.unreadable", "two columns named 'X'"),
         (b"ID|X\n1|\0\0\0\n", "table.unreadable", "zero bytes"),
         (b'ID,X\n1,"2\n3,4\n', "table.unreadable", "quotes do not pair"),
         (b"\x89PNG\r\n\x1a\n\0\0", "table.unreadable", "zero bytes"),
@@ -246,7 +246,7 @@ def test_find_and_choose(tmp_path: Path) -> None:
     chosen = tables.choose(r"kxr_sq_bu0[0156]", notes)
     assert [path.name for path in chosen] == ["KXR_SQ_BU00.txt", "kXR_SQ_BU01.xpt"]
     assert notes == [
-        "There twice, in two dialects or places, and not read: copy/kxr_sq_bu00.txt and 1 more."
+        "Present twice, in two formats or places, and not read: copy/kxr_sq_bu00.txt and 1 more."
     ]
     assert tables.find("enrollees") == tables.choose("enrollees", notes) == []
     assert len(notes) == 1

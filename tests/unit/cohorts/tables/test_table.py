@@ -93,7 +93,7 @@ def test_row_without_a_picture_is_the_fault_of_image_path(tmp_path: Path) -> Non
         ("image_path,side\na.png,R,1\n", "table.unreadable", "row 2 has 3 cells"),
         ("image_path,side,side\na.png,R,R\n", "table.unreadable", "two columns"),
         ("image_path,side,\na.png,R,1\n", "table.unreadable", "column 3 has no name"),
-        ('image_path,side\n"a"b,R\n', "table.unreadable", "no CSV"),
+        ('image_path,side\n"a"b,R\n', "table.unreadable", "not CSV"),
     ],
 )
 def test_bad_csv(tmp_path: Path, text: str, code: str, words: str) -> None:
@@ -113,7 +113,7 @@ def test_csv_that_is_no_text(tmp_path: Path) -> None:
 def test_line_in_another_encoding_is_named(tmp_path: Path) -> None:
     path = tmp_path / "knees.csv"
     path.write_bytes("image_path,side\nä.png,R\n".encode() + "ä.png,L\n".encode("latin-1"))
-    with pytest.raises(TableError, match="row 3 is no UTF-8") as caught:
+    with pytest.raises(TableError, match="row 3 is not UTF-8") as caught:
         read_knee_table(path)
     assert caught.value.code == "table.unreadable"
 

@@ -37,14 +37,14 @@ StudyArgument = Annotated[
 ]
 ModeOption = Annotated[
     Literal["paper", "full"],
-    typer.Option(help="Keep knees with every grade that the paper asked for, or with any."),
+    typer.Option(help="Keep knees that have every grade the paper required, or any grade."),
 ]
 CropsOption = Annotated[
     Path | None,
     typer.Option(
         "--crops",
         metavar="DIR",
-        help="Take the 2019 study's pictures of single knees from there instead of films.",
+        help="Take the 2019 study's images of single knees from there instead of films.",
         show_default=False,
     ),
 ]
@@ -62,7 +62,7 @@ def oai(
     crops: CropsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the OAI release; what became of every row goes beside the table."""
+    """Read the OAI release; what became of every row is written beside the table."""
     from kneegrade.cohorts.oai.read import read_oai
 
     options = {"mode": mode, "jsn": jsn}
@@ -84,12 +84,12 @@ def most(
         ),
     ] = "drop",
     view: Annotated[
-        Literal["PA05", "PA10", "PA15"], typer.Option(help="Which of a knee's films is taken.")
+        Literal["PA05", "PA10", "PA15"], typer.Option(help="Which of a knee's films to take.")
     ] = "PA10",
     crops: CropsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the MOST release; what became of every row goes beside the table."""
+    """Read the MOST release; what became of every row is written beside the table."""
     from kneegrade.cohorts.most.read import read_most
 
     options = {"mode": mode, "code_1_9": code_1_9, "view": view}
@@ -103,10 +103,10 @@ def describe(
     tables: Annotated[
         list[Path], typer.Argument(metavar="TABLE...", help="Knee tables, shown side by side.")
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for what is drawn.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the drawings.")],
     by: Annotated[
         Literal["cohort", "reading", "split"],
-        typer.Option(help="What makes a dataset of its own."),
+        typer.Option(help="Column whose values are shown side by side."),
     ] = "cohort",
     as_json: JsonOption = False,
 ) -> None:
@@ -147,12 +147,13 @@ def describe(
 @app.command()
 def kaggle(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The set, packed or in its published folders.")
+        Path,
+        typer.Argument(metavar="DIR", help="The set, as archives or in its published folders."),
     ],
     out: OutOption,
     contrast: Annotated[
         Contrast,
-        typer.Option(help="What was done to the contrast of this copy; unknown is judged."),
+        typer.Option(help="What was done to the contrast of this copy; unknown: judge it."),
     ] = Contrast.UNKNOWN,
     spacing: Annotated[
         Path | None,
@@ -246,7 +247,7 @@ img {{ max-width: 100%; }}
 
 
 def _judge_contrast(image_paths: Iterable[str], table_path: Path) -> Contrast:
-    """Judge the whole set by some of its pictures: one copy of it was processed in one way."""
+    """Judge the whole set by some of its images: one copy of it was processed in one way."""
     import numpy as np
 
     from kneegrade.cohorts.tables.table import resolve_image

@@ -21,7 +21,7 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the report.")] = Path("evaluation"),
     bundle: Annotated[
         str | None,
-        typer.Option("--bundle", help="Bundle that made the predictions: name or path."),
+        typer.Option("--bundle", help="Bundle that made the predictions: name or folder."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
@@ -72,7 +72,8 @@ def _show(metrics: dict[str, Any]) -> Iterator[str | Table]:
     counts = metrics["counts"]
     yield (
         f"{counts['n_knees']} knees compared, {counts['n_failed']} failed, "
-        f"{counts['n_without_truth']} without truth, {counts['n_not_predicted']} not predicted"
+        f"{counts['n_without_truth']} without a reader's grade, "
+        f"{counts['n_not_predicted']} not predicted"
     )
     for group in metrics["groups"].values():
         yield f"\n{group['label']} ({group['n_knees']} knees, {group['n_subjects']} subjects)"

@@ -12,7 +12,7 @@ from kneegrade.errors import OutputError
 def export(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs.")],
     rois: Annotated[
-        Path, typer.Option("--rois", metavar="DIR", help="The ROI store the runs used.")
+        Path, typer.Option("--rois", metavar="DIR", help="The ROI store that the runs used.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the bundle.")],
     locator_film: Annotated[
@@ -21,11 +21,13 @@ def export(
     ] = None,
     locator_knee: Annotated[
         Path | None,
-        typer.Option("--locator-knee", metavar="RUN", help="Its run for one knee."),
+        typer.Option("--locator-knee", metavar="RUN", help="The locator's run for one knee."),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="TOML", help="What the training data are, if not shipped."),
+        typer.Option(
+            "--data", metavar="TOML", help="Data card of the training data, if none ships."
+        ),
     ] = None,
     notes: Annotated[
         Path | None,
@@ -43,7 +45,7 @@ def export(
     if (locator_film is None) != (locator_knee is None):
         raise OutputError(
             "input.conflict",
-            "A locator has two runs. Got one of --locator-film and --locator-knee.",
+            "A locator has two runs. Got only one of --locator-film and --locator-knee.",
             "Give both, or none to take the embedded bundle's.",
         )
     locator = (locator_film, locator_knee) if locator_film and locator_knee else None

@@ -14,7 +14,7 @@ EXTRAS: Final = {
     "study": ("pyarrow", "Parquet files, knee tables, evaluation"),
     "train": ("torch", "training and export"),
 }
-"""A library that tells whether an extra is installed, and what the extra is for."""
+"""A library that shows whether an extra is installed, and what the extra is for."""
 
 
 def info(
@@ -23,7 +23,7 @@ def info(
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Tell versions and what a bundle grades, was trained on, and reaches."""
+    """Show versions, and what a bundle grades and was trained on."""
     from kneegrade.bundles.manifest import read_bundle
 
     found = read_bundle(bundle)

@@ -24,7 +24,9 @@ LARGEST_MM: Final = 2.0
 NORMAL: Final = "normal"
 IMPLANT: Final = "implant"
 
-app = typer.Typer(help="Draw radiographs of made-up knees, with their truth.", no_args_is_help=True)
+app = typer.Typer(
+    help="Draw synthetic radiographs, with their true grades and landmarks.", no_args_is_help=True
+)
 
 
 class Sides(StrEnum):
@@ -50,7 +52,7 @@ SpacingOption = Annotated[
         min=SMALLEST_MM,
         max=LARGEST_MM,
         metavar="MM",
-        help="Size of a pixel; the scanner's own if it is not given.",
+        help="Size of a pixel; the scanner's own if not given.",
         show_default=False,
     ),
 ]
@@ -60,7 +62,7 @@ FilmOption = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="The film, as DICOM. Its truth goes beside it, under the same name with .json.",
+        help="The film, as DICOM. Its truth is written beside it, with the suffix .json.",
     ),
 ]
 GradesOption = Annotated[
@@ -68,19 +70,21 @@ GradesOption = Annotated[
     typer.Option(
         metavar="[SIDE:]GRADES",
         help="Grades of a knee (of every knee, without SIDE): 'jsn_m=3,fo_m=2', 'kl=2', 'normal' "
-        "or 'implant'. What is not given is drawn as it goes with the rest. May be given once per "
-        "side: --grades right:jsn_m=3 --grades left:normal.",
+        "or 'implant'. Grades that are not given are drawn to go with the rest. May be given once "
+        "per side: --grades right:jsn_m=3 --grades left:normal.",
         show_default=False,
     ),
 ]
 ScannerOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Look of the film; drawn by the seed.", show_default=False),
+    typer.Option(
+        metavar="NAME", help="Look of the film; drawn at random from the seed.", show_default=False
+    ),
 ]
 SizeOption = Annotated[
     str | None,
     typer.Option(
-        metavar="ROWSxCOLS", help="Size of the film in mm, as 350x430.", show_default=False
+        metavar="ROWSxCOLS", help="Size of the film in mm, such as 350x430.", show_default=False
     ),
 ]
 
@@ -109,7 +113,7 @@ def film(
         raise OutputError(
             "input.conflict",
             f"The film and its truth need two names. Got --out {str(out)!r}.",
-            "Let --out end in .dcm: the truth goes beside it.",
+            "Give --out a name that ends in .dcm: the truth is written beside it.",
         )
     if scanner is not None and scanner not in SCANNERS:
         raise typer.BadParameter(
@@ -143,7 +147,7 @@ def film(
 
 @app.command()
 def study(
-    like: Annotated[Release, typer.Option(help="Whose formats and population.")],
+    like: Annotated[Release, typer.Option(help="Study whose formats and population to imitate.")],
     subjects: Annotated[int, typer.Option(help="Number of people, 1 or more.")],
     seed: SeedOption,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the study.")],
@@ -202,7 +206,7 @@ def _parse_grades(
         except ValueError as error:
             raise OutputError(
                 "phantom.grade-invalid",
-                f"--grades asks for something like right:jsn_m=3,fo_m=2. Got {text!r}: {error}",
+                f"--grades takes something like right:jsn_m=3,fo_m=2. Got {text!r}: {error}",
                 "See kneegrade phantom film --help.",
             ) from error
         for side in named:
@@ -247,7 +251,7 @@ def _parse_size(text: str, n_knees: int) -> tuple[float, float]:
     except ValueError as error:
         raise OutputError(
             "phantom.size-invalid",
-            f"--size is rows x columns in mm, as 350x430. Got {text!r}: {error}",
+            f"--size is rows x columns in mm, such as 350x430. Got {text!r}: {error}",
             "Leave --size out for a film of the usual size.",
         ) from error
     return size

@@ -1,4 +1,4 @@
-"""``kneegrade prepare``: knee table + pictures -> ROI store."""
+"""``kneegrade prepare``: knee table + images -> ROI store."""
 
 import json
 import os
@@ -19,7 +19,9 @@ def prepare(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the ROI store.")],
     landmarks: Annotated[
         Path | None,
-        typer.Option("--landmarks", metavar="DIR", help="Your own landmark files, used first."),
+        typer.Option(
+            "--landmarks", metavar="DIR", help="Your own landmark files, which take precedence."
+        ),
     ] = None,
     size_px: Annotated[
         int | None,
@@ -27,10 +29,12 @@ def prepare(
     ] = None,
     width_mm: Annotated[
         float | None,
-        typer.Option("--width-mm", min=20, max=400, help="Width in mm; else 1.25 plateau widths."),
+        typer.Option(
+            "--width-mm", min=20, max=400, help="Width in mm; otherwise 1.25 plateau widths."
+        ),
     ] = None,
     paper: Annotated[
-        bool, typer.Option("--paper", help="As the paper: 140 mm, 310 px, percentiles 5 and 99.")
+        bool, typer.Option("--paper", help="As in the paper: 140 mm, 310 px, percentiles 5 and 99.")
     ] = False,
     bundle: Annotated[
         str, typer.Option("--bundle", metavar="NAME|DIR", help="The bundle whose locator is used.")
@@ -85,7 +89,7 @@ def _roi_spec(size_px: int | None, width_mm: float | None, *, paper: bool) -> "R
     if size_px or width_mm:
         raise OutputError(
             "input.conflict",
-            "--paper sets size and width. Got --size or --width-mm too.",
+            "--paper sets size and width. Got --size or --width-mm as well.",
             "Leave one of them out.",
         )
     return PAPER_ROI

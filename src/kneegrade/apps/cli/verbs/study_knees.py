@@ -51,7 +51,7 @@ def make_study_table(
     options : mapping of str to str
         Further arguments of ``read``; ``mode`` among them.
     crops : Path or None
-        Folder of pictures of single knees to take instead of films.
+        Folder of images of single knees to take instead of films.
     as_json : bool
 
     Raises
@@ -116,7 +116,7 @@ def _read_crops(crops: Path, folder: Path, notes: list[str]) -> Any:
     found = read_reference_crops(crops)
     if found.odd_names:
         notes.append(
-            f"{len(found.odd_names)} PNG files in {crops} have names of no crop: left out."
+            f"{len(found.odd_names)} PNG files in {crops} do not have the name of a crop: left out."
         )
     return rebase_images(found.table, crops, folder)
 
@@ -195,7 +195,7 @@ def _print_study(summary: Mapping[str, Any], table_1: Any) -> None:
         console.print(f"note: {note}")
     rows, pictures = summary["rows_without_picture"], summary["pictures_without_row"]
     console.print(
-        f"rows without a picture: {len(rows):,}; pictures without a row: {len(pictures):,} "
+        f"rows without an image: {len(rows):,}; images without a row: {len(pictures):,} "
         f"(listed in {_beside(out, 'json').name})"
     )
     typer.echo(f"Written: {_beside(out, 'json')}, {_beside(out, 'svg')}", err=True)
@@ -216,10 +216,10 @@ def _show_comparison(summary: Mapping[str, Any]) -> Iterator[str | Table]:
 
     differing = summary["differs_from_published"]
     if differing is None:
-        yield "Not compared with the published Table 1: that is of --mode paper."
+        yield "Not compared with the published Table 1, which corresponds to --mode paper."
         return
     if not differing:
-        yield "The same as the published Table 1 in every count."
+        yield "Equal to the published Table 1 in every count."
         return
     yield f"Differs from the published Table 1 in {len(differing)} of {N_COUNTS} counts:"
     grid = _begin_grid()

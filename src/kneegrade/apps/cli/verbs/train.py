@@ -30,13 +30,13 @@ def train(
         typer.Option(
             "--start",
             metavar="RUN",
-            help="Landmark run or bundle (default: the embedded) whose weights are the start.",
+            help="Landmark run or bundle (default: the embedded one) whose weights to start from.",
         ),
     ] = None,
     fold: Annotated[
         int | None, typer.Option(min=0, help="Hold out this fold instead of the published split.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that vary pictures.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that augment images.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's facts as JSON.")] = False,
 ) -> None:
     """Train a network; the same command continues an interrupted run."""
@@ -51,7 +51,7 @@ def train(
         raise OutputError(
             "input.conflict",
             "A recipe for grades needs --rois, one with a stage needs --landmarks (and may have "
-            "--start). Got others.",
+            "--start). Something else was given.",
             "See kneegrade train --help.",
         )
     settings: dict[str, Any] = {

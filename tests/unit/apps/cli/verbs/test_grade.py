@@ -117,7 +117,7 @@ def test_an_archive_is_graded_like_a_folder(films: Path, bundle: Path, tmp_path:
         for path, out in ((films, "one"), (tmp_path / "films.zip", "two"))
     )
     assert packed.code == folder.code == 1
-    line = "Passed over 1 file that is no picture: 1 .txt."
+    line = "Skipped 1 file that is not an image: 1 .txt."
     assert packed.err.splitlines()[0] == folder.err.splitlines()[0] == line
     of_folder, of_archive = read_rows(tmp_path / "one"), read_rows(tmp_path / "two")
     assert [row["source"].partition("::deep/")[2] for row in of_archive] == [
@@ -489,7 +489,7 @@ def test_a_narrow_screen_breaks_no_flag_and_no_number(width: int) -> None:
     assert words.count("0.25") == 10
     assert words.count("not-checked") == 1, "a flag of every knee is named once"
     assert "Flags of every knee: not-checked" in lines
-    assert "2 knees graded, 1 picture failed (1 image.empty)." in lines
+    assert "2 knees graded, 1 file failed (1 image.empty)." in lines
     assert ("Flags:" in lines) == (width < 160)
 
 
@@ -518,7 +518,7 @@ def test_refused_knees_stand_apart_from_failed_pictures() -> None:
     cut = refused_row("f/cut.dcm", "knee.cut-off")
     lines = show([*both, failed_row("f/c.png"), cut, refused_row("f/d.dcm")], 120)
     counts = "1 knee graded, 3 refused (2 knee.implant, 1 knee.cut-off), "
-    assert f"{counts}1 picture failed (1 image.empty)." in lines
+    assert f"{counts}1 file failed (1 image.empty)." in lines
     refused, failed = lines.index("Refused:"), lines.index("Failed:")
     told = "    knee.implant: The knee holds metal. Leave this one out."
     assert lines[refused + 1 : refused + 3] == ["  both.dcm, left", told]
@@ -529,7 +529,7 @@ def test_refused_knees_stand_apart_from_failed_pictures() -> None:
     ]
     assert lines[failed + 1] == "  c.png"
     text = show([row_of("a.png"), refused_row("b.png")], 120)
-    assert "1 knee graded, 1 refused (1 knee.implant), 0 pictures failed." in text
+    assert "1 knee graded, 1 refused (1 knee.implant), 0 files failed." in text
 
 
 def test_smallest_joint_spaces_are_in_mm_or_shares() -> None:
@@ -547,7 +547,7 @@ def test_a_long_list_is_cut() -> None:
     lines = show([*rows, failed_row("z.png")], 100)
     assert sum(line.endswith("0.25") for line in lines) == ROWS_SHOWN
     assert "and 3 more, in the files" in lines
-    assert f"{ROWS_SHOWN + 3} knees graded, 1 picture failed (1 image.empty)." in lines
+    assert f"{ROWS_SHOWN + 3} knees graded, 1 file failed (1 image.empty)." in lines
     assert any("image.empty: The file must" in line for line in lines)
 
 

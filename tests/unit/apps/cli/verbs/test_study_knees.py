@@ -132,7 +132,7 @@ def test_most_prints_flow_table_and_comparison(most: Path, tmp_path: Path) -> No
     assert "joint space narrowing, lateral, grade 3 243 1 -242" in lines
     assert "The published counts were made with --code-1-9 paper." in lines
     assert "cells with code 1.9: no grade: 1" in lines
-    assert lines[-1].startswith("rows without a picture: 1; pictures without a row: 1 (listed in")
+    assert lines[-1].startswith("rows without an image: 1; images without a row: 1 (listed in")
     assert "MB0000" not in text
 
 
@@ -151,7 +151,7 @@ def test_a_table_that_agrees_says_so(
 
     monkeypatch.setattr("kneegrade.cohorts.tables.counts.compare_with_paper", compare)
     text = invoke("most", most, "--out", tmp_path / "most.parquet", "--code-1-9", "paper")
-    assert "The same as the published Table 1 in every count." in text
+    assert "Equal to the published Table 1 in every count." in text
     assert "were made with" not in text
 
 

@@ -65,6 +65,9 @@ CODES: Final = MappingProxyType(
         "phantom.size-invalid": "The film of a phantom is too small for its knees.",
         "phantom.subjects-invalid": "A study of phantoms without a subject.",
         "internal.error": "kneegrade itself failed on this picture: a bug.",
+        "worker.died": "The process that worked on this picture ended.",
+        "worker.timeout": "Work on this picture took too long, and was stopped.",
+        "worker.no-start": "No process could be started to work in.",
         "extra.missing": "A part of kneegrade that is installed separately is not there.",
     }
 )
@@ -156,6 +159,10 @@ class InternalError(KneegradeError):
     def __reduce__(self) -> tuple[type["InternalError"], tuple[str, ...]]:
         """Survive the way back from a worker process."""
         return type(self), (self.code, self.message, self.hint, self.trace)
+
+
+class WorkerError(KneegradeError):
+    """A process that works beside this one ended, hung or could not be started."""
 
 
 class MissingExtraError(KneegradeError):

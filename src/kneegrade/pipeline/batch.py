@@ -1,86 +1,33 @@
-"""Grade many pictures into a folder: one row a knee, nothing lost, continued where it ended.
+"""Grade many pictures into a folder, on all cores: one row a knee, nothing lost, continued.
 
 ``journal.jsonl`` in the output folder holds the rows of every finished picture; its first line
 names the bundle and the settings, so that two kinds of results never mix. The tables are written
-from it at the end.
+from it at the end, in the order of the pictures.
 """
 
-import hashlib
-import json
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from kneegrade import __version__
-from kneegrade.bundles.manifest import Bundle
-from kneegrade.errors import InternalError, KneegradeError, MissingExtraError, OutputError
-from kneegrade.grading.predictions import (
-    Row,
-    row_of_error,
-    row_of_prediction,
-    write_csv,
-    write_json,
-    write_parquet,
-)
-from kneegrade.knees.drawing import KneeDrawing, draw_knee
+from kneegrade.bundles.manifest import Bundle, read_bundle
+from kneegrade.errors import MissingExtraError, WorkerError
+from kneegrade.grading.predictions import Row, write_csv, write_json, write_parquet
+from kneegrade.journal import note, read_journal
+from kneegrade.knees.drawing import KneeDrawing
 from kneegrade.knees.locating.find import InputKind
-from kneegrade.knees.posing.pictures import encode_png
-from kneegrade.pipeline.grader import GradedKnee, KneeGrader
-from kneegrade.types import Contrast, KneeROI, Side, SpacingSource
-
-log = logging.getLogger(__name__)
+from kneegrade.output import writing_to
+from kneegrade.pipeline.grader import DEFAULT_BUNDLE
+from kneegrade.pipeline.picture import PICTURES, KneeLine, Picture, fail_picture, open_grading
+from kneegrade.workers import LIMIT_S, run_on_workers
 
 JOURNAL: Final = "journal.jsonl"
-PICTURES: Final = "knees"
 
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture to grade.
-
-    Parameters
-    ----------
-    source : str
-        What the row's ``source`` says.
-    path : str
-        Where the picture is: a file, or ``archive.zip::member`` (also .tar, .tar.gz,
-        .tgz).
-    key : mapping
-        The knee table's key columns, or nothing.
-    """
-
-    source: str
-    path: str
-    side: Side | None = None
-    spacing_mm: float | tuple[float, float] | None = None
-    spacing_source: SpacingSource = SpacingSource.CALLER
-    contrast: Contrast = Contrast.UNKNOWN
-    key: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def identity(self) -> str:
-        """What tells this picture's row from every other row of the batch, settings included."""
-        side = self.side.value if self.side else ""
-        settings = [side, str(self.spacing_mm or ""), self.spacing_source, self.contrast.value]
-        return json.dumps([self.source, *settings, *map(str, self.key.values())])
-
-    def read_state(self) -> list[int]:
-        """Size and time of the last change of the file or archive; nothing where there is none."""
-        for path in (self.path, self.path.partition("::")[0]):
-            try:
-                found = Path(path).stat()
-            except (OSError, ValueError):
-                continue
-            return [found.st_size, found.st_mtime_ns]
-        return []
-
-    def file_in(self, folder: Path, side: str) -> Path:
-        """Where a batch keeps an ROI's picture: its name is a hash, so that it holds no id."""
-        digits = hashlib.sha256(f"{self.identity}{side}".encode()).hexdigest()[:16]
-        return folder / PICTURES / f"knee-{digits}.png"
+_Key = tuple[str | int, ...]
+"""Identity of a picture, size and time of its file."""
 
 
 @dataclass(frozen=True)
@@ -107,27 +54,35 @@ class BatchKnee:
 
 def grade_batch(
     pictures: Sequence[Picture],
-    grader: KneeGrader,
-    folder: Path,
+    bundle: Bundle | str | Path = DEFAULT_BUNDLE,
+    folder: Path = Path("kneegrade-output"),
     *,
     kind: InputKind = InputKind.AUTO,
     keep_pictures: bool = True,
+    n_workers: int | None = None,
+    limit_s: float = LIMIT_S,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[BatchKnee]:
     """Grade pictures, writing each one's rows as soon as they are there.
 
-    A picture that an earlier call finished is kept while the file is unchanged; one with a row of
-    ``status`` failed is tried again.
+    Pictures are graded in processes beside this one; one that hangs or ends its process gets a row
+    of ``status`` failed. What an earlier call finished is kept while the file is unchanged; a
+    failed row is tried again. Any number of processes gives the same rows.
 
     Parameters
     ----------
     pictures : sequence of Picture
-    grader : KneeGrader
+        One that is given twice is graded once.
+    bundle : Bundle, str or Path
     folder : Path
         Made if it is not there.
     kind : InputKind
     keep_pictures : bool
         Whether to write each knee's picture into ``knees/``, for the report.
+    n_workers : int or None
+        Processes, of one thread each; None takes all cores.
+    limit_s : float
+        Seconds that a picture may take.
     on_progress : callable
         Called with the number of pictures done and in all.
 
@@ -138,29 +93,24 @@ def grade_batch(
 
     Raises
     ------
-    OutputError
-        ``output.not-writable`` or ``output.other-run``.
+    BundleError, OutputError, WorkerError
+        ``output.not-writable``, ``output.other-run``, ``worker.no-start``.
     """
-    with _writable(folder):
-        (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-        finished = _read_journal(folder, grader.bundle, kind)
-        journal = (folder / JOURNAL).open("a", encoding="utf-8")
-    knees: list[BatchKnee] = []
-    with journal:
-        for done, picture in enumerate(pictures, start=1):
-            state = picture.read_state()
-            lines = finished.get((picture.identity, *state))
-            if lines is None:
-                lines, rois = _grade_one(picture, grader, kind)
-                with _writable(folder):
-                    for line, roi in zip(lines, rois, strict=True):
-                        if roi is not None and keep_pictures:
-                            file = picture.file_in(folder, line["row"]["side"])
-                            file.write_bytes(encode_png(roi.pixels))
-                    _append(journal, {"identity": picture.identity, "state": state, "knees": lines})
-            knees += [_knee_of(picture, line) for line in lines]
-            on_progress(done, len(pictures))
-    return knees
+    bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+    finished = _begin(folder, bundle, kind)
+    keyed = [(_key_of(picture), picture) for picture in pictures]
+    todo = {key: picture for key, picture in keyed if key not in finished}
+    start = partial(open_grading, bundle, kind, folder if keep_pictures else None)
+    n_kept = len({key for key, _ in keyed}) - len(todo)
+    on_progress(n_kept, n_kept + len(todo))
+    with closing(
+        run_on_workers(start, [*todo.values()], n_workers=n_workers, limit_s=limit_s)
+    ) as results:
+        noted = _note_results(results, todo, bundle, folder)
+        for n_done, (key, lines) in enumerate(noted, start=n_kept + 1):
+            finished[key] = lines
+            on_progress(n_done, n_kept + len(todo))
+    return [_knee_of(picture, line) for key, picture in keyed for line in finished[key]]
 
 
 def write_tables(rows: Sequence[Row], bundle: Bundle, folder: Path) -> list[Path]:
@@ -179,7 +129,7 @@ def write_tables(rows: Sequence[Row], bundle: Bundle, folder: Path) -> list[Path
     json_path, csv_path, parquet_path = (
         folder / f"predictions.{suffix}" for suffix in ("json", "csv", "parquet")
     )
-    with _writable(folder):
+    with writing_to(folder):
         write_json(rows, about, json_path)
         write_csv(rows, tasks, csv_path)
         try:
@@ -189,122 +139,44 @@ def write_tables(rows: Sequence[Row], bundle: Bundle, folder: Path) -> list[Path
     return [json_path, csv_path, parquet_path]
 
 
-def _grade_one(
-    picture: Picture, grader: KneeGrader, kind: InputKind
-) -> tuple[list[dict[str, Any]], list[KneeROI | None]]:
-    """Rows and drawings, to be kept in the journal, and the ROIs beside them."""
-    try:
-        return _grade_picture(picture, grader, kind)
-    except KneegradeError as error:
-        failure = error
-    except Exception as error:  # noqa: BLE001 whatever a film raises is that film's row
-        failure = InternalError.of(error)
-        log.error("%s", failure)
-        log.info("%s", failure.trace)
-    bundle_id = grader.bundle.bundle_id
-    row = row_of_error(failure, picture.source, picture.key, picture.side, bundle_id)
-    return [{"row": row, "drawing": None}], [None]
-
-
-def _grade_picture(
-    picture: Picture, grader: KneeGrader, kind: InputKind
-) -> tuple[list[dict[str, Any]], list[KneeROI | None]]:
-    bundle_id = grader.bundle.bundle_id
-    results = grader.grade(
-        picture.path,
-        side=picture.side,
-        kind=kind,
-        spacing_mm=picture.spacing_mm,
-        spacing_source=picture.spacing_source,
-        contrast=picture.contrast,
-    )
-    lines: list[dict[str, Any]] = []
-    rois: list[KneeROI | None] = []
-    for result in results:
-        drawing = None
-        if isinstance(result, GradedKnee):
-            row = row_of_prediction(
-                result.prediction, picture.source, picture.key, result.joint_space
-            )
-            drawing = draw_knee(
-                result.roi, result.landmarks, result.joint_space, metal_px=result.metal_px
-            ).to_json()
-            rois.append(result.roi)
-        else:
-            knee = result.knee
-            row = row_of_error(
-                result.error,
-                picture.source,
-                picture.key,
-                result.side,
-                bundle_id,
-                knee.roi.flags if knee else frozenset(),
-                refused=knee is not None,
-            )
-            rois.append(knee.roi if knee else None)
-            if knee is not None:
-                drawing = draw_knee(knee.roi, knee.landmarks, metal_px=knee.metal_px).to_json()
-        lines.append({"row": row, "drawing": drawing})
-    return lines, rois
-
-
 def _knee_of(picture: Picture, line: Mapping[str, Any]) -> BatchKnee:
     drawing = line["drawing"]
     return BatchKnee(line["row"], picture, drawing and KneeDrawing.from_json(drawing))
 
 
-def _read_journal(
-    folder: Path, bundle: Bundle, kind: InputKind
-) -> dict[tuple[str | int, ...], list[dict[str, Any]]]:
-    """What an earlier call finished, by identity and state; begins a journal if needed."""
-    path = folder / JOURNAL
+def _key_of(picture: Picture) -> _Key:
+    return (picture.identity, *picture.read_state())
+
+
+def _begin(folder: Path, bundle: Bundle, kind: InputKind) -> dict[_Key, list[KneeLine]]:
+    """Make the folder, or find in it what an earlier call finished."""
     head = {"kneegrade": __version__, "bundle_id": bundle.bundle_id, "input": kind.value}
-    try:
-        lines = list(_read_lines(path)) if path.is_file() else []
-        finished = {(line["identity"], *line["state"]): line["knees"] for line in lines[1:]}
-        whole = {
-            identity: knees
-            for identity, knees in finished.items()
-            if all(knee["row"]["status"] != "failed" for knee in knees)
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise _other_run(folder, f"a {JOURNAL} that kneegrade did not write") from error
-    if not lines:
-        path.write_text(json.dumps(head) + "\n", encoding="utf-8")
-    elif lines[0] != head:
-        raise _other_run(folder, f"results of another bundle, --input or version: {lines[0]}")
-    return whole
+    with writing_to(folder):
+        (folder / PICTURES).mkdir(parents=True, exist_ok=True)
+        lines = read_journal(folder / JOURNAL, head)
+    last = {(line["identity"], *line["state"]): line["knees"] for line in lines}
+    return {
+        key: knees
+        for key, knees in last.items()
+        if all(knee["row"]["status"] != "failed" for knee in knees)
+    }
 
 
-def _other_run(folder: Path, what: str) -> OutputError:
-    return OutputError(
-        "output.other-run",
-        f"The folder {str(folder)!r} holds {what}.",
-        "Name another --out, or delete this folder.",
-    )
-
-
-def _read_lines(path: Path) -> Iterable[Any]:
-    """Whole lines of the journal; a last line that was cut off is dropped from the file too."""
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
-        path.write_bytes(whole)
-    return [json.loads(line) for line in whole.splitlines()]
-
-
-def _append(journal: IO[str], line: Mapping[str, Any]) -> None:
-    journal.write(json.dumps(line, ensure_ascii=False) + "\n")
-    journal.flush()
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The folder {str(folder)!r} cannot be written to: {error.strerror}.",
-            "Choose another --out, or free space.",
-        ) from error
+def _note_results(
+    results: Iterable[tuple[int, list[KneeLine] | WorkerError]],
+    pictures: Mapping[_Key, Picture],
+    bundle: Bundle,
+    folder: Path,
+) -> Iterator[tuple[_Key, list[KneeLine]]]:
+    """Note in the journal what comes of each picture, as it comes."""
+    keys = list(pictures)
+    with writing_to(folder):
+        journal = (folder / JOURNAL).open("a", encoding="utf-8")
+    with journal:
+        for index, result in results:
+            key, lines = keys[index], result
+            if isinstance(lines, WorkerError):
+                lines = fail_picture(pictures[key], lines, bundle)
+            with writing_to(folder):
+                note(journal, {"identity": key[0], "state": key[1:], "knees": lines})
+            yield key, lines

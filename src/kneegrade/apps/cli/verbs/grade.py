@@ -9,13 +9,15 @@ from rich.console import Console
 
 from kneegrade.apps.cli.exit_codes import DONE, SOME_FAILED, exit_code_of
 from kneegrade.apps.cli.grade_table import print_rows
+from kneegrade.apps.cli.options import WorkersOption
 from kneegrade.errors import OutputError, TableError
 from kneegrade.types import Contrast, Side, SpacingSource
 
 if TYPE_CHECKING:
     from kneegrade.bundles.manifest import Bundle
     from kneegrade.knees.locating.find import InputKind
-    from kneegrade.pipeline.batch import BatchKnee, Picture
+    from kneegrade.pipeline.batch import BatchKnee
+    from kneegrade.pipeline.picture import Picture
 
 WIDTH_OF_NO_TERMINAL = 160
 SMALLEST_MM = 0.001
@@ -93,6 +95,7 @@ def grade(
         ),
     ] = None,
     attribution: AttributionOption = "",
+    workers: WorkersOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
     """Grade the knees on radiographs, one or both, or on pictures that are cropped to one.
@@ -101,22 +104,22 @@ def grade(
     """
     from kneegrade.apps.cli.progress import show_progress
     from kneegrade.apps.pages.truth import match_truth, read_truth
+    from kneegrade.bundles.manifest import read_bundle
     from kneegrade.pipeline.batch import grade_batch, write_tables
-    from kneegrade.pipeline.grader import KneeGrader
 
     pictures = _pictures_of(paths, knees, split, side, spacing_mm, contrast)
     known = None if truth is None else read_truth(truth)
-    grader = KneeGrader(bundle)
-    with show_progress("Grading") as on_progress:
-        graded = grade_batch(pictures, grader, out, kind=kind, on_progress=on_progress)
+    read = read_bundle(bundle)
+    with show_progress("Grading") as bar:
+        graded = grade_batch(pictures, read, out, kind=kind, n_workers=workers, on_progress=bar)
     rows = [knee.row for knee in graded]
-    written = write_tables(rows, grader.bundle, out)
+    written = write_tables(rows, read, out)
     grades, notes = match_truth(known, rows)
-    written.append(_write_page(graded, grader.bundle, out, grades, attribution))
+    written.append(_write_page(graded, read, out, grades, attribution))
     if as_json:
         typer.echo(written[0].read_text(encoding="utf-8"), nl=False)
     else:
-        print_rows(rows, [spec.task for spec in grader.bundle.tasks], _console())
+        print_rows(rows, [spec.task for spec in read.tasks], _console())
     typer.echo("Written: " + ", ".join(str(path) for path in written), err=True)
     for note in notes:
         typer.echo(f"kneegrade: {note}", err=True)
@@ -142,7 +145,7 @@ def _pictures_of(
     spacing_mm: float | None,
     contrast: Contrast,
 ) -> "list[Picture]":
-    from kneegrade.pipeline.batch import Picture
+    from kneegrade.pipeline.picture import Picture
 
     if bool(paths) == (knees is not None) or (split is not None and knees is None):
         raise OutputError(
@@ -182,7 +185,7 @@ def _pictures_of_table(
         read_spacing_source,
         resolve_image,
     )
-    from kneegrade.pipeline.batch import Picture
+    from kneegrade.pipeline.picture import Picture
 
     table = read_knee_table(knees)
     if split is not None:

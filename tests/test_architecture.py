@@ -23,7 +23,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "pydicom": ("images", "phantoms", "apps"),
     "PIL": ("images/raster.py",),
     "imagecodecs": ("images/dicom/decode_apart.py",),
-    "cv2": ("images", "knees", "phantoms", "training/augment.py"),
+    "cv2": ("images", "knees", "phantoms", "training/augment.py", "workers.py"),
     "onnxruntime": ("bundles/runner.py",),
     "typer": ("apps/cli",),
     "rich": ("apps/cli",),

@@ -65,6 +65,9 @@ CODES: Final = MappingProxyType(
         "phantom.size-invalid": "The phantom film is too small for its knees.",
         "phantom.subjects-invalid": "A phantom study needs at least one subject.",
         "internal.error": "kneegrade itself failed on this radiograph: a bug.",
+        "worker.died": "The process that worked on this radiograph ended.",
+        "worker.timeout": "Work on this radiograph took too long, and was stopped.",
+        "worker.no-start": "No process could be started to work in.",
         "extra.missing": "An optional part of kneegrade is not installed.",
     }
 )
@@ -156,6 +159,10 @@ class InternalError(KneegradeError):
     def __reduce__(self) -> tuple[type["InternalError"], tuple[str, ...]]:
         """Survive the way back from a worker process."""
         return type(self), (self.code, self.message, self.hint, self.trace)
+
+
+class WorkerError(KneegradeError):
+    """A process that works beside this one ended, hung or could not be started."""
 
 
 class MissingExtraError(KneegradeError):

@@ -7,17 +7,16 @@ of the knee table: all its columns, then ``roi_file``, ``inside_fraction``, ``fl
 ``(row, col)``), ``confidence`` (mean of the landmarks') and ``landmarks`` (sixteen ``row`` and
 ``col`` in px of the ROI, one list).
 ``store.json`` holds the cropping settings. A knee that was found and refused has its picture too.
+While knees are being cut, ``rois.jsonl`` says which are done; it is gone when the index is whole.
 """
 
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,16 +26,19 @@ import pandas as pd
 from kneegrade.arrays import FloatImage
 from kneegrade.bundles.manifest import LocatorSpec, hash_file
 from kneegrade.cohorts.tables.table import KEY_COLUMNS, read_radiograph_file, read_spacing
-from kneegrade.errors import InternalError, KneegradeError, OutputError, TableError
+from kneegrade.errors import InternalError, KneegradeError, TableError, WorkerError
 from kneegrade.images.geometry import apply_affine, invert_affine
 from kneegrade.images.read import read_file
+from kneegrade.journal import note, read_journal
 from kneegrade.knees.landmarks.folder import LandmarkFolder
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.posing.pictures import encode_png, read_png
 from kneegrade.knees.prepared import PreparedKnee, RefusedKnee, prepare_knees, prepare_landmarks
+from kneegrade.output import write_whole, writing_to
 from kneegrade.types import Contrast, Flag, KneeROI, Radiograph, Side
+from kneegrade.workers import LIMIT_S, run_on_workers
 
 SCHEMA_VERSION: Final = 2
 AFFINE_COLUMNS: Final = ("a00", "a01", "a02", "a10", "a11", "a12")
@@ -45,7 +47,7 @@ RESULT_COLUMNS: Final = (
     *AFFINE_COLUMNS,
     *("confidence", "landmarks", "landmark_source"),
 )
-FLUSH_EVERY: Final = 1000
+JOURNAL: Final = "rois.jsonl"
 
 Result = dict[str, Any]
 
@@ -81,12 +83,14 @@ def write_rois(
     locator: LocatorSpec,
     *,
     landmarks: LandmarkFolder | None = None,
-    n_workers: int = 1,
+    n_workers: int | None = None,
+    limit_s: float = LIMIT_S,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Cut every knee of a table into an ROI store; continue where an earlier call stopped.
 
-    A knee that cannot be cut keeps its row, with ``status`` failed and its ``error_code``.
+    A knee that cannot be cut, or whose film ends or hangs the process that reads it, keeps its row,
+    with ``status`` failed and its ``error_code``.
 
     Parameters
     ----------
@@ -101,8 +105,10 @@ def write_rois(
     locator : LocatorSpec
     landmarks : LandmarkFolder or None
         A user's own landmarks; a knee without any is located by the networks.
-    n_workers : int
-        Processes.
+    n_workers : int or None
+        Processes; None takes all cores.
+    limit_s : float
+        Seconds that a knee may take.
     on_progress : callable
         Called with the number of knees done and in all.
 
@@ -120,38 +126,39 @@ def write_rois(
     """
     hashes = "-".join(hash_file(path)[:12] for path in (locator.film, locator.knee))
     settings = replace(settings, locator=hashes, has_landmark_files=landmarks is not None)
-    _check_settings(folder, settings)
+    head = _check_settings(folder, settings)
     table = table.reset_index(drop=True)
     names = _roi_files(table, landmarks)
-    results = _read_finished(folder, table, names)
-    open_rows = [i for i, name in enumerate(names) if name not in results]
-    n_done = len(names) - len(open_rows)
-    rows = table.iloc[open_rows].to_dict("records")
-    cut = partial(_cut_one, locator=locator, settings=settings, landmarks=landmarks)
-    write = partial(_write_one, cut=cut, table_path=table_path, folder=folder)
-    try:
-        with _many_processes(n_workers) as map_over:
-            jobs = map_over(write, rows, [names[i] for i in open_rows])
-            for count, result in enumerate(jobs, start=1):
-                _tell_bug(result.pop("bug", None))
-                results[result["roi_file"]] = result
-                on_progress(n_done + count, len(names))
-                if count % FLUSH_EVERY == 0:
-                    _write_index(table, names, results, folder)
-    except KeyboardInterrupt:
-        _write_index(table, names, results, folder)
-        raise
-    return _write_index(table, names, results, folder)
+    with writing_to(folder):
+        results = _read_finished(folder, table, names, read_journal(folder / JOURNAL, head))
+    rows = zip(names, table.to_dict("records"), strict=True)
+    todo = [(name, row) for name, row in rows if name not in results]
+    start = partial(_open_cutting, table_path, folder, locator, settings, landmarks)
+    with closing(run_on_workers(start, todo, n_workers=n_workers, limit_s=limit_s)) as made:
+        for result in _note_results(made, todo, folder):
+            results[result["roi_file"]] = result
+            on_progress(len(results), len(names))
+    with writing_to(folder):
+        index = _write_index(table, names, results, folder)
+        (folder / JOURNAL).unlink()
+    return index
 
 
-@contextmanager
-def _many_processes(n_workers: int) -> Iterator[Callable[..., Iterable[Result]]]:
-    """``map`` over processes (reading DICOM is not safe in threads), or plainly for one worker."""
-    if n_workers == 1:
-        yield map
-        return
-    with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
-        yield partial(pool.map, chunksize=8)
+def _note_results(
+    results: Iterable[tuple[int, Result | WorkerError]],
+    todo: Sequence[tuple[str, Mapping[str, Any]]],
+    folder: Path,
+) -> Iterator[Result]:
+    """Note in the journal what comes of each knee, as it comes."""
+    with writing_to(folder):
+        journal = (folder / JOURNAL).open("a", encoding="utf-8")
+    with journal:
+        for index, made in results:
+            name, row = todo[index]
+            result = _failed(name, made) if isinstance(made, WorkerError) else made
+            with writing_to(folder):
+                note(journal, {"source": _source_of(row)} | result)
+            yield result
 
 
 def read_index(folder: Path) -> pd.DataFrame:
@@ -249,13 +256,26 @@ def read_rois(folder: Path, index: pd.DataFrame) -> Iterable[KneeROI]:
         )
 
 
+def _open_cutting(
+    table_path: Path,
+    folder: Path,
+    locator: LocatorSpec,
+    settings: StoreSettings,
+    landmarks: LandmarkFolder | None,
+) -> Callable[[tuple[str, Mapping[str, Any]]], Result]:
+    """Load the locator, with one thread; what is returned cuts the knee of a row."""
+    networks = KneeLocator(locator, n_threads=1)
+    cut = partial(_cut_one, networks=networks, settings=settings, landmarks=landmarks)
+    return partial(_write_one, cut=cut, table_path=table_path, folder=folder)
+
+
 def _write_one(
-    row: Mapping[str, Any],
-    name: str,
+    task: tuple[str, Mapping[str, Any]],
     cut: Callable[[Mapping[str, Any], Radiograph], tuple[PreparedKnee | RefusedKnee, str]],
     table_path: Path,
     folder: Path,
 ) -> Result:
+    name, row = task
     try:
         radiograph = read_file(read_radiograph_file(row, table_path))
         made, landmark_source = cut(row, radiograph)
@@ -263,7 +283,9 @@ def _write_one(
         return _failed(name, error)
     except Exception as error:  # noqa: BLE001 whatever a film raises is that film's row
         bug = InternalError.of(error)
-        return _failed(name, bug) | {"bug": bug}
+        log.error("%s", bug)
+        log.info("%s", bug.trace)
+        return _failed(name, bug)
     if isinstance(made, PreparedKnee):
         return _store(made, "", name, landmark_source, folder)
     if made.knee is None:
@@ -276,14 +298,8 @@ def _store(
 ) -> Result:
     """Write a knee's ROI; the index says what refused it, if anything did."""
     roi = knee.roi
-    try:
-        (folder / name).write_bytes(encode_png(roi.pixels))
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"A picture cannot be written to the folder {str(folder)!r}: {error.strerror}.",
-            "Make room, or choose another folder.",
-        ) from error
+    with writing_to(folder):
+        write_whole(folder / name, encode_png(roi.pixels))
     points = apply_affine(invert_affine(roi.to_radiograph), knee.landmarks.kneel_points_px)
     return {
         "roi_file": name,
@@ -297,12 +313,6 @@ def _store(
         "landmarks": np.round(points, 2).ravel().tolist(),
         "landmark_source": landmark_source,
     }
-
-
-def _tell_bug(bug: InternalError | None) -> None:
-    if bug is not None:
-        log.error("%s", bug)
-        log.info("%s", bug.trace)
 
 
 def _failed(name: str, error: KneegradeError) -> Result:
@@ -320,12 +330,11 @@ def _cut_one(
     row: Mapping[str, Any],
     radiograph: Radiograph,
     *,
-    locator: LocatorSpec,
+    networks: KneeLocator,
     settings: StoreSettings,
     landmarks: LandmarkFolder | None,
 ) -> tuple[PreparedKnee | RefusedKnee, str]:
     """The knee of a row, and whether its landmarks come from the network or from a file."""
-    networks = _open_locator(locator)
     side = Side(row["side"])
     known = None if landmarks is None else landmarks.find(row, radiograph)
     if known is not None:
@@ -334,28 +343,28 @@ def _cut_one(
     return knees[0], "network"
 
 
-@cache
-def _open_locator(spec: LocatorSpec) -> KneeLocator:
-    """One locator per process, with one thread: the processes share the cores."""
-    return KneeLocator(spec, n_threads=1)
-
-
-def _read_finished(folder: Path, table: pd.DataFrame, names: list[str]) -> dict[str, Result]:
+def _read_finished(
+    folder: Path, table: pd.DataFrame, names: list[str], noted: Iterable[Result]
+) -> dict[str, Result]:
     """Results of an earlier call that still hold: of the same picture, with the ROI on disk."""
-    if not (folder / "index.parquet").is_file():
-        return {}
+    is_there = (folder / "index.parquet").is_file()
+    index = read_index(folder).to_dict("records") if is_there else []
+    made = {row["roi_file"]: {"source": _source_of(row)} | row for row in index}
+    made |= {result["roi_file"]: result for result in noted}
     asked = dict(zip(names, map(_source_of, table.to_dict("records")), strict=True))
-    index = read_index(folder)
     return {
-        row["roi_file"]: {name: row[name] for name in RESULT_COLUMNS}
-        for row in index[index["status"] != "failed"].to_dict("records")
-        if asked.get(row["roi_file"]) == _source_of(row) and (folder / row["roi_file"]).is_file()
+        name: {column: result.get(column) for column in RESULT_COLUMNS}
+        for name, result in made.items()
+        if result["status"] != "failed"
+        and asked.get(name) == result["source"]
+        and (folder / name).is_file()
     }
 
 
-def _source_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _source_of(row: Mapping[str, Any]) -> str:
     """What a row's ROI was made of: picture, contrast, and size of a pixel."""
-    return row["image_path"], row.get("contrast", Contrast.UNKNOWN.value), read_spacing(row)
+    contrast = row.get("contrast", Contrast.UNKNOWN.value)
+    return json.dumps([row["image_path"], contrast, read_spacing(row)])
 
 
 def _write_index(
@@ -372,26 +381,23 @@ def _write_index(
     return index
 
 
-def _check_settings(folder: Path, settings: StoreSettings) -> None:
-    try:
+def _check_settings(folder: Path, settings: StoreSettings) -> dict[str, Any]:
+    """Begin the store, or make sure that it was cut alike; its settings in JSON."""
+    path = folder / "store.json"
+    text = json.dumps(asdict(settings)) + "\n"
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "store.json"
-        if path.is_file():
-            if read_settings(folder) != settings:
-                raise TableError(
-                    "store.other-settings",
-                    f"The ROI store {str(folder)!r} was cut with other settings: "
-                    f"{path.read_text(encoding='utf-8').strip()}.",
-                    "Name another folder, or delete this one.",
-                )
-            return
-        path.write_text(json.dumps(asdict(settings)) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The folder {str(folder)!r} cannot be written to: {error.strerror}.",
-            "Choose another folder.",
-        ) from error
+        if not path.is_file():
+            write_whole(path, text)
+        elif read_settings(folder) != settings:
+            raise TableError(
+                "store.other-settings",
+                f"The ROI store {str(folder)!r} was cut with other settings: "
+                f"{path.read_text(encoding='utf-8').strip()}.",
+                "Name another folder, or delete this one.",
+            )
+    head: dict[str, Any] = json.loads(text)
+    return head
 
 
 def _roi_files(table: pd.DataFrame, landmarks: LandmarkFolder | None) -> list[str]:

@@ -15,6 +15,7 @@ from kneegrade.grading.grader import expected_grade
 from kneegrade.grading.predictions import KEY_COLUMNS, Row, task_columns
 from kneegrade.knees.measuring.sizes import Area, CompartmentSizes, JointSizes, Length
 from kneegrade.knees.prepared import RefusedKnee
+from kneegrade.pipeline.drawing import KneeDrawing
 from kneegrade.pipeline.grader import GradedKnee
 from kneegrade.types import Flag, KneePrediction, Side, SpacingSource, Task
 
@@ -202,6 +203,35 @@ class KneeResult:
             joint=_joint_of_row(row) if row.get("spacing_source") else None,
             error_code=row["error_code"],
             error=row["error"],
+        )
+
+
+@dataclass(frozen=True)
+class KneeRecord:
+    """A result, and what is drawn over its ROI, as a batch keeps them.
+
+    Parameters
+    ----------
+    result : KneeResult
+    drawing : KneeDrawing or None
+        None where there is no ROI.
+    """
+
+    result: KneeResult
+    drawing: KneeDrawing | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        drawing = None if self.drawing is None else self.drawing.to_json()
+        return {"row": self.result.to_row(), "drawing": drawing}
+
+    @classmethod
+    def of_json(cls, values: Mapping[str, Any]) -> Self:
+        """The record that `to_json` gave; raises as `KneeResult.of_row`."""
+        drawing = values["drawing"]
+        return cls(
+            KneeResult.of_row(values["row"]),
+            None if drawing is None else KneeDrawing.from_json(drawing),
         )
 
 

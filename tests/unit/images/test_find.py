@@ -192,6 +192,7 @@ RESULTS = {
     "predictions.json": b"{}",
     "report.html": b"",
     "knees/knee-0123456789abcdef.png": b"",
+    "knees/knee-0123456789abcdee.png.part": b"",
 }
 
 

@@ -1,4 +1,7 @@
 import errno
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_films import draw_knee, write_picture
+from made_work import run_here
 
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.errors import OutputError, TableError
@@ -21,6 +25,7 @@ from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.prepared import prepare_knees
 from kneegrade.knees.store import (
     AFFINE_COLUMNS,
+    JOURNAL,
     StoreSettings,
     read_index,
     read_roi_pixels,
@@ -73,6 +78,7 @@ def count_cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return read_radiograph(source, **options)
 
     monkeypatch.setattr(store, "read_radiograph", spy)
+    monkeypatch.setattr(store, "run_on_workers", run_here)
     return read
 
 
@@ -139,13 +145,12 @@ def test_a_second_call_reads_only_what_failed(
     pd.testing.assert_frame_equal(again, first)
 
 
-@pytest.mark.parametrize(("error", "n_kept"), [(KeyboardInterrupt, 3), (MemoryError, 2)])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_an_interrupted_call_is_continued_in_the_tables_order(
     tmp_path: Path,
     table: pd.DataFrame,
     monkeypatch: pytest.MonkeyPatch,
     error: type[BaseException],
-    n_kept: int,
 ) -> None:
     whole = write(table, tmp_path / ".." / tmp_path.name)
     for path in (tmp_path / "rois").iterdir():
@@ -155,11 +160,29 @@ def test_an_interrupted_call_is_continued_in_the_tables_order(
         if done == 3:
             raise error
 
-    monkeypatch.setattr(store, "FLUSH_EVERY", 2)
     with pytest.raises(error):
         write(table.iloc[::-1], tmp_path, on_progress=stop, n_workers=1)
-    assert len(read_index(tmp_path / "rois")) == n_kept
+    journal = tmp_path / "rois" / JOURNAL
+    journal.write_bytes(journal.read_bytes()[:-9])  # the line of p3.png, which is no picture
+    read = count_cuts(monkeypatch)
     pd.testing.assert_frame_equal(write(table, tmp_path), whole)
+    assert read == ["p0.png", "p1.png", "p2.png", "p3.png"]
+    assert not journal.exists()
+
+
+def test_a_knee_that_cannot_be_cut_in_time_keeps_its_row(
+    tmp_path: Path, table: pd.DataFrame
+) -> None:
+    def stop_the_process(done: int, total: int) -> None:
+        if done == 1:
+            (worker,) = multiprocessing.active_children()
+            os.kill(worker.pid or 0, signal.SIGSTOP)
+
+    options = {"n_workers": 1, "limit_s": 5, "on_progress": stop_the_process}
+    index = write(table.iloc[:3], tmp_path, **options)
+    assert list(index["status"]) == ["ok", "failed", "ok"]
+    assert list(index["error_code"]) == ["", "worker.timeout", ""]
+    assert list(write(table.iloc[:3], tmp_path)["status"]) == ["ok"] * 3
 
 
 def test_the_index_holds_the_table_it_was_given_last(
@@ -345,6 +368,7 @@ def test_a_folder_that_cannot_be_written(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(store, "encode_png", fill_the_disk)
+    monkeypatch.setattr(store, "run_on_workers", run_here)
     with pytest.raises(OutputError) as caught:
         write(table, tmp_path)
     assert caught.value.code == "output.not-writable"

@@ -1,64 +1,32 @@
 """A batch of pictures: a row a knee, nothing lost, continued where it ended."""
 
 import json
+import multiprocessing
 import os
-from collections.abc import Sequence
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from made_films import draw_knee, write_picture
+from kneegrade.pipeline.picture import PICTURES, Picture
+from made_films import FILM_MM, draw_knee, write_picture
 from tiny_bundle import write_tiny_bundle
 
-from kneegrade.errors import KneeNotFoundError, OutputError
+from kneegrade.bundles.manifest import read_bundle
+from kneegrade.errors import OutputError
 from kneegrade.grading.predictions import Row
-from kneegrade.images.read import read_radiograph
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.posing.pictures import read_png
-from kneegrade.knees.prepared import PreparedKnee
-from kneegrade.pipeline.batch import (
-    JOURNAL,
-    PICTURES,
-    BatchKnee,
-    Picture,
-    grade_batch,
-    write_tables,
-)
-from kneegrade.pipeline.grader import KneeGrader, RefusedKnee
+from kneegrade.pipeline.batch import JOURNAL, BatchKnee, grade_batch, write_tables
 from kneegrade.types import Contrast, Side
 
 
 class PowerCutError(Exception):
     """The machine went away."""
-
-
-class CountingGrader(KneeGrader):
-    """Remembers what it was asked to grade, and fails for good after ``stop_after`` pictures."""
-
-    def __init__(self, bundle: Path, stop_after: int | None = None) -> None:
-        super().__init__(bundle, n_threads=1)
-        self.asked: list[str] = []
-        self.stop_after = stop_after
-
-    def grade(self, source: str | Path, **options: Any) -> Any:
-        if len(self.asked) == self.stop_after:
-            raise PowerCutError
-        self.asked.append(Path(source).name)
-        return super().grade(source, **options)
-
-
-class RefusingGrader(CountingGrader):
-    """Refuses every knee that it finds, and says that the other one was not found."""
-
-    def grade(self, source: str | Path, **options: Any) -> Any:
-        (knee,) = super().grade(source, **options)
-        implant = KneeNotFoundError("knee.implant", "Metal.", "Leave it out.")
-        missing = KneeNotFoundError("knee.not-found", "Not there.", "Look.")
-        found = PreparedKnee(read_radiograph(source), knee.landmarks, knee.roi, implant)
-        return [
-            RefusedKnee(knee.side, implant, found),
-            RefusedKnee(knee.side.other, missing, None),
-        ]
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +47,35 @@ def pictures_of(paths: Sequence[Path], **changes: Any) -> list[Picture]:
     return [Picture(str(path), str(path), **changes) for path in paths]
 
 
+def noted_in(folder: Path) -> list[str]:
+    """Names of the pictures in a journal, in its order."""
+    journal = folder / JOURNAL
+    lines = journal.read_bytes().splitlines(keepends=True)[1:] if journal.is_file() else []
+    whole = [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return [Path(json.loads(line["identity"])[0]).name for line in whole]
+
+
 def run(
     pictures: Sequence[Picture], bundle: Path, folder: Path, **options: Any
 ) -> tuple[list[Row], list[str]]:
     """The batch's rows and the names of the files that were graded for them."""
-    grader = CountingGrader(bundle, options.pop("stop_after", None))
     try:
-        return [knee.row for knee in grade_batch(pictures, grader, folder, **options)], grader.asked
+        n_before = len(noted_in(folder))
+    except (ValueError, TypeError, OSError):  # a foreign journal
+        n_before = 0
+    stop_after = options.pop("stop_after", None)
+
+    def stop(done: int, total: int) -> None:
+        if done == stop_after:
+            raise PowerCutError
+
+    rows: list[Row] = []
+    try:
+        given = {"n_workers": 1, "on_progress": stop} | options
+        rows = [knee.row for knee in grade_batch(pictures, bundle, folder, **given)]
     except PowerCutError:
-        return [], grader.asked
+        pass
+    return rows, noted_in(folder)[n_before:]
 
 
 def test_one_row_per_picture_in_order(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
@@ -99,7 +87,7 @@ def test_one_row_per_picture_in_order(paths: list[Path], bundle: Path, tmp_path:
     assert [row["source"] for row in rows] == [str(path) for path in given]
     assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
     assert rows[1]["error_code"] == "image.not-found"
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert asked == ["c.png", "gone.png", "a.png"]
 
 
@@ -228,8 +216,7 @@ def test_names_of_written_files_hold_no_source(
 
 def test_a_drawing_outlives_the_batch(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
     def grade_again() -> BatchKnee:
-        grader = KneeGrader(bundle, n_threads=1)
-        (knee,) = grade_batch(pictures_of(paths[:1]), grader, tmp_path / "out")
+        (knee,) = grade_batch(pictures_of(paths[:1]), bundle, tmp_path / "out", n_workers=1)
         return knee
 
     first = grade_again()
@@ -242,28 +229,27 @@ def test_a_drawing_outlives_the_batch(paths: list[Path], bundle: Path, tmp_path:
     assert pixels.shape == (first.drawing.size_px,) * 2
 
 
-def test_a_refused_knee_keeps_its_picture(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    grader = RefusingGrader(bundle)
-    refused, missing = grade_batch(pictures_of(paths[:1]), grader, out)
-    assert (refused.row["status"], refused.row["error_code"]) == ("refused", "knee.implant")
-    assert (refused.row["side"], refused.row["error"]) == ("right", "Metal. Leave it out.")
-    assert refused.file_in(out).is_file()
-    assert refused.drawing is not None
-    assert (refused.drawing.margins, refused.drawing.widths) == ([], ())
-    assert (missing.row["status"], missing.row["error_code"]) == ("failed", "knee.not-found")
-    assert (missing.row["side"], missing.drawing) == ("left", None)
-    assert not missing.file_in(out).exists()
-
-
 def test_a_picture_with_one_failed_knee_is_tried_again(
     paths: list[Path], bundle: Path, tmp_path: Path
 ) -> None:
-    grade_batch(pictures_of(paths[:1]), RefusingGrader(bundle), tmp_path / "out")
-    rows, asked = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
-    assert asked == ["a.png"]
-    assert [row["status"] for row in rows] == ["ok"]
-    assert run(pictures_of(paths[:1]), bundle, tmp_path / "out") == (rows, [])
+    out = tmp_path / "out"
+    rows, _ = run(pictures_of(paths[:1]), bundle, out)
+    head, line = map(json.loads, (out / JOURNAL).read_text().splitlines())
+    (knee,) = line["knees"]
+    missing = {"row": knee["row"] | {"status": "failed", "side": "left"}, "drawing": None}
+    line["knees"].append(missing)
+    (out / JOURNAL).write_text(f"{json.dumps(head)}\n{json.dumps(line)}\n")
+    assert run(pictures_of(paths[:1]), bundle, out) == (rows, ["a.png"])
+    assert run(pictures_of(paths[:1]), bundle, out) == (rows, [])
+
+
+def test_a_picture_that_is_given_twice_is_graded_once(
+    paths: list[Path], bundle: Path, tmp_path: Path
+) -> None:
+    pictures = pictures_of([paths[0], paths[1], paths[0]])
+    rows, asked = run(pictures, bundle, tmp_path / "out", n_workers=2)
+    assert sorted(asked) == ["a.png", "b.png"]
+    assert rows[0] == rows[2] != rows[1]
 
 
 def test_pictures_are_kept_on_request_only(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
@@ -290,5 +276,113 @@ def test_tables_cannot_be_written(paths: list[Path], bundle: Path, tmp_path: Pat
     rows, _ = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
     (tmp_path / "out" / "predictions.csv").mkdir()
     with pytest.raises(OutputError) as caught:
-        write_tables(rows, KneeGrader(bundle).bundle, tmp_path / "out")
+        write_tables(rows, read_bundle(bundle), tmp_path / "out")
     assert caught.value.code == "output.not-writable"
+
+
+# many processes
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a batch but the journal, whose lines are sorted."""
+    found = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    lines = found[JOURNAL].splitlines()
+    return found | {JOURNAL: b"\n".join([lines[0], *sorted(lines[1:])])}
+
+
+def test_any_number_of_processes_gives_the_same_bytes(
+    paths: list[Path], bundle: Path, tmp_path: Path
+) -> None:
+    given = [*paths, tmp_path / "gone.png"]
+    written = []
+    for n_workers in (1, 2, 3):
+        out = tmp_path / f"out-{n_workers}"
+        rows, _ = run(pictures_of(given), bundle, out, n_workers=n_workers)
+        write_tables(rows, read_bundle(bundle), out)
+        written.append(contents(out))
+    assert len(written[0]) == 8
+    assert written[0] == written[1] == written[2]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, "worker.died"), (signal.SIGSTOP, "worker.timeout")]
+)
+def test_a_picture_whose_process_ends_or_hangs_costs_itself_alone(
+    paths: list[Path], bundle: Path, tmp_path: Path, number: signal.Signals, code: str
+) -> None:
+    def send(done: int, total: int) -> None:
+        if done == 1:  # the process works on the film
+            (worker,) = multiprocessing.active_children()
+            os.kill(worker.pid or 0, number)
+
+    film = write_picture(tmp_path / "film.png", draw_knee(size_mm=FILM_MM))
+    given = pictures_of([paths[0], film, paths[1]])
+    rows, asked = run(given, bundle, tmp_path / "out", on_progress=send, limit_s=5)
+    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
+    assert (rows[1]["error_code"], rows[1]["bundle_id"]) == (code, rows[0]["bundle_id"])
+    assert asked == ["a.png", "film.png", "b.png"]
+    again, asked = run(given, bundle, tmp_path / "out")
+    assert ([row["status"] for row in again], asked) == (["ok"] * 3, ["film.png"])
+    whole, _ = run(given, bundle, tmp_path / "whole")
+    assert again == whole
+
+
+def test_no_process_is_started_where_all_is_done(
+    paths: list[Path], bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, _ = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
+    monkeypatch.setattr("kneegrade.workers._Worker", None)
+    assert run(pictures_of(paths[:1]), bundle, tmp_path / "out") == (rows, [])
+
+
+# kill -9
+
+
+def start_command(paths: Path, bundle: Path, out: Path) -> subprocess.Popen[bytes]:
+    code = "from kneegrade.apps.cli.main import main; main()"
+    options = ["--bundle", bundle, "--out", out, "--workers", "2"]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "grade", paths, *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def when_noted(n: int, out: Path, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Yields once, when the journal has ``n`` pictures or the process has ended."""
+    deadline = time.monotonic() + 100
+    while process.poll() is None and len(noted_in(out)) < n:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    yield
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_and_run_again_it_gives_the_same_bytes(
+    bundle: Path, tmp_path: Path
+) -> None:
+    films = tmp_path / "films"
+    for k in range(8):
+        write_picture(films / f"{k}.png", draw_knee(kl=k % 5, seed=k))
+    assert start_command(films, bundle, tmp_path / "whole").wait() == 0
+    out = tmp_path / "out"
+    for n_noted, delay_s in ((0, 0.5), (0, 1.5), (1, 0.0), (2, 0.03), (4, 0.01), (6, 0.07)):
+        process = start_command(films, bundle, out)
+        for _ in when_noted(n_noted, out, process):
+            time.sleep(delay_s)
+            workers = children_of(process.pid) if process.poll() is None else []
+            process.kill()
+            process.wait()
+        deadline = time.monotonic() + 60
+        while any(Path(f"/proc/{pid}").exists() for pid in workers):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    process = start_command(films, bundle, out)
+    assert process.wait() == 0
+    assert contents(out).keys() == contents(tmp_path / "whole").keys()
+    for name, content in contents(tmp_path / "whole").items():
+        assert name == "report.html" or contents(out)[name] == content

@@ -10,12 +10,10 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol
@@ -25,8 +23,10 @@ import numpy as np
 import pydicom
 
 from kneegrade import __version__
-from kneegrade.errors import ImageError, OutputError
+from kneegrade.errors import ImageError, OutputError, WorkerError
+from kneegrade.journal import note, read_journal
 from kneegrade.knees.landmarks.table import LANDMARK_COLUMNS
+from kneegrade.output import write_whole, writing_to
 from kneegrade.phantoms.knees.severity import NARROWING
 from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.studies.most import release as most_release
@@ -35,6 +35,7 @@ from kneegrade.phantoms.studies.ordered_film import PART, FilmTruth, write_film
 from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject
 from kneegrade.terms import LANDMARK_NAMES
 from kneegrade.types import Side, Task
+from kneegrade.workers import LIMIT_S, run_on_workers
 
 SCHEMA_VERSION: Final = 1
 SETTINGS: Final = "study.json"
@@ -95,7 +96,8 @@ def write_study(
     n_subjects: int,
     seed: int,
     spacing_mm: float | None = None,
-    n_workers: int = 1,
+    n_workers: int | None = None,
+    limit_s: float = LIMIT_S,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> WrittenStudy:
     """Write a study of phantoms in the format of a release; continue where an earlier call stopped.
@@ -113,8 +115,10 @@ def write_study(
         0 or more.
     spacing_mm : float, optional
         Size of a pixel, 0.05 to 2 mm; each scanner's own if it is not given.
-    n_workers : int
-        Processes.
+    n_workers : int or None
+        Processes; None takes all cores.
+    limit_s : float
+        Seconds that a film may take.
     on_progress : callable
         Called with the number of films done and in all.
 
@@ -127,25 +131,25 @@ def write_study(
     OutputError
         ``phantom.subjects-invalid``; ``output.other-run`` if the folder holds anything else;
         ``output.not-writable``.
-    ImageError
-        ``image.spacing-invalid``.
+    ImageError, WorkerError
+        ``image.spacing-invalid``; a film ended or hung the process that drew it.
     """
     settings = _check_settings(study, n_subjects, seed, spacing_mm)
     release = RELEASES[study]
-    with _writable(folder):
+    with writing_to(folder):
         _claim_folder(folder, settings)
         subjects = [draw_subject(study, number, seed) for number in range(1, n_subjects + 1)]
         orders = release.plan_films(subjects, seed=seed)
         is_whole = (folder / TRUTH).is_file()
-        truths = _read_journal(folder)
+        truths = {truth["image_path"]: truth for truth in read_journal(folder / JOURNAL, settings)}
         to_draw = [
             order
             for order in orders
             if not (folder / order.path).is_file() or not (is_whole or order.image_path in truths)
         ]
-        write = partial(write_film, folder, study=study, seed=seed, spacing_mm=spacing_mm)
         n_done = len(orders) - len(to_draw)
-        with closing(_draw_films(folder, write, to_draw, n_workers)) as drawn:
+        start = partial(_open_drawing, folder, study, seed, spacing_mm)
+        with closing(_draw_films(folder, start, to_draw, n_workers, limit_s)) as drawn:
             for count, truth in enumerate(drawn, start=n_done + 1):
                 truths[truth["image_path"]] = truth
                 on_progress(count, len(orders))
@@ -157,20 +161,26 @@ def write_study(
     return WrittenStudy(n_subjects, n_visits, len(orders), len(to_draw))
 
 
+def _open_drawing(
+    folder: Path, study: Study, seed: int, spacing_mm: float | None
+) -> Callable[[FilmOrder], FilmTruth]:
+    return partial(write_film, folder, study=study, seed=seed, spacing_mm=spacing_mm)
+
+
 def _draw_films(
     folder: Path,
-    write: Callable[[FilmOrder], FilmTruth],
+    start: Callable[[], Callable[[FilmOrder], FilmTruth]],
     orders: Sequence[FilmOrder],
-    n_workers: int,
+    n_workers: int | None,
+    limit_s: float,
 ) -> Generator[FilmTruth, None, None]:
     """Draw films and note each in the journal when it is on disk."""
-    with (
-        (folder / JOURNAL).open("a", encoding="utf-8") as journal,
-        _many_processes(n_workers) as map_over,
-    ):
-        for truth in map_over(write, orders):
-            journal.write(json.dumps(truth) + "\n")
-            journal.flush()
+    drawn = run_on_workers(start, orders, n_workers=n_workers, limit_s=limit_s)
+    with closing(drawn), (folder / JOURNAL).open("a", encoding="utf-8") as journal:
+        for index, truth in drawn:
+            if isinstance(truth, WorkerError):
+                raise truth.within(orders[index].path)
+            note(journal, truth)
             yield truth
 
 
@@ -224,39 +234,11 @@ def _claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
             f"A new study needs an empty folder. Got {str(folder)!r}, which holds other files.",
             "Name another --out.",
         )
-    _write_whole(path, _as_json(settings))
+    write_whole(path, _as_json(settings))
 
 
 def _as_json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, indent=2) + "\n"
-
-
-def _read_journal(folder: Path) -> dict[str, FilmTruth]:
-    """Truth of the films that are done; a line that was cut short counts as not done."""
-    truths: dict[str, FilmTruth] = {}
-    path = folder / JOURNAL
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for line in lines:
-        try:
-            truth = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        truths[truth["image_path"]] = truth
-    _write_whole(path, "".join(json.dumps(truth) + "\n" for truth in truths.values()))
-    return truths
-
-
-@contextmanager
-def _many_processes(n_workers: int) -> Iterator[Callable[..., Iterable[FilmTruth]]]:
-    """``map`` over processes, or plainly for one worker; leaving early begins no more films."""
-    if n_workers == 1:
-        yield map
-        return
-    with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
-        try:
-            yield pool.map
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _write_tables(
@@ -330,22 +312,4 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    _write_whole(path, text.getvalue())
-
-
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(path.name + PART)
-    part.write_text(text, encoding="utf-8", newline="")
-    part.replace(path)
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            "output.not-writable",
-            f"The folder {str(folder)!r} cannot be written to: {error.strerror}.",
-            "Make room, or choose another folder.",
-        ) from error
+    write_whole(path, text.getvalue())

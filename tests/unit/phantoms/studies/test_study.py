@@ -10,8 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from kneegrade.errors import ImageError, OutputError
-from kneegrade.phantoms.studies import study as study_module
+from kneegrade.errors import ImageError, OutputError, WorkerError
 from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.studies.most.release import plan_films
 from kneegrade.phantoms.studies.ordered_film import write_film
@@ -108,9 +107,7 @@ def test_two_processes_write_the_same_bytes(folder: Path, tmp_path: Path) -> Non
     assert contents(tmp_path) == contents(folder)
 
 
-def test_an_interrupted_study_continues(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_study_continues(folder: Path, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done == 3:
             raise KeyboardInterrupt
@@ -118,25 +115,27 @@ def test_an_interrupted_study_continues(
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, on_progress=stop)
     assert not (tmp_path / TRUTH).exists()
-    done = list(tmp_path.rglob("*.dcm"))
+    noted = (tmp_path / JOURNAL).read_text().splitlines()[1:]
+    done = [tmp_path / json.loads(line)["image_path"] for line in noted]
     assert len(done) == 3
     # As if the machine had died while the fourth film and its line of the journal were written.
     (done[0].parent / "IM0001.dcm.part").write_bytes(b"half")
     with (tmp_path / JOURNAL).open("a") as journal:
         journal.write('{"image_path": "Ima')
     done[-1].unlink()
-    drawn = []
-    real = write_film
-
-    def count(folder: Path, order: FilmOrder, **settings):
-        drawn.append(order.path)
-        return real(folder, order, **settings)
-
-    monkeypatch.setattr(study_module, "write_film", count)
+    before = {path: path.stat().st_mtime_ns for path in done[:-1]}
     written = write(tmp_path)
-    assert written.n_drawn == len(drawn) == written.n_films - 2
+    assert written.n_drawn == written.n_films - 2
+    assert {path: path.stat().st_mtime_ns for path in done[:-1]} == before
     (done[0].parent / "IM0001.dcm.part").unlink(missing_ok=True)
     assert contents(tmp_path) == contents(folder)
+
+
+def test_a_film_that_cannot_be_drawn_in_time_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError) as caught:
+        write(tmp_path, spacing_mm=0.05, limit_s=0.01)
+    assert caught.value.code == "worker.timeout"
+    assert ".dcm: This took longer" in str(caught.value)
 
 
 def test_a_whole_study_is_left_alone_and_a_lost_film_comes_back(

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from kneegrade.apps.cli.exit_codes import DONE, SOME_FAILED, exit_code_of
+from kneegrade.apps.cli.options import WorkersOption
 from kneegrade.errors import OutputError, TableError
 from kneegrade.types import Contrast, RadiographFile, Side, SpacingSource
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from kneegrade.apps.pages.truth import GradesByKnee
     from kneegrade.bundles.manifest import Bundle
     from kneegrade.knees.locating.find import InputKind
-    from kneegrade.pipeline.batch import BatchKnee, Picture
+    from kneegrade.pipeline.batch import BatchKnee
+    from kneegrade.pipeline.request import GradeRequest
 
 WIDTH_OF_NO_TERMINAL = 160
 SMALLEST_MM = 0.001
@@ -101,6 +103,7 @@ def grade(
             help="Write osteophyte areas too: experimental, hardly related to grades.",
         ),
     ] = False,
+    workers: WorkersOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
     """Grade the knees on radiographs, one or both, or on pictures that are cropped to one.
@@ -110,22 +113,22 @@ def grade(
     from kneegrade.apps.cli.grade_table import print_results
     from kneegrade.apps.cli.progress import show_progress
     from kneegrade.apps.pages.truth import match_truth, read_truth
+    from kneegrade.bundles.manifest import read_bundle
     from kneegrade.pipeline.batch import grade_batch, write_tables
-    from kneegrade.pipeline.grader import KneeGrader
 
-    pictures = _pictures_of(paths, knees, split, side, spacing_mm, contrast)
+    requests = _requests_of(paths, knees, split, side, spacing_mm, contrast)
     known = None if truth is None else read_truth(truth)
-    grader = KneeGrader(bundle)
-    with show_progress("Grading") as on_progress:
-        graded = grade_batch(pictures, grader, out, kind=kind, on_progress=on_progress)
+    read = read_bundle(bundle)
+    with show_progress("Grading") as bar:
+        graded = grade_batch(requests, read, out, kind=kind, n_workers=workers, on_progress=bar)
     results = [knee.result for knee in graded]
-    written = write_tables(results, grader.bundle, out, osteophyte_areas=osteophyte_areas)
+    written = write_tables(results, read, out, osteophyte_areas=osteophyte_areas)
     grades, notes = match_truth(known, results)
-    written.append(_write_page(graded, grader.bundle, out, grades, attribution))
+    written.append(_write_page(graded, read, out, grades, attribution))
     if as_json:
         typer.echo(written[0].read_text(encoding="utf-8"), nl=False)
     else:
-        print_results(results, [spec.task for spec in grader.bundle.tasks], _console())
+        print_results(results, [spec.task for spec in read.tasks], _console())
     typer.echo("Written: " + ", ".join(str(path) for path in written), err=True)
     for note in notes:
         typer.echo(f"kneegrade: {note}", err=True)
@@ -142,15 +145,15 @@ def _console() -> Console:
     return console
 
 
-def _pictures_of(
+def _requests_of(
     paths: Sequence[Path] | None,
     knees: Path | None,
     split: str | None,
     side: Side | None,
     spacing_mm: float | None,
     contrast: Contrast,
-) -> "list[Picture]":
-    from kneegrade.pipeline.batch import Picture
+) -> "list[GradeRequest]":
+    from kneegrade.pipeline.request import GradeRequest
 
     if bool(paths) == (knees is not None) or (split is not None and knees is None):
         raise OutputError(
@@ -159,14 +162,16 @@ def _pictures_of(
             "See kneegrade grade --help.",
         )
     if knees is not None:
-        return _pictures_of_table(knees, split, side, spacing_mm, contrast)
+        return _requests_of_table(knees, split, side, spacing_mm, contrast)
     from kneegrade.images.find import find_images
 
     found = find_images(list(paths or []))
     if found.passed_over:
         typer.echo(found.passed_over_line, err=True)
     return [
-        Picture(_printable(source), RadiographFile(source, spacing_mm, contrast=contrast), side)
+        GradeRequest(
+            _printable(source), RadiographFile(source, spacing_mm, contrast=contrast), side
+        )
         for source in found.sources
     ]
 
@@ -176,15 +181,15 @@ def _printable(source: str) -> str:
     return source.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _pictures_of_table(
+def _requests_of_table(
     knees: Path,
     split: str | None,
     side: Side | None,
     spacing_mm: float | None,
     contrast: Contrast,
-) -> "list[Picture]":
+) -> "list[GradeRequest]":
     from kneegrade.cohorts.tables.table import read_knee_table, read_radiograph_file
-    from kneegrade.pipeline.batch import Picture
+    from kneegrade.pipeline.request import GradeRequest
     from kneegrade.pipeline.results import KneeKey
 
     table = read_knee_table(knees)
@@ -208,7 +213,7 @@ def _pictures_of_table(
         return replace(file, spacing_mm=spacing_mm, spacing_source=SpacingSource.CALLER)
 
     return [
-        Picture(
+        GradeRequest(
             source=row["image_path"],
             file=known(read_radiograph_file(row, knees)),
             side=side or Side(row["side"]),
@@ -236,14 +241,12 @@ def _write_page(
     reported = []
     n_shown = 0
     for knee in sorted(knees, key=lambda knee: is_synthetic(knee.result)):
-        file = knee.file_in(out)
-        n_shown += knee.drawing is not None
-        is_shown = knee.drawing is not None and n_shown <= EMBEDDED_PICTURES and file.is_file()
+        n_shown += knee.record.drawing is not None
         reported.append(
             ReportedKnee(
                 result=knee.result,
-                picture_png=file.read_bytes() if is_shown else None,
-                drawing=knee.drawing,
+                picture_png=knee.read_roi(out) if n_shown <= EMBEDDED_PICTURES else None,
+                drawing=knee.record.drawing,
                 truth=truth.get((knee.result.source, knee.result.side)),
             )
         )

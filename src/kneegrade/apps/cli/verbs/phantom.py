@@ -1,7 +1,6 @@
 """``kneegrade phantom``: nothing -> radiographs with known truth."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from kneegrade import __version__
+from kneegrade.apps.cli.options import WorkersOption
 from kneegrade.errors import MissingExtraError, OutputError
 from kneegrade.output import writing_to
 from kneegrade.types import Side, Task
@@ -152,7 +152,7 @@ def study(
     seed: SeedOption,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the study.")],
     spacing: SpacingOption = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = min(os.cpu_count() or 1, 4),
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a whole study: films, tables and the truth; continues where it stopped."""

@@ -1,13 +1,13 @@
 """``kneegrade prepare``: knee table + images -> ROI store."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kneegrade.apps.cli.exit_codes import exit_code_of
+from kneegrade.apps.cli.options import WorkersOption
 from kneegrade.errors import OutputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def prepare(
     bundle: Annotated[
         str, typer.Option("--bundle", metavar="NAME|DIR", help="The bundle whose locator is used.")
     ] = "default",
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = min(os.cpu_count() or 1, 4),
+    workers: WorkersOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find every knee of a table, bring it to standard pose; continues where it stopped."""

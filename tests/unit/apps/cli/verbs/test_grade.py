@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from command import Reply, kneegrade, read_rows
 from made_films import CROP_MM, FILM_MM, NOTHING_IN_HEADER, draw_knee, write_picture
+from made_work import run_here
 from rich.console import Console
 from tiny_bundle import write_tiny_bundle
 
@@ -20,6 +21,7 @@ from kneegrade.apps.cli.grade_table import ROWS_SHOWN, print_rows
 from kneegrade.grading.predictions import read_predictions
 from kneegrade.images.read import read_radiograph
 from kneegrade.phantoms.films.dicom_film import write_dicom_film
+from kneegrade.pipeline import batch
 from kneegrade.pipeline import grader as pipeline
 from kneegrade.types import Radiograph, Side, Task
 
@@ -568,6 +570,7 @@ def test_a_bug_costs_one_film_its_grades(
         return read_radiograph(source, **options)
 
     monkeypatch.setattr(pipeline, "read_radiograph", read)
+    monkeypatch.setattr(batch, "run_on_workers", run_here)
     out = tmp_path / "out"
     with caplog.at_level(logging.INFO if verbose else logging.WARNING):
         reply = grade(films, bundle=bundle, out=out)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from command import kneegrade
 from made_films import draw_knee, write_picture
+from made_work import run_here
 
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees import store
@@ -65,6 +66,7 @@ def test_a_bug_costs_one_film(
         return read_radiograph(source, **options)
 
     monkeypatch.setattr(store, "read_radiograph", read)
+    monkeypatch.setattr(store, "run_on_workers", run_here)
     arguments = ("prepare", table, "--out", tmp_path / "rois", "--workers", "1")
     reply = kneegrade(*arguments)
     assert reply.code == 70

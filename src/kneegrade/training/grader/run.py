@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from kneegrade.grading.grader import decode_grade, softmax
-from kneegrade.grading.predictions import write_parquet
+from kneegrade.grading.predictions import table_columns, write_parquet
 from kneegrade.knees.store import read_index
 from kneegrade.pipeline.results import KneeKey, KneeResult
 from kneegrade.training.fitting import (

@@ -9,7 +9,7 @@ from kneegrade.bundles.manifest import Decoding
 from kneegrade.grading.grader import decode_grade, expected_grade, softmax
 from kneegrade.images.geometry import apply_affine, invert_affine
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
-from kneegrade.knees.posing.pose import knee_affine
+from kneegrade.knees.posing.pose import StandardPose
 from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
 
 STEP = 1 / 255
@@ -57,7 +57,7 @@ def pictures(draw: st.DrawFn) -> np.ndarray:
 def test_points_go_to_the_radiograph_and_back(
     ends: np.ndarray, size: int, widths: float, row: float, column: float
 ) -> None:
-    affine = knee_affine(ends[0], ends[1], size_px=size, plateau_widths=widths)
+    affine = StandardPose.of_plateau(ends).square_frame(size, widths)
     point = np.array([row, column]) * size
     on_film = apply_affine(affine, point)
     np.testing.assert_allclose(apply_affine(invert_affine(affine), on_film), point, atol=1e-6)
@@ -69,7 +69,7 @@ def test_the_plateau_is_level_and_as_wide_as_asked(
     ends: np.ndarray, size: int, widths: float, stretch: float
 ) -> None:
     spacing = (0.2, 0.2 * stretch)
-    affine = knee_affine(ends[0], ends[1], size_px=size, plateau_widths=widths, pixel_size=spacing)
+    affine = StandardPose.of_plateau(ends, spacing).square_frame(size, widths)
     in_mm = affine[:, :2] * np.array(spacing)[:, None]
     squares = in_mm.T @ in_mm / (in_mm[0] @ in_mm[0])
     np.testing.assert_allclose(squares, np.eye(2), atol=1e-9, err_msg="square in mm")

@@ -9,10 +9,14 @@ from kneegrade.types import (
     Grades,
     KneePrediction,
     KneeROI,
+    Landmarks,
+    LandmarkScheme,
     Radiograph,
     Side,
     SpacingSource,
     Task,
+    plateau_ends,
+    plateau_width,
 )
 
 IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
@@ -106,6 +110,40 @@ def test_a_radiograph_keeps_a_copy_that_cannot_be_written() -> None:
     assert radiograph.pixels.dtype == np.float32
     with pytest.raises(ValueError, match="read-only"):
         radiograph.pixels[0, 0] = 2
+
+
+def test_an_array_that_nobody_can_write_is_not_copied() -> None:
+    """A view of one that somebody can is."""
+    first = Radiograph(np.ones((3, 4), np.float32), "id")
+    assert replace(first, source_id="other").pixels is first.pixels
+    writable = np.ones((3, 4), np.float32)
+    view = writable[:]
+    view.setflags(write=False)
+    for given in (writable, view, first.pixels[:2]):
+        assert not np.shares_memory(Radiograph(given, "id").pixels, given)
+    assert writable.flags.writeable, "the caller's array stays the caller's"
+    doubles = np.ones((3, 4))
+    doubles.setflags(write=False)
+    assert Radiograph(doubles, "id").pixels.dtype == np.float32
+    landmarks = knee_landmarks()
+    moved = replace(landmarks, flags=frozenset({Flag.SIDE_FROM_PICTURE}))
+    assert moved.points_px is landmarks.points_px
+
+
+def knee_landmarks() -> Landmarks:
+    points = np.random.default_rng(0).uniform(0, 100, (16, 2))
+    return Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
+
+
+def test_the_plateau_lies_between_its_lateral_and_its_medial_end() -> None:
+    landmarks = knee_landmarks()
+    points = landmarks.points_px
+    np.testing.assert_array_equal(landmarks.plateau_px, points[[0, 8]])
+    np.testing.assert_array_equal(plateau_ends(points), points[[0, 8]])
+    row, col = points[8] - points[0]
+    assert plateau_width(points) == pytest.approx(np.hypot(row, col))
+    assert landmarks.measure_plateau() == plateau_width(points)
+    assert landmarks.measure_plateau((0.3, 0.2)) == pytest.approx(np.hypot(0.3 * row, 0.2 * col))
 
 
 @pytest.mark.parametrize(

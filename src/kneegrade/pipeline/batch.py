@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kneegrade import __version__
 from kneegrade.bundles.manifest import Bundle, read_bundle
@@ -183,7 +183,7 @@ def _begin(folder: Path, bundle: Bundle, kind: InputKind) -> dict[_Key, list[Kne
 
 
 def _note_answers(
-    answers: Iterable[tuple[int, list[KneeRecord] | WorkerError]],
+    answers: Iterable[tuple[int, list[dict[str, Any]] | WorkerError]],
     requests: Mapping[_Key, GradeRequest],
     bundle: Bundle,
     folder: Path,
@@ -193,11 +193,10 @@ def _note_answers(
     with writing_to(folder):
         journal = (folder / JOURNAL).open("a", encoding="utf-8")
     with journal:
-        for index, records in answers:
-            key = keys[index]
-            if isinstance(records, WorkerError):
-                records = [fail(requests[key], records, bundle.bundle_id)]  # noqa: PLW2901
-            knees = [record.to_json() for record in records]
+        for index, answer in answers:
+            key, knees = keys[index], answer
+            if isinstance(knees, WorkerError):
+                knees = [fail(requests[key], knees, bundle.bundle_id).to_json()]
             with writing_to(folder):
                 note(journal, {"identity": key[0], "state": key[1:], "knees": knees})
-            yield key, records
+            yield key, [KneeRecord.of_json(knee) for knee in knees]

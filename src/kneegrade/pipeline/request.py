@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kneegrade.bundles.manifest import Bundle
 from kneegrade.errors import InternalError, KneegradeError, OutputError
@@ -71,8 +71,8 @@ class GradeRequest:
 
 def open_grading(
     bundle: Bundle, kind: InputKind, folder: Path | None
-) -> Callable[[GradeRequest], list[KneeRecord]]:
-    """Load the networks, with one thread each; what is returned answers requests.
+) -> Callable[[GradeRequest], list[dict[str, Any]]]:
+    """Load the networks, with one thread each; what is returned answers requests in JSON.
 
     Parameters
     ----------
@@ -82,7 +82,13 @@ def open_grading(
         The batch's folder, to write each knee's ROI to; None to write none.
     """
     grader = KneeGrader(bundle, n_threads=1)
-    return partial(answer, grader=grader, kind=kind, folder=folder)
+    return partial(_answer_in_json, grader=grader, kind=kind, folder=folder)
+
+
+def _answer_in_json(
+    request: GradeRequest, grader: KneeGrader, kind: InputKind, folder: Path | None
+) -> list[dict[str, Any]]:
+    return [record.to_json() for record in answer(request, grader, kind, folder)]
 
 
 def answer(

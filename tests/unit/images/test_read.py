@@ -10,8 +10,8 @@ from PIL import Image
 
 from kneegrade.errors import ImageError
 from kneegrade.images import read as read_module
-from kneegrade.images.read import read_radiograph
-from kneegrade.types import Contrast, Flag, SpacingSource
+from kneegrade.images.read import read_file, read_radiograph
+from kneegrade.types import Contrast, Flag, RadiographFile, SpacingSource
 
 SAMPLES = Path(pydicom.__file__).parent / "data/test_files"
 RAMP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
@@ -87,6 +87,18 @@ def test_member_of_an_archive(tmp_path: Path, png: bytes, method: int) -> None:
     np.testing.assert_array_equal(read_radiograph(Path(f"{archive}::deep/film.png")).pixels, RAMP)
     assert code_of(f"{archive}::deep/other.png") == "image.not-found"
     assert code_of(f"{tmp_path / 'absent.zip'}::film.png") == "image.not-found"
+
+
+def test_what_is_known_about_a_file_goes_before_what_it_says(tmp_path: Path, png: bytes) -> None:
+    path = tmp_path / "film.png"
+    path.write_bytes(png)
+    known = RadiographFile(str(path), (0.3, 0.2), SpacingSource.TABLE, Contrast.ENHANCED)
+    radiograph = read_file(known)
+    assert (radiograph.spacing_mm, radiograph.spacing_source) == ((0.3, 0.2), SpacingSource.TABLE)
+    assert radiograph.contrast is Contrast.ENHANCED
+    plain = read_file(RadiographFile(str(path)))
+    assert (plain.spacing_mm, plain.spacing_source) == (None, SpacingSource.UNKNOWN)
+    np.testing.assert_array_equal(plain.pixels, RAMP)
 
 
 def test_bad_archives(tmp_path: Path, png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

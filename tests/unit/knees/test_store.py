@@ -15,14 +15,14 @@ from made_work import run_here
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.errors import OutputError, TableError
 from kneegrade.images.geometry import apply_affine
-from kneegrade.images.read import read_radiograph
+from kneegrade.images.read import read_file, read_radiograph
 from kneegrade.knees import store
 from kneegrade.knees.landmarks.folder import LandmarkFolder
 from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.prepared import prepare_knees
+from kneegrade.knees.prepared import PreparedKnee, prepare_knees
 from kneegrade.knees.store import (
     AFFINE_COLUMNS,
     JOURNAL,
@@ -35,7 +35,7 @@ from kneegrade.knees.store import (
     write_rois,
     write_unused_landmarks,
 )
-from kneegrade.types import Contrast, Landmarks, LandmarkScheme, Side
+from kneegrade.types import Contrast, Landmarks, LandmarkScheme, Radiograph, RadiographFile, Side
 
 SPEC = RoiSpec(size_px=80)
 SETTINGS = StoreSettings(SPEC, InputKind.CROP)
@@ -73,11 +73,11 @@ def count_cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the pictures read from now on."""
     read: list[str] = []
 
-    def spy(source: str, **options: Any) -> Any:
-        read.append(Path(source).name)
-        return read_radiograph(source, **options)
+    def spy(file: RadiographFile) -> Radiograph:
+        read.append(Path(file.path).name)
+        return read_file(file)
 
-    monkeypatch.setattr(store, "read_radiograph", spy)
+    monkeypatch.setattr(store, "read_file", spy)
     monkeypatch.setattr(store, "run_on_workers", run_here)
     return read
 
@@ -114,6 +114,7 @@ def test_rois_come_back_as_they_were_cut(
         )
         side, kind = Side(row["side"]), InputKind.CROP
         (knee,) = prepare_knees(locator, radiograph, SPEC, side=side, kind=kind)
+        assert isinstance(knee, PreparedKnee)
         cut = knee.roi
         points = apply_affine(cut.to_radiograph, np.reshape(row["landmarks"], (16, 2)))
         np.testing.assert_allclose(points, knee.landmarks.points_px, atol=0.05)

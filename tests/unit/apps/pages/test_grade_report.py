@@ -1,6 +1,6 @@
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_results import make_failed, make_joint, make_refused, make_result
 
 from kneegrade.apps.pages.grade_report import EMBEDDED_PICTURES, ReportedKnee, write_grade_report
 from kneegrade.bundles.manifest import Bundle, Decoding, InputSpec, LocatorSpec, TaskSpec
 from kneegrade.bundles.subjects import Subjects
 from kneegrade.errors import ImageError, KneeNotFoundError, OutputError
-from kneegrade.grading.predictions import row_of_error, row_of_prediction
 from kneegrade.pipeline.drawing import KneeDrawing, WidthLine
+from kneegrade.pipeline.results import KneeKey, KneeResult
 from kneegrade.types import Flag, Grades, KneePrediction, Side, SpacingSource, Task
 
 PNG = b"\x89PNG a picture"
@@ -31,18 +32,6 @@ DRAWING = KneeDrawing(
     ),
     metal=[],
 )
-SPACE = {
-    "jsw_l_mm": 5.43,
-    "jsw_l_share": 0.068,
-    "jsw_m_mm": 2.68,
-    "jsw_m_share": 0.0335,
-    "jsw_fixed_l_mm": 6.0,
-    "jsw_fixed_l_share": 0.075,
-    "jsw_fixed_m_mm": 3.0,
-    "jsw_fixed_m_share": 0.0375,
-    "fta_deg": 175.34,
-    "spacing_source": "detector-plane",
-}
 SYNTHETIC = frozenset({Flag.SYNTHETIC})
 BUNDLE = Bundle(
     folder=Path("bundle"),
@@ -132,8 +121,8 @@ def graded(
     source: str = "a.png",
     side: Side = Side.RIGHT,
     flags: frozenset[Flag] = frozenset({Flag.VIEW_UNKNOWN}),
-    truth: Mapping[str, int] | None = None,
-    key: Mapping[str, Any] | None = None,
+    truth: Grades | None = None,
+    **changes: Any,
 ) -> ReportedKnee:
     prediction = KneePrediction(
         side=side,
@@ -147,21 +136,19 @@ def graded(
         spread={Task.KL: 0.17, Task.FO_L: 0.05},
         flags=flags,
     )
-    row = row_of_prediction(prediction, source, key or {}) | SPACE
-    return ReportedKnee(row, PNG, DRAWING, truth)
+    result = KneeResult.of_prediction(prediction, source, KneeKey(), make_joint())
+    return ReportedKnee(replace(result, **changes), PNG, DRAWING, truth)
 
 
-def refused(source: str = "a.png", side: Side = Side.RIGHT, **changes: Any) -> ReportedKnee:
+def refused(source: str = "a.png", truth: Grades | None = None, **changes: Any) -> ReportedKnee:
     error = KneeNotFoundError("knee.implant", "It holds <metal>.", "Leave it out.")
-    flags = frozenset({Flag.IMPLANT})
-    row = row_of_error(error, source, {}, side, BUNDLE.bundle_id, flags, refused=True)
-    knee = ReportedKnee(row, PNG, replace(DRAWING, margins=[], widths=()), None)
-    return replace(knee, **changes)
+    result = make_refused(source, error, **{"side": Side.RIGHT} | changes)
+    return ReportedKnee(result, PNG, replace(DRAWING, margins=[], widths=()), truth)
 
 
 def failed(source: str = "broken.dcm") -> ReportedKnee:
     error = ImageError("image.truncated", "The file ends early.", "Copy it <again>.")
-    return ReportedKnee(row_of_error(error, source, {}, None, BUNDLE.bundle_id), None, None, None)
+    return ReportedKnee(make_failed(source, error), None, None, None)
 
 
 def render(
@@ -208,10 +195,9 @@ def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
         },
         agreement={"task": {EVIL: {"subjects": EVIL}}, "about": EVIL},
     )
-    knee = graded(source=EVIL, key={"cohort": EVIL, "subject_id": EVIL, "reading": EVIL})
+    knee = graded(source=EVIL, key=KneeKey(cohort=EVIL, subject_id=EVIL, reading=EVIL))
     drawing = replace(DRAWING, widths=(WidthLine([[0, 0], [1, 0]], EVIL),))
-    row = {**knee.row, "flags": EVIL, "spacing_source": EVIL}
-    knee = replace(knee, row=row, drawing=drawing)
+    knee = replace(knee, drawing=drawing)
     page = render(tmp_path, [knee, refused(EVIL), failed(EVIL)], evil, EVIL)
     assert "script" not in page.tags
     assert page.html.count("&lt;script&gt;") >= 17
@@ -258,7 +244,7 @@ def test_left_knee_is_said_to_be_mirrored(tmp_path: Path) -> None:
 
 
 def test_what_a_synthetic_film_was_made_with_stands_beside_the_grade(tmp_path: Path) -> None:
-    truth = {"kl": 2, "fo_l": 1, "jsn_m": 3}
+    truth = Grades({Task.KL: 2, Task.FO_L: 1, Task.JSN_M: 3})
     differs = render(tmp_path, [graded(flags=SYNTHETIC, truth=truth)]).text
     assert "made with KL 2 ≠ differs" in differs
     assert "SYNTHETIC film." in differs
@@ -266,35 +252,36 @@ def test_what_a_synthetic_film_was_made_with_stands_beside_the_grade(tmp_path: P
     assert "Osteophytes, femur lateral † 1 1.10 ± 0.05 1 Joint" in differs
     assert "Joint space narrowing, medial – – 3" in differs
     assert "Reader:" not in differs
-    same = render(tmp_path, [graded(flags=SYNTHETIC, truth={"kl": 3, "fo_l": 0})]).text
+    same = render(
+        tmp_path, [graded(flags=SYNTHETIC, truth=Grades({Task.KL: 3, Task.FO_L: 0}))]
+    ).text
     assert "made with KL 3 moderate" in same
     assert "1.10 ± 0.05 0 ≠" in same
 
 
 def test_a_known_grade_of_any_other_film_is_a_readers(tmp_path: Path) -> None:
-    text = render(tmp_path, [graded(truth={"kl": 2, "fo_l": 1})]).text
+    text = render(tmp_path, [graded(truth=Grades({Task.KL: 2, Task.FO_L: 1}))]).text
     assert "Reader: KL 2 ≠ differs" in text
     assert "Expected Reader" in text
     for word in ("made with", "synthetic", "drawn by a program"):
         assert word not in text.lower()
-    nothing_read = render(tmp_path, [graded(truth={})]).text
+    nothing_read = render(tmp_path, [graded(truth=Grades())]).text
     for word in ("Reader:", "Expected Reader", "made with", "≠"):
         assert word not in nothing_read
 
 
 def test_a_grade_where_there_is_nothing_to_grade_is_called_so(tmp_path: Path) -> None:
-    text = render(tmp_path, [graded(flags=SYNTHETIC, truth={})]).text
+    text = render(tmp_path, [graded(flags=SYNTHETIC, truth=Grades())]).text
     assert "made with nothing to grade ≠ this grade means nothing" in text
     assert "SYNTHETIC film." in text
 
 
 def test_synthetic_films_come_last_under_a_heading_of_their_own(tmp_path: Path) -> None:
     knees = [
-        graded("drawn.dcm", flags=SYNTHETIC, truth={"kl": 2}),
+        graded("drawn.dcm", flags=SYNTHETIC, truth=Grades({Task.KL: 2})),
         graded("real.jpg"),
-        refused("drawn-too.dcm"),
+        refused("drawn-too.dcm", flags=SYNTHETIC | {Flag.IMPLANT}),
     ]
-    knees[2] = replace(knees[2], row=knees[2].row | {"flags": "implant;synthetic"})
     text = render(tmp_path, knees, attribution="By <someone>, CC BY 4.0").text
     order = ("Radiographs By <someone>, CC BY 4.0", "real.jpg", "Synthetic films", "drawn.dcm")
     places = [text.index(words) for words in (*order, "drawn-too.dcm")]
@@ -347,14 +334,15 @@ def test_end_tells_what_the_grades_rest_on(tmp_path: Path) -> None:
         assert expected in text
 
 
-def test_silent_manifest_and_sparse_row_are_read(tmp_path: Path) -> None:
+def test_silent_manifest_and_sparse_result_are_read(tmp_path: Path) -> None:
     silent = replace(BUNDLE, training={}, agreement={}, licence="", members=BUNDLE.members[:1])
     silent = replace(silent, locator=replace(BUNDLE.locator, facts={}))
-    row = {"source": "b.png", "status": "ok", "kl": "2", "kl_p2": float("nan"), "fo_l": None}
-    page = render(tmp_path, [ReportedKnee(row, None, None, None)], silent)
-    assert "b.png Side unknown No picture was kept. KL 2 minimal osteoarthritis" in page.text
+    sparse = make_result("b.png")
+    page = render(tmp_path, [ReportedKnee(sparse, None, None, None)], silent)
+    assert "b.png Right knee No picture was kept. KL 2 minimal osteoarthritis" in page.text
     assert "Osteophytes, femur lateral" in page.text
-    for word in ("nan", "None", "†", "±", "Trained on", "Never assessed", "agreement"):
+    absent = ("nan", "None", "†", "±", "Trained on", "Never assessed", "agreement", "Millimetres:")
+    for word in absent:
         assert word not in page.text
 
 
@@ -381,30 +369,25 @@ def test_joint_space_is_told_in_mm_and_shares_with_the_source_of_its_spacing(
     assert "Joint space Lateral Medial Smallest ≈5.4 mm (6.8 %) ≈2.7 mm (3.4 %)" in text
     assert "Fixed place ≈6.0 mm (7.5 %) ≈3.0 mm (3.8 %)" in text
     assert "Millimetres: at the detector, not calibrated" in text
-    row = graded().row | {"spacing_source": "calibrated"}
-    calibrated = render(tmp_path, [replace(graded(), row=row)]).text
+    calibrated = render(tmp_path, [graded(joint=make_joint(SpacingSource.CALIBRATED))]).text
     assert "Smallest 5.4 mm (6.8 %) 2.7 mm (3.4 %)" in calibrated
-    unknown = {name: None if name.endswith("_mm") else value for name, value in SPACE.items()}
-    row = graded().row | unknown | {"spacing_source": "unknown"}
-    text = render(tmp_path, [replace(graded(), row=row)]).text
+    text = render(tmp_path, [graded(joint=make_joint(SpacingSource.UNKNOWN))]).text
     assert "Smallest 6.8 % 3.4 %" in text
     assert "the size of a pixel is not known" in text
 
 
 def test_the_femorotibial_angle_is_told_where_it_was_measured(tmp_path: Path) -> None:
-    knee = graded()
-    text = render(tmp_path, [knee]).text
+    text = render(tmp_path, [graded()]).text
     assert "Femorotibial angle 175.3°" in text
     assert "It is not the hip-knee-ankle angle" in text
     assert not re.search("valgus|varus", text)
-    without = replace(knee, row=knee.row | {"fta_deg": None})
+    without = graded(joint=make_joint(fta_deg=None))
     assert "Femorotibial angle" not in render(tmp_path, [without]).text
 
 
 def test_every_source_of_a_spacing_has_words(tmp_path: Path) -> None:
     for source in SpacingSource:
-        row = graded().row | {"spacing_source": source.value}
-        assert "Millimetres: " in render(tmp_path, [replace(graded(), row=row)]).text
+        assert "Millimetres: " in render(tmp_path, [graded(joint=make_joint(source))]).text
 
 
 def test_a_refused_knee_has_its_picture_and_its_reason_and_no_grade(tmp_path: Path) -> None:
@@ -434,8 +417,7 @@ def test_metal_is_outlined_on_a_refused_knee(tmp_path: Path) -> None:
 
 
 def test_a_refused_knee_that_was_made_with_nothing_to_grade_is_right(tmp_path: Path) -> None:
-    knee = refused(truth={})
-    knee = replace(knee, row=knee.row | {"flags": "implant;synthetic"})
+    knee = refused(truth=Grades(), flags=SYNTHETIC | {Flag.IMPLANT})
     text = render(tmp_path, [knee]).text
     assert "made with nothing to grade" in text
     assert "SYNTHETIC film." in text
@@ -445,7 +427,7 @@ def test_a_refused_knee_that_was_made_with_nothing_to_grade_is_right(tmp_path: P
 def test_two_knees_of_a_film_stand_under_one_name_right_first(tmp_path: Path) -> None:
     knees = [
         graded("both.dcm", Side.LEFT),
-        refused("both.dcm", Side.RIGHT),
+        refused("both.dcm"),
         graded("other.dcm", Side.LEFT),
     ]
     text = render(tmp_path, knees).text
@@ -456,7 +438,7 @@ def test_two_knees_of_a_film_stand_under_one_name_right_first(tmp_path: Path) ->
 
 
 def test_key_of_the_knee_table_names_the_knee(tmp_path: Path) -> None:
-    key = {"cohort": "oai", "subject_id": "9000099", "visit_months": 0, "reading": "bu"}
+    key = KneeKey("oai", "9000099", 0, "bu")
     assert "a.png · oai · 9000099 · month 0 · bu" in render(tmp_path, [graded(key=key)]).text
 
 

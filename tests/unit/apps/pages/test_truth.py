@@ -2,13 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
+from made_results import make_failed, make_result
 
 from kneegrade.apps.pages.truth import match_truth, read_truth
 from kneegrade.errors import MissingExtraError, TableError
+from kneegrade.pipeline.results import KneeResult
+from kneegrade.types import Grades, Side, Task
 
 
 def table_at(tmp_path: Path, text: str) -> Path:
@@ -17,13 +19,16 @@ def table_at(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def run_of(*knees: str) -> list[dict[str, Any]]:
-    """Rows of a run, from texts such as ``a.dcm left``; a failed one has no side."""
+def run_of(*knees: str) -> list[KneeResult]:
+    """Results of a run, from texts such as ``a.dcm left``; a failed one has no side."""
     pairs = (knee.rpartition(" ") for knee in knees)
-    return [{"source": source, "side": side or None} for source, _, side in pairs]
+    return [
+        make_result(source, side=Side(side)) if side else make_failed(source)
+        for source, _, side in pairs
+    ]
 
 
-def grades_of(tmp_path: Path, text: str, *knees: str) -> dict[str, dict[str, int]]:
+def grades_of(tmp_path: Path, text: str, *knees: str) -> dict[str, dict[Task, int]]:
     grades, _ = match_truth(read_truth(table_at(tmp_path, text)), run_of(*knees))
     return {" ".join(knee): dict(known) for knee, known in grades.items()}
 
@@ -56,7 +61,9 @@ def test_what_the_reader_let_pass_is_said(tmp_path: Path) -> None:
 def test_rows_of_a_knee_are_one(tmp_path: Path) -> None:
     text = "file,side,kl,jsn_m\na.dcm,L,2,\na.dcm,left,2,1\n"
     known = read_truth(table_at(tmp_path, text)).knees
-    assert [(knee.row_number, knee.grades) for knee in known] == [(2, {"kl": 2, "jsn_m": 1})]
+    assert [(knee.row_number, knee.grades) for knee in known] == [
+        (2, Grades({Task.KL: 2, Task.JSN_M: 1}))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +146,8 @@ def test_workbook_and_parquet(tmp_path: Path, suffix: str, monkeypatch: pytest.M
     path = tmp_path / f"truth{suffix}"
     frame = pd.DataFrame({"file": ["a.dcm", "b.dcm"], "Side": ["L", "R"], "kl": [3.0, None]})
     frame.to_parquet(path) if suffix == ".parquet" else frame.to_excel(path, index=False)
-    assert [(knee.side, knee.grades) for knee in read_truth(path).knees] == [("left", {"kl": 3})]
+    (knee,) = read_truth(path).knees
+    assert (knee.side, knee.grades) == (Side.LEFT, Grades({Task.KL: 3}))
     monkeypatch.setitem(sys.modules, "pandas", None)
     for module in [name for name in sys.modules if name.startswith("kneegrade.cohorts")]:
         monkeypatch.delitem(sys.modules, module)

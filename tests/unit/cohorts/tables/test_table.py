@@ -13,12 +13,14 @@ from kneegrade.cohorts.tables.table import (
     SCHEMA_VERSION,
     find_missing_images,
     read_knee_table,
+    read_radiograph_file,
     read_with_notes,
     rebase_images,
     resolve_image,
     write_knee_table,
 )
 from kneegrade.errors import OutputError, TableError
+from kneegrade.types import Contrast, RadiographFile, SpacingSource
 
 FULL = "cohort,subject_id,visit_months,side,reading,image_path,kl\n"
 
@@ -250,6 +252,24 @@ def test_paths_written_on_windows_or_by_hand_find_their_file(tmp_path: Path) -> 
     (tmp_path / " d.png").write_bytes(b"its own")
     assert Path(resolve_image(table, "films\\a.png")).read_bytes() == b"its own"
     assert Path(resolve_image(table, " d.png")).read_bytes() == b"its own"
+
+
+def test_a_row_tells_what_is_known_about_its_radiograph(tmp_path: Path) -> None:
+    path = tmp_path / "knees.csv"
+    known = {"spacing_mm": 0.2, "spacing_col_mm": 0.25, "contrast": "enhanced"}
+    row = {"image_path": "a.png", **known, "spacing_source": "calibrated"}
+    assert read_radiograph_file(row, path) == RadiographFile(
+        str(tmp_path / "a.png"), (0.2, 0.25), SpacingSource.CALIBRATED, Contrast.ENHANCED
+    )
+    square = read_radiograph_file(row | {"spacing_col_mm": None}, path)
+    assert square.spacing_mm == 0.2
+    untold = RadiographFile(str(tmp_path / "a.png"), None, SpacingSource.TABLE)
+    for nothing in (None, float("nan"), pd.NA, ""):
+        cells = dict.fromkeys(("contrast", "spacing_source"), nothing)
+        assert read_radiograph_file({"image_path": "a.png", **cells}, path) == untold
+    assert read_radiograph_file({"image_path": "a.png"}, path) == untold
+    unknown = read_radiograph_file(row | {"spacing_source": "unknown"}, path)
+    assert unknown.spacing_source is SpacingSource.TABLE, "its millimetres are the table's"
 
 
 def test_rebased_images_of_windows(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import pytest
 from made_films import draw_whole_film, whole_radiograph
 
 from kneegrade.errors import KneeNotFoundError
-from kneegrade.knees.locating.find import InputKind, find_knees, is_film_of_both
-from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.locating.find import InputKind, find_knees
+from kneegrade.knees.locating.knee_network import LocatedKnee
+from kneegrade.knees.locating.locate import KneeLocator, LocatedKnees
 from kneegrade.knees.locating.markers import SideMarker
-from kneegrade.knees.quality.checks import KneeScores
+from kneegrade.knees.quality.scores import KneeScores
 from kneegrade.phantoms.films.films import PhantomFilm
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side
 
@@ -39,12 +40,13 @@ def code_of(locator: KneeLocator, pixels: np.ndarray, side: Side | None = None) 
 def test_both_knees_of_a_film(locator: KneeLocator, inverted: bool) -> None:
     film = draw_whole_film(*BOTH)
     pixels = film.pixels.astype(np.float32)
-    found = find(locator, whole_radiograph(-pixels if inverted else pixels))
-    assert [knee.landmarks.side for knee in found] == list(BOTH)
-    for knee in found:
+    located = find_knees(locator, whole_radiograph(-pixels if inverted else pixels))
+    assert (Flag.POLARITY_CORRECTED in located.radiograph.flags) is inverted
+    np.testing.assert_array_equal(located.radiograph.pixels, pixels)
+    assert [knee.landmarks.side for knee in located.knees] == list(BOTH)
+    for knee in located.knees:
         assert error_mm(film, knee.landmarks.side, knee.landmarks.points_px) < 1.0
         assert knee.landmarks.confidence.min() > 0.5
-        assert knee.inverted is inverted
         assert Flag.SIDE_FROM_PICTURE in knee.landmarks.flags
 
 
@@ -102,8 +104,10 @@ def test_the_knee_that_is_missing_on_a_film_of_both(locator: KneeLocator) -> Non
     pixels = draw_whole_film(*BOTH).pixels.copy()
     pixels[:, pixels.shape[1] // 2 :] = pixels.min()
     assert code_of(locator, pixels, Side.LEFT) == "knee.not-found"
-    (knee,) = find(locator, whole_radiograph(pixels))
+    located = find_knees(locator, whole_radiograph(pixels))
+    (knee,) = located.knees
     assert knee.landmarks.side is Side.RIGHT
+    assert located.missing is Side.LEFT
 
 
 @pytest.mark.parametrize("seed", [0, 5])
@@ -162,11 +166,26 @@ def test_nothing_on_the_picture(
     assert caught.value.code == "knee.not-found"
 
 
-@pytest.mark.parametrize(("mm", "for_both"), [(0.2, False), (0.6, True), (None, False)])
-def test_a_wide_film_is_for_both(mm: float | None, for_both: bool) -> None:
-    pixels = np.zeros((400, 600), np.float32)
+@pytest.mark.parametrize("shown", BOTH)
+@pytest.mark.parametrize(
+    ("n_cols", "mm", "for_both"), [(740, 0.4, False), (760, 0.4, True), (760, None, False)]
+)
+def test_a_film_that_is_wide_enough_for_both_misses_one(
+    monkeypatch: pytest.MonkeyPatch, n_cols: int, mm: float | None, for_both: bool, shown: Side
+) -> None:
+    pixels = np.zeros((800, n_cols), np.float32)
     film = Radiograph(pixels, "id") if mm is None else whole_radiograph(pixels, mm=mm)
-    assert is_film_of_both(film) is for_both
+    right, left = (Side.RIGHT, 200.0), (Side.LEFT, n_cols - 200.0)
+    one = MadeLocator(right if shown is Side.RIGHT else left)
+    monkeypatch.setattr("kneegrade.knees.locating.find.read_markers", lambda *_: ())
+
+    def missing_of(locator: MadeLocator, side: Side | None = None) -> Side | None:
+        located = find_knees(locator, film, side=side, kind=InputKind.FILM)  # type: ignore[arg-type]
+        return located.missing
+
+    assert missing_of(one) is (shown.other if for_both else None)
+    assert missing_of(one, shown) is None, "it was not asked for"
+    assert missing_of(MadeLocator(right, left)) is None
 
 
 # markers
@@ -178,9 +197,7 @@ class MadeLocator:
     def __init__(self, *knees: tuple[Side, float], sure: float = 1.0) -> None:
         self._knees, self._sure = knees, sure
 
-    def locate(
-        self, radiograph: Radiograph, *, hint: Side | None = None
-    ) -> tuple[LocatedKnee, ...]:
+    def locate(self, radiograph: Radiograph, *, hint: Side | None = None) -> LocatedKnees:
         found = []
         for shown, middle in self._knees:
             side = hint if hint and len(self._knees) == 1 else shown
@@ -189,8 +206,8 @@ class MadeLocator:
             points[:9, 1] += outward * np.linspace(100, -100, 9)
             landmarks = Landmarks(side, LandmarkScheme.KNEEL_16, points, np.ones(16))
             sure = self._sure if side is shown else -self._sure
-            found.append(LocatedKnee(landmarks, sure, False, KneeScores(0, 0, 0)))
-        return tuple(found)
+            found.append(LocatedKnee(landmarks, KneeScores(0, 0, 0), sure))
+        return LocatedKnees(radiograph, tuple(found))
 
 
 def find_marked(

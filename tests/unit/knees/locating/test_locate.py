@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,12 +11,15 @@ from made_films import draw_whole_film, whole_radiograph
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.errors import BundleError, KneeNotFoundError
 from kneegrade.images.geometry import apply_affine, invert_affine
-from kneegrade.knees.locating import locate
+from kneegrade.knees.locating import knee_network, locate
 from kneegrade.knees.locating.heatmaps import STRIDE
+from kneegrade.knees.locating.knee_network import KneeNetwork, LocatedKnee, SeenKnee
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.pose import film_affine
-from kneegrade.knees.quality.checks import KneeScores
-from kneegrade.types import Landmarks, LandmarkScheme, Radiograph, Side
+from kneegrade.knees.quality.metal import LegView
+from kneegrade.knees.quality.scores import KneeScores
+from kneegrade.knees.quality.shape_model import place_average_knee
+from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side
 
 BOTH = (Side.RIGHT, Side.LEFT)
 SPEC = read_bundle("default").locator
@@ -52,13 +55,8 @@ class DrawnHeatmaps:
 
 def locator_of(monkeypatch: pytest.MonkeyPatch, *ends: Places) -> KneeLocator:
     """A locator whose first network finds what is given; the second is the embedded one."""
-    real = locate.OnnxNetwork
     drawn = DrawnHeatmaps([list(places) for places in ends])
-    monkeypatch.setattr(
-        locate,
-        "OnnxNetwork",
-        lambda path, n_threads: drawn if path == SPEC.film else real(path, n_threads=n_threads),
-    )
+    monkeypatch.setattr(locate, "OnnxNetwork", lambda path, n_threads: drawn)
     return KneeLocator(SPEC, n_threads=1)
 
 
@@ -70,13 +68,12 @@ def test_the_networks_must_be_the_locators() -> None:
 
 
 def test_the_knees_network_must_give_three_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    class TwoScores(locate.OnnxNetwork):
+    class TwoScores(knee_network.OnnxNetwork):
         def __init__(self, path: Path, *, n_threads: int | None) -> None:
             super().__init__(path, n_threads=n_threads)
-            if "scores" in self.outputs:
-                self.outputs["scores"] = 2
+            self.outputs["scores"] = 2
 
-    monkeypatch.setattr(locate, "OnnxNetwork", TwoScores)
+    monkeypatch.setattr(knee_network, "OnnxNetwork", TwoScores)
     with pytest.raises(BundleError) as caught:
         KneeLocator(SPEC, n_threads=1)
     assert caught.value.code == "bundle.invalid"
@@ -86,41 +83,43 @@ def test_metal_that_is_seen_nowhere_is_not_heard(
     locator: KneeLocator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = whole_radiograph(draw_whole_film(Side.LEFT, implant=Side.LEFT).pixels)
-    (knee,) = locator.locate(film)
-    assert knee.scores.implant > 0.9
+    (knee,) = locator.locate(film).knees
+    assert knee.scores.metal > 0.9
     assert knee.scores.has_plain_metal
 
-    class NoPlace(locate.OnnxNetwork):
+    class NoPlace(knee_network.OnnxNetwork):
         def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
             outputs = super().run(images)
             return outputs | {"metal": np.full((1, 1, 128, 128), -9, np.float32)}
 
-    monkeypatch.setattr(locate, "OnnxNetwork", NoPlace)
-    (knee,) = KneeLocator(SPEC, n_threads=1).locate(film)
-    assert knee.scores.implant == 0
-    assert knee.scores.metal == ()
+    monkeypatch.setattr(knee_network, "OnnxNetwork", NoPlace)
+    (knee,) = KneeLocator(SPEC, n_threads=1).locate(film).knees
+    assert knee.scores.metal == 0
+    assert knee.scores.metal_places == ()
     assert not knee.scores.has_suspected_metal
 
 
 def test_a_film_without_a_knee(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert locator_of(monkeypatch, [], [], [], []).locate(FLAT) == ()
+    located = locator_of(monkeypatch, [], [], [], []).locate(FLAT)
+    assert located.knees == ()
+    assert located.radiograph is FLAT
 
 
 def test_both_plateaus_are_told_from_lesser_to_greater_columns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     right, left = [[(300, 150)], [(300, 300)]], [[(310, 750)], [(310, 600)]]
-    found = locator_of(monkeypatch, *right, *left).locate(FLAT)
+    found = locator_of(monkeypatch, *right, *left).locate(FLAT).knees
     assert [knee.landmarks.side for knee in found] == [Side.RIGHT, Side.LEFT]
     turned_round = locator_of(
         monkeypatch, [(300, 600)], [(300, 750)], [(310, 300)], [(310, 150)]
     ).locate(FLAT)
-    assert [knee.landmarks.side for knee in turned_round] == [Side.LEFT, Side.RIGHT]
+    assert [knee.landmarks.side for knee in turned_round.knees] == [Side.LEFT, Side.RIGHT]
 
 
 def test_one_knee_seen_as_right_and_as_left_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     low, high = (300, 400), (300, 550)
-    found = locator_of(monkeypatch, [low], [high], [high], [low]).locate(FLAT)
+    found = locator_of(monkeypatch, [low], [high], [high], [low]).locate(FLAT).knees
     assert len(found) == 1
     assert abs(found[0].side_confidence) < 0.1, "as likely the one as the other"
 
@@ -131,29 +130,23 @@ def test_a_hint_decides_where_the_picture_does_not(
 ) -> None:
     low, high = (300, 400), (300, 550)
     locator = locator_of(monkeypatch, [low], [high], [high], [low])
-    looked_at = []
-    monkeypatch.setattr(
-        locator,
-        "_picture_of",
-        lambda film, ends: looked_at.append(ends) or KneeLocator._picture_of(locator, film, ends),
-    )
-    (knee,) = locator.locate(FLAT, hint=hint)
+    (knee,) = locator.locate(FLAT, hint=hint).knees
     assert knee.landmarks.side is hint
-    lateral, medial = looked_at[1][:, 1]
+    lateral, medial = knee.landmarks.plateau_px[:, 1]
     assert bool(lateral < medial) is (hint is Side.RIGHT), "it is looked at, lateral first"
 
 
 def test_a_hint_is_taken_and_what_speaks_against_it_told(monkeypatch: pytest.MonkeyPatch) -> None:
     locator = locator_of(monkeypatch, [(300, 400)], [(300, 550)], [], [])
     for hint in (None, *BOTH):
-        (knee,) = locator.locate(FLAT, hint=hint)
+        (knee,) = locator.locate(FLAT, hint=hint).knees
         assert knee.landmarks.side is (hint or Side.RIGHT)
         assert (knee.side_confidence > 0.9) is (hint is not Side.LEFT)
         assert (knee.side_confidence < -0.9) is (hint is Side.LEFT)
 
 
 def take_for_knees(monkeypatch: pytest.MonkeyPatch, seems: bool) -> None:
-    monkeypatch.setattr(locate, "seems_a_knee", lambda *_: seems)
+    monkeypatch.setattr(LocatedKnee, "seems_a_knee", lambda *_: seems)
 
 
 TWO = ([(300, 100), (300, 500)], [(300, 250), (300, 650)])
@@ -171,27 +164,27 @@ def test_two_knees_of_one_side(monkeypatch: pytest.MonkeyPatch, ends: tuple[Plac
     assert caught.value.code == "knee.too-many"
 
 
-def seen_as_it_is(plateau: locate._Plateau) -> locate.LocatedKnee:
+def seen_as_it_is(plateau: locate._Plateau) -> SeenKnee:
     points = np.repeat(plateau.ends_px, [8, 8], axis=0)
     points[8] = plateau.ends_px[1]
     landmarks = Landmarks(plateau.side, LandmarkScheme.KNEEL_16, points, np.ones(16))
-    return locate.LocatedKnee(landmarks, 1.0, False, KneeScores(0, 0, 0))
+    return SeenKnee(LocatedKnee(landmarks, KneeScores(0, 0, 0)), inverted=False)
 
 
 def test_second_places_without_a_knee_are_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = locator_of(monkeypatch, *TWO, [], []).locate(FLAT)
+    found = locator_of(monkeypatch, *TWO, [], []).locate(FLAT).knees
     assert len(found) <= 1
 
 
 def test_one_end_of_a_plateau(monkeypatch: pytest.MonkeyPatch) -> None:
     one_end = locator_of(monkeypatch, [], [(300, 60)], [], [])
-    assert one_end.locate(FLAT) == (), "nothing there seems to be a knee"
+    assert one_end.locate(FLAT).knees == (), "nothing there seems to be a knee"
     take_for_knees(monkeypatch, True)
     with pytest.raises(KneeNotFoundError) as caught:
         one_end.locate(FLAT)
     assert caught.value.code == "knee.cut-off"
     whole = [[(300, 150)], [(300, 300)]]
-    found = locator_of(monkeypatch, *whole, [], [(310, 880)]).locate(FLAT)
+    found = locator_of(monkeypatch, *whole, [], [(310, 880)]).locate(FLAT).knees
     assert [knee.landmarks.side for knee in found] == [Side.RIGHT], "the whole one is kept"
 
 
@@ -212,9 +205,11 @@ def test_judging_keeps_the_landmarks(locator: KneeLocator, inverted: bool) -> No
     landmarks = Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
     pixels = film.pixels.astype(np.float32)
     judged = locator.judge(whole_radiograph(-pixels if inverted else pixels), landmarks)
-    assert judged.landmarks is landmarks
-    assert judged.inverted is inverted
-    assert judged.scores.not_knee < 0.5
+    (knee,) = judged.knees
+    assert knee.landmarks is landmarks
+    assert (Flag.POLARITY_CORRECTED in judged.radiograph.flags) is inverted
+    np.testing.assert_array_equal(judged.radiograph.pixels, pixels)
+    assert knee.scores.not_knee < 0.5
 
 
 @pytest.mark.parametrize("inverted", [False, True])
@@ -223,12 +218,48 @@ def test_polarity_is_judged_again_by_the_landmarks(
 ) -> None:
     """However the whole picture was taken at first."""
     pixels = draw_whole_film(Side.LEFT).pixels.astype(np.float32)
-    right = locate.judge_orientation
+    right = knee_network.judge_orientation
     monkeypatch.setattr(
-        locate, "judge_orientation", lambda p: replace(right(p), polarity=-right(p).polarity)
+        knee_network, "judge_orientation", lambda p: replace(right(p), polarity=-right(p).polarity)
     )
-    (knee,) = locator.locate(whole_radiograph(-pixels if inverted else pixels), hint=Side.LEFT)
-    assert knee.inverted is inverted
+    film = whole_radiograph(-pixels if inverted else pixels)
+    located = locator.locate(film, hint=Side.LEFT)
+    assert len(located.knees) == 1
+    assert (Flag.POLARITY_CORRECTED in located.radiograph.flags) is inverted
+
+
+@pytest.mark.parametrize("stated", [False, True])
+@pytest.mark.parametrize("surest", BOTH)
+@pytest.mark.parametrize("dark", [(), (Side.RIGHT,), (Side.LEFT,), BOTH])
+def test_polarity_is_decided_once_for_a_film(
+    monkeypatch: pytest.MonkeyPatch, dark: tuple[Side, ...], surest: Side, stated: bool
+) -> None:
+    """As on its surest knee; the other one, seen otherwise, is looked at again, bone bright."""
+    last_shown: dict[Side, LegView] = {}
+
+    def look(
+        _: KneeNetwork, view: LegView, side: Side, *, inverted: bool | None = None
+    ) -> SeenKnee:
+        is_dark = side in dark if inverted is None else inverted
+        last_shown[side] = view.invert() if is_dark else view
+        points = apply_affine(view.to_radiograph, place_average_knee(view.plateau))
+        sure = np.full(16, 0.9 if side is surest else 0.6)
+        landmarks = Landmarks(side, LandmarkScheme.KNEEL_16, points, sure)
+        return SeenKnee(LocatedKnee(landmarks, KneeScores(1, 0, 0)), is_dark)
+
+    monkeypatch.setattr(KneeNetwork, "look", look)
+    right, left = [[(300, 150)], [(300, 300)]], [[(300, 750)], [(300, 600)]]
+    pixels = np.add.outer(np.arange(600.0), np.arange(900.0)).astype(np.float32)
+    film = Radiograph(pixels, "id", polarity_stated=stated)
+    located = locator_of(monkeypatch, *right, *left).locate(film)
+    inverted = surest in dark
+    assert [knee.landmarks.side for knee in located.knees] == list(BOTH)
+    np.testing.assert_array_equal(located.radiograph.pixels, -pixels if inverted else pixels)
+    assert (Flag.POLARITY_CORRECTED in located.radiograph.flags) is inverted
+    assert (Flag.POLARITY_CONFLICT in located.radiograph.flags) is (inverted and stated)
+    for side in BOTH:
+        brighter_below = last_shown[side].pixels[-1].mean() > last_shown[side].pixels[0].mean()
+        assert bool(brighter_below) is not inverted, "as the corrected film is"
 
 
 @pytest.mark.parametrize(("off_px", "looks"), [(0, 1), (30, 2)])
@@ -239,25 +270,24 @@ def test_it_looks_again_where_the_knee_lies_otherwise(
     points = film.knees[Side.RIGHT].landmarks_px
     seen = locate._Plateau(Side.RIGHT, points[[0, 8]] + [(off_px, 0), (-off_px, 0)], np.ones(2))
     n_looks = 0
-    network = locator._knee
+    look = KneeNetwork.look
 
-    class Counted:
-        def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-            nonlocal n_looks
-            n_looks += 1
-            return network.run(images)
+    def counted(self: KneeNetwork, *view: Any, **options: Any) -> SeenKnee:
+        nonlocal n_looks
+        n_looks += 1
+        return look(self, *view, **options)
 
-    monkeypatch.setattr(locator, "_knee", Counted())
-    found = locator._refine(whole_radiograph(film.pixels), seen)
-    assert n_looks == looks
+    monkeypatch.setattr(KneeNetwork, "look", counted)
+    found, inverted = locator._refine(whole_radiograph(film.pixels), seen)
+    assert (n_looks, inverted) == (looks, False)
     miss = np.linalg.norm(found.landmarks.points_px - points, axis=1)
     assert miss.mean() < 0.02 * np.linalg.norm(points[8] - points[0])
 
 
 def test_a_mirrored_film_gives_the_mirrored_landmarks(locator: KneeLocator) -> None:
     film = draw_whole_film(*BOTH)
-    here = locator.locate(whole_radiograph(film.pixels))
-    there = locator.locate(whole_radiograph(film.pixels[:, ::-1]))
+    here = locator.locate(whole_radiograph(film.pixels)).knees
+    there = locator.locate(whole_radiograph(film.pixels[:, ::-1])).knees
     assert [knee.landmarks.side for knee in there] == [
         knee.landmarks.side.other for knee in reversed(here)
     ]
@@ -272,7 +302,7 @@ def test_a_mirrored_film_gives_the_mirrored_landmarks(locator: KneeLocator) -> N
 def test_a_coarser_film_gives_the_same_places(locator: KneeLocator, step: int) -> None:
     film = draw_whole_film(*BOTH)
     coarse = whole_radiograph(film.pixels[::step, ::step], mm=film.spacing_mm * step)
-    for knee in locator.locate(coarse):
+    for knee in locator.locate(coarse).knees:
         truth = film.knees[knee.landmarks.side].landmarks_px
         away = np.linalg.norm(knee.landmarks.points_px * step - truth, axis=1)
         assert away.mean() * film.spacing_mm < 1.5
@@ -280,8 +310,8 @@ def test_a_coarser_film_gives_the_same_places(locator: KneeLocator, step: int) -
 
 def test_brightness_and_contrast_do_not_matter(locator: KneeLocator) -> None:
     film = draw_whole_film(*BOTH)
-    here = locator.locate(whole_radiograph(film.pixels))
-    there = locator.locate(whole_radiograph(film.pixels * 0.01 + 70))
+    here = locator.locate(whole_radiograph(film.pixels)).knees
+    there = locator.locate(whole_radiograph(film.pixels * 0.01 + 70)).knees
     for knee, other in zip(here, there, strict=True):
         away = np.abs(other.landmarks.points_px - knee.landmarks.points_px)
         assert away.max() * film.spacing_mm < 0.1

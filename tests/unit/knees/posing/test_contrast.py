@@ -14,7 +14,7 @@ from kneegrade.knees.posing.contrast import (
     scale_to_unit,
 )
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.prepared import prepare_knees
+from kneegrade.knees.prepared import PreparedKnee, prepare_knees
 from kneegrade.types import Contrast, Radiograph
 
 RNG_PIXELS = np.random.default_rng(5).normal(1000, 300, (60, 60)).astype(np.float32)
@@ -102,6 +102,7 @@ def test_plain_films_are_judged_plain(
     for film in plain_films.values():
         radiograph = Radiograph(film.astype(np.float32), "id")
         (knee,) = prepare_knees(locator, radiograph, RoiSpec())
+        assert isinstance(knee, PreparedKnee)
         roi = knee.roi
         judged.append(judge_contrast(np.rint(roi.pixels * 255).astype(np.uint8)))
     assert len(judged) == 30

@@ -175,12 +175,9 @@ def test_what_hangs_over_the_edge_is_told() -> None:
     assert Flag.OUTSIDE_FILM in over.flags
 
 
-@pytest.mark.parametrize("stated", [False, True])
-def test_an_inverted_picture_is_corrected_and_flagged(stated: bool) -> None:
+def test_flags_of_film_and_landmarks_go_with_the_roi() -> None:
     radiograph, landmarks = film_of()
-    upright = crop_knee(radiograph, landmarks, RoiSpec(size_px=100))
-    dark = replace(radiograph, pixels=-radiograph.pixels, polarity_stated=stated)
-    roi = crop_knee(dark, landmarks, RoiSpec(size_px=100), inverted=True)
-    np.testing.assert_allclose(roi.pixels, upright.pixels, atol=1.01 / 255)
-    assert Flag.POLARITY_CORRECTED in roi.flags
-    assert (Flag.POLARITY_CONFLICT in roi.flags) is stated
+    corrected = replace(radiograph, flags=frozenset({Flag.POLARITY_CORRECTED}))
+    told = replace(landmarks, flags=frozenset({Flag.SIDE_FROM_PICTURE}))
+    roi = crop_knee(corrected, told, RoiSpec(plateau_widths=1.0))
+    assert roi.flags == {Flag.POLARITY_CORRECTED, Flag.SIDE_FROM_PICTURE}

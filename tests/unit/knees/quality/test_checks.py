@@ -8,16 +8,21 @@ import pytest
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
 from kneegrade.knees.quality.checks import (
-    IMPLANT_ALONE_FROM,
-    IMPLANT_FROM,
-    MOVED_FROM,
-    NAIL_FROM,
+    METAL_ALONE_FROM,
+    MOTION_FROM,
     NOT_KNEE_FROM,
     NOT_KNEE_FROM_IF_OTHER_VIEW,
     NOT_KNEE_FROM_WITH_METAL,
+    REFUSED_FLAGS,
+    check_quality,
+)
+from kneegrade.knees.quality.measures import QualityMeasures, measure_quality
+from kneegrade.knees.quality.metal import MetalPlace
+from kneegrade.knees.quality.scores import (
+    METAL_FROM,
+    NAIL_FROM,
     PLAIN_CERTAINTY,
     PLAIN_CONTRAST,
-    REFUSED_FLAGS,
     SHAFT_CERTAINTY,
     SHAFT_CONTRAST,
     SHAFT_SCORE,
@@ -25,12 +30,8 @@ from kneegrade.knees.quality.checks import (
     SUSPECT_CONTRAST,
     SUSPECT_FROM,
     KneeScores,
-    QualityMeasures,
-    check_quality,
-    measure_quality,
     seems_a_knee,
 )
-from kneegrade.knees.quality.metal import MetalPlace
 from kneegrade.knees.quality.shape_model import (
     compute_shape_distance,
     place_average_knee,
@@ -42,7 +43,7 @@ from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side, View
 
-FINE = KneeScores(not_knee=0.0, implant=0.0, moved=0.0)
+FINE = KneeScores(not_knee=0.0, metal=0.0, motion=0.0)
 PLAIN = MetalPlace(
     outline_px=np.zeros((3, 2)),
     certainty=PLAIN_CERTAINTY,
@@ -92,8 +93,8 @@ def test_a_whole_sharp_knee_is_not_flagged(seed: int, side: Side) -> None:
     ("score", "bar", "flag", "refused"),
     [
         ("not_knee", NOT_KNEE_FROM, Flag.NOT_A_KNEE, True),
-        ("implant", IMPLANT_FROM, Flag.METAL_SUSPECTED, False),
-        ("moved", MOVED_FROM, Flag.BLURRED, False),
+        ("metal", METAL_FROM, Flag.METAL_SUSPECTED, False),
+        ("motion", MOTION_FROM, Flag.BLURRED, False),
     ],
 )
 def test_the_networks_scores_are_heard(score: str, bar: float, flag: Flag, refused: bool) -> None:
@@ -106,9 +107,9 @@ def test_the_networks_scores_are_heard(score: str, bar: float, flag: Flag, refus
 def test_sure_metal_is_told_of_and_nothing_that_it_does_to_the_other_measures() -> None:
     radiograph, landmarks = make_film()
     white = changed(radiograph, exposed(radiograph.pixels, "white"))
-    metal = replace(FINE, implant=1.0, moved=1.0, metal=(PLAIN,))
+    metal = replace(FINE, metal=1.0, motion=1.0, metal_places=(PLAIN,))
     assert check(white, landmarks, metal) == {Flag.IMPLANT}
-    doubtful = replace(metal, implant=(IMPLANT_FROM + IMPLANT_ALONE_FROM) / 2)
+    doubtful = replace(metal, metal=(METAL_FROM + METAL_ALONE_FROM) / 2)
     found = check(white, landmarks, doubtful)
     assert found >= {Flag.IMPLANT, Flag.BADLY_EXPOSED, Flag.BLURRED}
     other = replace(metal, not_knee=1.0)
@@ -130,7 +131,7 @@ def test_a_header_that_names_another_view_lowers_the_bar() -> None:
     assert check(replace(radiograph, view=View.OTHER), landmarks, FINE) == set()
 
 
-@pytest.mark.parametrize("name", ["not_knee", "implant", "moved"])
+@pytest.mark.parametrize("name", ["not_knee", "metal", "motion"])
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
 def test_scores_are_probabilities(name: str, score: float) -> None:
     with pytest.raises(ValueError, match=f"{name} must be in"):
@@ -259,26 +260,28 @@ def test_the_average_knee_is_placed_by_the_ends_of_its_plateau(side: Side) -> No
 @pytest.mark.parametrize(
     ("scores", "flags"),
     [
-        (replace(FINE, implant=IMPLANT_FROM, metal=(PLAIN,)), {Flag.IMPLANT}),
-        (replace(FINE, implant=0.39, metal=(PLAIN,)), set()),
+        (replace(FINE, metal=METAL_FROM, metal_places=(PLAIN,)), {Flag.IMPLANT}),
+        (replace(FINE, metal=0.39, metal_places=(PLAIN,)), set()),
         (
-            replace(FINE, implant=0.9, metal=(replace(PLAIN, certainty=0.89),)),
+            replace(FINE, metal=0.9, metal_places=(replace(PLAIN, certainty=0.89),)),
             {Flag.METAL_SUSPECTED},
         ),
         (
-            replace(FINE, implant=0.9, metal=(replace(PLAIN, contrast=0.17),)),
+            replace(FINE, metal=0.9, metal_places=(replace(PLAIN, contrast=0.17),)),
             {Flag.METAL_SUSPECTED},
         ),
         (
             replace(
                 FINE,
-                implant=SURE_METAL,
-                metal=(replace(PLAIN, certainty=SURE_METAL, contrast=0.01),),
+                metal=SURE_METAL,
+                metal_places=(replace(PLAIN, certainty=SURE_METAL, contrast=0.01),),
             ),
             {Flag.IMPLANT},
         ),
         (
-            replace(FINE, implant=SUSPECT_FROM, metal=(replace(PLAIN, contrast=SUSPECT_CONTRAST),)),
+            replace(
+                FINE, metal=SUSPECT_FROM, metal_places=(replace(PLAIN, contrast=SUSPECT_CONTRAST),)
+            ),
             {Flag.METAL_SUSPECTED},
         ),
     ],
@@ -293,13 +296,13 @@ def test_metal_is_refused_where_the_film_shows_it_and_else_suspected(
 def test_metal_in_a_shaft_is_flagged_only_where_all_speaks_for_it() -> None:
     bars = {"score": SHAFT_SCORE, "certainty": SHAFT_CERTAINTY, "contrast": SHAFT_CONTRAST}
     place = replace(PLAIN, in_shaft=True, **bars)
-    assert check(*make_film(), replace(FINE, metal=(place,))) == {Flag.METAL_SUSPECTED}
+    assert check(*make_film(), replace(FINE, metal_places=(place,))) == {Flag.METAL_SUSPECTED}
     for name, bar in bars.items():
         short = replace(place, **{name: bar - 1e-6})
-        assert check(*make_film(), replace(FINE, metal=(short,))) == set(), name
+        assert check(*make_film(), replace(FINE, metal_places=(short,))) == set(), name
     assert check(*make_film(), replace(FINE, canal=NAIL_FROM)) == {Flag.METAL_SUSPECTED}
     assert check(*make_film(), replace(FINE, canal=NAIL_FROM - 1e-6)) == set()
-    sure = replace(FINE, implant=1.0, metal=(place,))
+    sure = replace(FINE, metal=1.0, metal_places=(place,))
     assert check(*make_film(), sure) == {Flag.METAL_SUSPECTED}, "none at the joint is plain"
 
 
@@ -326,7 +329,8 @@ def test_metal_is_told_where_it_really_is(
     def scores_of(knee: tuple[str, Side, np.ndarray]) -> KneeScores:
         _, side, pixels = knee
         picture = Radiograph(pixels.astype(np.float32), "id")
-        return locator.locate_in_crop(picture, side).scores
+        (located,) = locator.locate_in_crop(picture, side).knees
+        return located.scores
 
     with_metal = [scores_of(knee) for knee in metal_knees]
     assert np.mean([s.has_plain_metal or s.has_suspected_metal for s in with_metal]) >= 0.95

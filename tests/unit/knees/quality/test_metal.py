@@ -5,8 +5,8 @@ import pytest
 
 from kneegrade.knees.quality.metal import (
     SHAFT_FROM,
+    LegView,
     MetalPlace,
-    View,
     find_metal,
     measure_canal,
     outline_metal,
@@ -18,16 +18,16 @@ TO_FILM = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 BONE, TISSUE, METAL = 120.0, 60.0, 200.0
 
 
-def make_view(below_joint: float = 0.0) -> View:
-    view = View(np.zeros((N, N), np.float32), TO_FILM, (N, N), WIDTHS, below_joint)
+def make_view(below_joint: float = 0.0) -> LegView:
+    view = LegView(np.zeros((N, N), np.float32), TO_FILM, (N, N), WIDTHS, below_joint)
     grain = np.random.default_rng(0).normal(0, 8, (N, N))
     bone = view.find_bone(0.0)
     pixels = (np.where(bone, BONE, TISSUE) + grain).astype(np.float32)
-    return View(pixels, TO_FILM, (N, N), WIDTHS, below_joint)
+    return LegView(pixels, TO_FILM, (N, N), WIDTHS, below_joint)
 
 
 def look(
-    view: View, where: tuple[slice, slice], level: float, seen: tuple[slice, slice] | None = None
+    view: LegView, where: tuple[slice, slice], level: float, seen: tuple[slice, slice] | None = None
 ) -> MetalPlace:
     view.pixels[where] = level
     logits = np.full((N // 2, N // 2), -6, np.float32)
@@ -91,7 +91,7 @@ def test_a_shaft_begins_where_the_region_of_interest_ends(below: float) -> None:
     assert view.shows_shaft()
     elsewhere = TO_FILM.copy()
     elsewhere[0, 2] = 10_000
-    off = View(view.pixels, elsewhere, (N, N), WIDTHS, below)
+    off = LegView(view.pixels, elsewhere, (N, N), WIDTHS, below)
     assert not off.shows_shaft()
 
 
@@ -111,7 +111,7 @@ def test_a_nail_makes_the_canal_brighter_than_the_cortex(below: float) -> None:
 def test_a_shaft_that_is_not_shown_has_no_canal() -> None:
     elsewhere = TO_FILM.copy()
     elsewhere[0, 2] = 10_000
-    assert measure_canal(View(make_view(1.5).pixels, elsewhere, (N, N), WIDTHS, 1.5)) == -1
+    assert measure_canal(LegView(make_view(1.5).pixels, elsewhere, (N, N), WIDTHS, 1.5)) == -1
 
 
 def test_nothing_is_outlined_where_nothing_is_seen() -> None:

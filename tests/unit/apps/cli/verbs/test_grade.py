@@ -5,25 +5,29 @@ import json
 import logging
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import pydicom
 import pytest
 from command import Reply, kneegrade, read_rows
 from made_films import CROP_MM, FILM_MM, NOTHING_IN_HEADER, draw_knee, write_picture
+from made_results import make_failed, make_joint, make_refused, make_result
 from made_work import run_here
 from rich.console import Console
 from tiny_bundle import write_tiny_bundle
 
-from kneegrade.apps.cli.grade_table import ROWS_SHOWN, print_rows
-from kneegrade.grading.predictions import read_predictions
-from kneegrade.images.read import read_radiograph
+from kneegrade.apps.cli.grade_table import ROWS_SHOWN, print_results
+from kneegrade.errors import KneeNotFoundError
+from kneegrade.grading.predictions import SPUR_COLUMNS, read_predictions
+from kneegrade.images.read import read_file
 from kneegrade.phantoms.films.dicom_film import write_dicom_film
 from kneegrade.pipeline import batch
 from kneegrade.pipeline import grader as pipeline
-from kneegrade.types import Radiograph, Side, Task
+from kneegrade.pipeline.results import KneeResult
+from kneegrade.types import Flag, Radiograph, RadiographFile, Side, SpacingSource, Task
 
 COLUMNS = (
     "source side status error_code kl kl_p0 kl_p1 kl_p2 kl_p3 kl_p4 flags "
@@ -438,66 +442,72 @@ def test_without_pandas_csv_and_json_are_written(
     assert "[extra.missing]" in reply.err
 
 
+def test_osteophyte_areas_are_written_where_they_are_asked_for(
+    bundle: Path, tmp_path: Path
+) -> None:
+    """Without the option the tables don't have these columns; the batch need not be graded anew."""
+    picture, out = write_picture(tmp_path / "a.png", draw_knee()), tmp_path / "out"
+
+    def columns_of(*options: str) -> list[set[str]]:
+        assert grade(picture, "--side", "right", *options, bundle=bundle, out=out).code == 0
+        (knee,) = json.loads((out / "predictions.json").read_text())["predictions"]
+        parquet = pd.read_parquet(out / "predictions.parquet")
+        return [set(read_rows(out)[0]), set(parquet.columns), set(knee)]
+
+    plain = columns_of()
+    journal = (out / "journal.jsonl").read_text()
+    asked = columns_of("--osteophyte-areas")
+    assert (out / "journal.jsonl").read_text() == journal
+    for before, after in zip(plain[:2], asked[:2], strict=True):
+        assert after - before == set(SPUR_COLUMNS)
+        assert before < after
+    shares = {name for name in SPUR_COLUMNS if name.endswith("_share")}
+    assert asked[2] - plain[2] == shares, "a crop of a picture has no millimetres"
+    assert all(0 <= float(read_rows(out)[0][name]) < 0.1 for name in shares)
+    table = read_predictions(out / "predictions.json")
+    assert table[sorted(shares)].notna().all(axis=None)
+
+
 # the screen
 
 
-def row_of(source: str, flags: str = "", tasks: tuple[Task, ...] = (Task.KL,)) -> dict[str, Any]:
-    row: dict[str, Any] = {"source": source, "side": "right", "status": "ok", "flags": flags}
-    for task in tasks:
-        row[task.value] = 2
-        row |= {f"{task.value}_p{grade}": 0.25 for grade in range(task.n_grades)}
-    return row
-
-
-def failed_row(source: str) -> dict[str, Any]:
-    return {
-        "source": source,
-        "side": None,
-        "status": "failed",
-        "error_code": "image.empty",
-        "error": "The file must hold a picture. Got 0 bytes. Copy the file again.",
-        "flags": "",
-    }
-
-
-def refused_row(source: str, code: str = "knee.implant") -> dict[str, Any]:
-    reason = "The knee holds metal. Leave this one out."
-    told = {"status": "refused", "error_code": code, "error": reason}
-    return failed_row(source) | told | {"side": "left", "flags": "implant"}
-
-
-def show(rows: list[dict[str, Any]], width: int, tasks: tuple[Task, ...] = (Task.KL,)) -> list[str]:
+def show(
+    results: Sequence[KneeResult], width: int, tasks: Sequence[Task] = (Task.KL,)
+) -> list[str]:
     file = io.StringIO()
-    print_rows(rows, tasks, Console(width=width, file=file, highlight=False, markup=False))
+    print_results(results, tasks, Console(width=width, file=file, highlight=False, markup=False))
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
-LONG_FLAGS = "contrast-judged-enhanced;spacing-detector-plane;side-from-picture;not-checked"
+SHARED = Flag.SIDE_FROM_PICTURE
+LONG_FLAGS = frozenset(
+    {Flag.CONTRAST_JUDGED_ENHANCED, Flag.SPACING_DETECTOR_PLANE, Flag.VIEW_UNKNOWN, SHARED}
+)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_a_narrow_screen_breaks_no_flag_and_no_number(width: int) -> None:
-    spaces = {"jsw_l_mm": 5.63, "jsw_l_share": 0.071, "jsw_m_mm": 0.0, "jsw_m_share": 0.0}
-    rows = [
-        row_of("films/04-moderate-medial-left.dcm", LONG_FLAGS) | spaces,
-        row_of("films/b.png", "not-checked"),
-        failed_row("films/c.png"),
+    joint = make_joint(lateral_mm=5.63, medial_mm=0.0)
+    results = [
+        make_result("films/04-moderate-medial-left.dcm", flags=LONG_FLAGS, joint=joint),
+        make_result("films/b.png", flags=frozenset({SHARED})),
+        make_failed("films/c.png"),
     ]
-    lines = show(rows, width)
+    lines = show(results, width)
     assert all(len(line) <= width for line in lines)
     words = " ".join(lines).split()
-    assert set(LONG_FLAGS.split(";")) <= set(words)
+    assert set(LONG_FLAGS) <= set(words)
     assert "5.6 mm 0.0 mm" in " ".join(words)
     assert words.count("0.25") == 10
-    assert words.count("not-checked") == 1, "a flag of every knee is named once"
-    assert "Flags of every knee: not-checked" in lines
+    assert words.count(SHARED) == 1, "a flag of every knee is named once"
+    assert f"Flags of every knee: {SHARED}" in lines
     assert "2 knees graded, 1 file failed (1 image.empty)." in lines
     assert ("Flags:" in lines) == (width < 160)
 
 
 def test_every_other_task_is_one_column() -> None:
     tasks = (Task.KL, Task.FO_L, Task.JSN_M)
-    header = show([row_of("a.png", tasks=tasks)], 100, tasks)[0]
+    header = show([make_result(tasks=tasks)], 100, tasks)[0]
     assert header.split() == [
         "source",
         "side",
@@ -510,15 +520,20 @@ def test_every_other_task_is_one_column() -> None:
 
 
 def test_equal_names_are_told_apart() -> None:
-    text = "\n".join(show([row_of("one/a.png"), row_of("two/a.png"), failed_row("z/b.png")], 100))
+    text = "\n".join(
+        show([make_result("one/a.png"), make_result("two/a.png"), make_failed("z/b.png")], 100)
+    )
     assert all(source in text for source in ("one/a.png", "two/a.png", "z/b.png"))
-    assert "one/" not in "\n".join(show([row_of("one/a.png"), row_of("two/b.png")], 100))
+    assert "one/" not in "\n".join(show([make_result("one/a.png"), make_result("two/b.png")], 100))
+
+
+CUT_OFF = KneeNotFoundError("knee.cut-off", "The knee is cut.", "Give the whole of it.")
 
 
 def test_refused_knees_stand_apart_from_failed_pictures() -> None:
-    both = [row_of("f/both.dcm"), refused_row("f/both.dcm")]
-    cut = refused_row("f/cut.dcm", "knee.cut-off")
-    lines = show([*both, failed_row("f/c.png"), cut, refused_row("f/d.dcm")], 120)
+    both = [make_result("f/both.dcm"), make_refused("f/both.dcm")]
+    cut = make_refused("f/cut.dcm", CUT_OFF)
+    lines = show([*both, make_failed("f/c.png"), cut, make_refused("f/d.dcm")], 120)
     counts = "1 knee graded, 3 refused (2 knee.implant, 1 knee.cut-off), "
     assert f"{counts}1 file failed (1 image.empty)." in lines
     refused, failed = lines.index("Refused:"), lines.index("Failed:")
@@ -530,23 +545,26 @@ def test_refused_knees_stand_apart_from_failed_pictures() -> None:
         "  d.dcm, left",
     ]
     assert lines[failed + 1] == "  c.png"
-    text = show([row_of("a.png"), refused_row("b.png")], 120)
+    text = show([make_result("a.png"), make_refused("b.png")], 120)
     assert "1 knee graded, 1 refused (1 knee.implant), 0 files failed." in text
 
 
 def test_smallest_joint_spaces_are_in_mm_or_shares() -> None:
-    known = {"jsw_l_mm": 5.63, "jsw_l_share": 0.071, "jsw_m_mm": 3.08, "jsw_m_share": 0.039}
-    unknown = {"jsw_l_mm": None, "jsw_l_share": 0.071, "jsw_m_mm": None, "jsw_m_share": 0.039}
-    lines = show([row_of("a.png") | known, row_of("b.png") | unknown], 120)
+    sources = {"a.png": SpacingSource.CALIBRATED, "b.png": SpacingSource.UNKNOWN}
+    joints = {
+        name: make_joint(source, lateral_mm=5.63, medial_mm=3.12)
+        for name, source in sources.items()
+    }
+    lines = show([make_result(name, joint=joint) for name, joint in joints.items()], 120)
     assert lines[0].split()[-3:] == ["jsw_l", "jsw_m", "flags"]
     rows = {line.split()[0]: " ".join(line.split()) for line in lines if ".png" in line}
     assert rows["a.png"].endswith("5.6 mm 3.1 mm")
-    assert rows["b.png"].endswith("7.1 % 3.9 %")
+    assert rows["b.png"].endswith("7.0 % 3.9 %")
 
 
 def test_a_long_list_is_cut() -> None:
-    rows = [row_of(f"{i}.png") for i in range(ROWS_SHOWN + 3)]
-    lines = show([*rows, failed_row("z.png")], 100)
+    results = [make_result(f"{i}.png") for i in range(ROWS_SHOWN + 3)]
+    lines = show([*results, make_failed("z.png")], 100)
     assert sum(line.endswith("0.25") for line in lines) == ROWS_SHOWN
     assert "and 3 more, in the files" in lines
     assert f"{ROWS_SHOWN + 3} knees graded, 1 file failed (1 image.empty)." in lines
@@ -564,12 +582,12 @@ def test_a_bug_costs_one_film_its_grades(
 ) -> None:
     patient = "Doe^Jane"
 
-    def read(source: str, **options: Any) -> Radiograph:
-        if source.endswith("b-left.jpg"):
+    def read(file: RadiographFile) -> Radiograph:
+        if file.path.endswith("b-left.jpg"):
             raise ZeroDivisionError(patient)
-        return read_radiograph(source, **options)
+        return read_file(file)
 
-    monkeypatch.setattr(pipeline, "read_radiograph", read)
+    monkeypatch.setattr(pipeline, "read_file", read)
     monkeypatch.setattr(batch, "run_on_workers", run_here)
     out = tmp_path / "out"
     with caplog.at_level(logging.INFO if verbose else logging.WARNING):

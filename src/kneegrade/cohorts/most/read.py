@@ -21,11 +21,10 @@ from kneegrade.cohorts.most.tables import (
     read_replaced,
 )
 from kneegrade.cohorts.releases.cells import DECIMALS_DONE, Decimals, count_no_grades
-from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees
+from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees, make_knee_table
 from kneegrade.cohorts.releases.reference_crops import take_crops
 from kneegrade.cohorts.releases.tables import list_tables
 from kneegrade.cohorts.releases.walk import note_absent_films
-from kneegrade.cohorts.tables.schema import check_knee_table
 from kneegrade.types import Side
 
 COHORT: Final = "most"
@@ -191,6 +190,4 @@ def _name_rows(rows: pd.DataFrame, file: str) -> tuple[str, ...]:
 
 def _make_table(rows: pd.DataFrame, enrolment: pd.DataFrame) -> pd.DataFrame:
     table = rows.merge(enrolment, on=["subject_id", "visit"], how="left")
-    kept = [raw for raw in _RAWS if table[raw].notna().any()]
-    unused = {"visit", "replaced", "row", *_RAWS} - set(kept)
-    return check_knee_table(table.drop(columns=sorted(unused)))
+    return make_knee_table(table, _RAWS, ["visit", "replaced", "row"])

@@ -26,10 +26,9 @@ from kneegrade.cohorts.oai.readings import (
     read_oai_readings,
 )
 from kneegrade.cohorts.releases.cells import DECIMALS_DONE, count_no_grades
-from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees
+from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees, make_knee_table
 from kneegrade.cohorts.releases.reference_crops import take_crops
 from kneegrade.cohorts.releases.tables import list_tables
-from kneegrade.cohorts.tables.schema import check_knee_table
 from kneegrade.types import Task
 
 COHORT: Final = "oai"
@@ -216,6 +215,4 @@ def _make_table(rows: pd.DataFrame, counted: Counter[str]) -> pd.DataFrame:
     counted["X-ray metadata of another film than the one used: left out"] += int(other.sum())
     faults = ["film_barcode", "film_accept", "film_faults"]
     table = rows.assign(**{name: rows[name].mask(other) for name in faults})
-    kept = [raw for raw in _RAWS if table[raw].notna().any()]
-    unused = {"used_barcode", "is_replaced", "file", "row", *_RAWS} - set(kept)
-    return check_knee_table(table.drop(columns=sorted(unused & set(table.columns))))
+    return make_knee_table(table, _RAWS, ["used_barcode", "is_replaced", "file", "row"])

@@ -10,7 +10,6 @@ disease_progression, and most.ucsf.edu) is followed; what none shows is marked "
 made. Odd entries come at fixed subject numbers, so that every study of `N_ODD` subjects has all.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from enum import IntEnum
@@ -20,11 +19,11 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-import pyreadstat
 
 from kneegrade.phantoms.films.scanners import MOST_SCANNERS
 from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit, read_grades
+from kneegrade.phantoms.studies.sas_file import write_sas_file
 from kneegrade.types import Side, Task
 
 VISIT_DIGITS: Final = MappingProxyType({0: 0, 15: 1, 30: 2, 60: 3, 84: 5})
@@ -47,8 +46,6 @@ IMAGE_FOLDER: Final = "Images"
 _PERIOD: Final = 50
 _TAIL_LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
 _MONTH_DAYS: Final = 30.44
-_STAMP: Final = re.compile(rb"\d{2}[A-Z]{3}\d{2}:\d{2}:\d{2}:\d{2}")
-_FIXED_STAMP: Final = b"01JAN25:12:00:00"
 
 
 class _Odd(IntEnum):
@@ -270,10 +267,7 @@ def _write_table(folder: Path, name: str, cells: pd.DataFrame) -> None:
     text.parent.mkdir(parents=True, exist_ok=True)
     text.write_bytes(cells.to_csv(sep="\t", index=False, lineterminator="\r\n").encode("ascii"))
     sas = folder / SAS_FOLDER / f"{name.lower()}.xpt"
-    sas.parent.mkdir(parents=True, exist_ok=True)
     words = [column for column in cells if column in {"MOSTID", "SITE"}]
     numbers = cells.drop(columns=words).apply(pd.to_numeric, errors="coerce").astype(float)
     table = pd.concat([cells[words], numbers], axis=1)[list(cells)]
-    pyreadstat.write_xport(table, sas, table_name=name.upper(), file_format_version=8)
-    # The time of writing stands in the file's head: the same study shall be the same bytes.
-    sas.write_bytes(_STAMP.sub(_FIXED_STAMP, sas.read_bytes()))
+    write_sas_file(sas, table, name=name.upper())

@@ -8,7 +8,7 @@ The folder holds ``recipe.toml``, ``log/metrics.csv``, ``last.ckpt`` while it ru
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from kneegrade.training.grader.lightning_module import GradingModule, KneeData
 from kneegrade.training.grader.networks import GradingNetwork
 from kneegrade.training.grader.recipe import Recipe
 from kneegrade.types import Flag, Grades, KneePrediction, Side, Task
+
+BATCH_SIZE: Final = 32
+"""Knees whose logits are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -127,15 +130,13 @@ def read_run(folder: Path) -> FinishedRun:
     )
 
 
-def predict_logits(
-    network: GradingNetwork, knees: KneeDataset, *, batch_size: int = 32
-) -> dict[Task, NDArray[np.float64]]:
+def predict_logits(network: GradingNetwork, knees: KneeDataset) -> dict[Task, NDArray[np.float64]]:
     """Logits ``(n, n_grades)`` per task in float32, in the order of the knees."""
     parts: list[tuple[NDArray[np.float64], ...]] = []
     with torch.inference_mode():
-        for first in range(0, len(knees), batch_size):
+        for first in range(0, len(knees), BATCH_SIZE):
             images = torch.stack(
-                [knees[i][0] for i in range(first, min(first + batch_size, len(knees)))]
+                [knees[i][0] for i in range(first, min(first + BATCH_SIZE, len(knees)))]
             )
             parts.append(tuple(scores.double().numpy() for scores in network(images)))
     return {

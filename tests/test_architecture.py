@@ -16,8 +16,8 @@ import kneegrade
 SOURCE = Path(kneegrade.__file__).parent
 PROJECT = Path(__file__).parents[1]
 MODULES = sorted(SOURCE.rglob("*.py"))
-MAX_MODULE_LINES = 420
-MAX_FUNCTION_LINES = 70
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 60
 
 ADDRESSES: dict[str, tuple[str, ...]] = {
     "pydicom": ("images", "phantoms", "apps"),

@@ -26,8 +26,8 @@ import pandas as pd
 
 from kneegrade.arrays import FloatImage
 from kneegrade.bundles.manifest import LocatorSpec, hash_file
+from kneegrade.cohorts.tables.schema import KEY_COLUMNS
 from kneegrade.cohorts.tables.table import (
-    KEY_COLUMNS,
     read_spacing,
     read_spacing_source,
     resolve_image,

@@ -1,7 +1,7 @@
 """The MOST release -> knee table: readings, the films that belong to them, and who was dropped.
 
 Paper mode keeps what Tiulpin and Saarakkala (2020) tested on: knees with all seven grades and a
-film of the view PA10. `most_tables` reads the readings, `most_films` finds the films.
+film of the view PA10. `tables` reads the readings, `films` finds the films.
 """
 
 from collections import Counter
@@ -59,8 +59,7 @@ def read_most(
         ``PA05``, ``PA10`` or ``PA15``: the angle of the beam in degrees. Which of them the readers
         graded is not published.
     crops : DataFrame, optional
-        Pictures to use instead of films: `read_reference_crops`, with ``image_path`` relative to
-        ``folder``. Then no film is looked for.
+        Pictures instead of films: `read_reference_crops`, with paths relative to ``folder``.
 
     Returns
     -------
@@ -70,22 +69,19 @@ def read_most(
     Raises
     ------
     TableError
-        cohort.layout-unknown, table.empty (no knee is left) and as the readers of `most_tables`,
-        `scan_most_films` and `check_knee_table`.
+        cohort.layout-unknown, table.empty (no knee is left) and as the readers of the parts.
     """
     tables = list_tables(folder)
     readings = read_readings(tables, code_1_9=code_1_9)
     replaced, replaced_notes = read_replaced(tables)
-    rows = readings.table.assign(
-        replaced=_tell_replaced(readings.table, replaced), cohort=COHORT, reading=READING
-    )
+    is_replaced = _tell_replaced(readings.table, replaced)
+    rows = readings.table.assign(replaced=is_replaced, cohort=COHORT, reading=READING)
     counted = _count_codes(rows, code_1_9)
     flow = KneeFlow(rows)
     for reason, mask in _list_exclusions(rows, mode):
         flow.drop(reason, mask)
     notes = [*readings.notes, *replaced_notes]
     graded = flow.rows
-    unmatched: tuple[str, ...] = ()
     if crops is None:
         unmatched = _join_films(folder, view, flow, rows, counted, notes)
     else:

@@ -1,7 +1,7 @@
 """The OAI release -> knee table: one reading per knee and visit, its film, and who was dropped.
 
-`oai_tables` finds the readings, `oai_match` their films, `oai_clinical` what is known of the
-people. Paper mode keeps what Tiulpin and Saarakkala (2020) trained on.
+`readings` finds the readings, `match` their films, `clinical` what is known of the people. Paper
+mode keeps what Tiulpin and Saarakkala (2020) trained on.
 """
 
 from collections import Counter
@@ -70,8 +70,7 @@ def read_oai(
     jsn : {"floor", "paper"}
         What a decimal of joint space narrowing becomes: its whole part, or rounded half to even.
     crops : DataFrame, optional
-        Pictures to use instead of films: `read_reference_crops`, with ``image_path`` relative to
-        ``folder``. Then no film is looked for.
+        Pictures instead of films: `read_reference_crops`, with paths relative to ``folder``.
 
     Returns
     -------
@@ -97,10 +96,7 @@ def read_oai(
     _choose_readings(flow)
     graded = flow.rows
     if crops is None:
-        scanned = scan_oai_films(folder)
-        match = match_films(rows, scanned)
-        take_films(flow, match, scanned, counted, notes)
-        unmatched = match.list_unused()
+        unmatched = _join_films(folder, flow, rows, counted, notes)
     else:
         unmatched = take_crops(flow, crops, cohort=COHORT)
     flow.check_left(_name_tables(readings))
@@ -202,6 +198,16 @@ def _choose_readings(flow: KneeFlow) -> None:
     for name in sorted(passed_over.unique()):
         chosen = passed_over.index[passed_over == name]
         flow.drop(f"project {name}: {PASSED_OVER}", flow.rows.index.isin(chosen))
+
+
+def _join_films(
+    folder: Path, flow: KneeFlow, rows: pd.DataFrame, counted: Counter[str], notes: list[str]
+) -> tuple[str, ...]:
+    """Give each row its film, drop rows without one, and return the films without a row."""
+    scanned = scan_oai_films(folder)
+    match = match_films(rows, scanned)
+    take_films(flow, match, scanned, counted, notes)
+    return match.list_unused()
 
 
 def _name_tables(readings: OaiReadings) -> str:

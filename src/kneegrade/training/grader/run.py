@@ -21,7 +21,7 @@ from kneegrade.knees.store import read_index
 from kneegrade.training.fitting import begin_run, finish_run, fit_module, load_weights, read_facts
 from kneegrade.training.grader.calibration import fit_temperature
 from kneegrade.training.grader.crossval import HoldOut, hold_out
-from kneegrade.training.grader.datasets import KneeDataset, read_labelled_knees
+from kneegrade.training.grader.datasets import KneeDataset, LabelledKnees, read_labelled_knees
 from kneegrade.training.grader.lightning_module import GradingModule, KneeData
 from kneegrade.training.grader.networks import GradingNetwork
 from kneegrade.training.grader.recipe import Recipe
@@ -91,11 +91,7 @@ def fit_run(
         recipe, read_labelled_knees(parts.train, store, recipe), heldout, n_workers=n_workers
     )
     minutes = fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
-    per_pose = [
-        predict_logits(module.network, KneeDataset(heldout, recipe, epoch=None, pose=pose))
-        for pose in recipe.input.poses
-    ]
-    logits = {task: np.stack([p[task] for p in per_pose], axis=1) for task in recipe.tasks}
+    logits = _predict_poses(module.network, heldout, recipe)
     temperatures = {
         task: fit_temperature(logits[task], heldout.grades[task]) for task in recipe.tasks
     }
@@ -142,6 +138,17 @@ def predict_logits(network: GradingNetwork, knees: KneeDataset) -> dict[Task, ND
     return {
         task: np.concatenate([part[i] for part in parts]) for i, task in enumerate(network.tasks)
     }
+
+
+def _predict_poses(
+    network: GradingNetwork, knees: LabelledKnees, recipe: Recipe
+) -> dict[Task, NDArray[np.float64]]:
+    """Logits ``(n, n_poses, n_grades)`` per task."""
+    per_pose = [
+        predict_logits(network, KneeDataset(knees, recipe, epoch=None, pose=pose))
+        for pose in recipe.input.poses
+    ]
+    return {task: np.stack([p[task] for p in per_pose], axis=1) for task in recipe.tasks}
 
 
 def _heldout_rows(

@@ -175,8 +175,8 @@ def _pictures_of_table(
     spacing_mm: float | None,
     contrast: Contrast,
 ) -> "list[Picture]":
+    from kneegrade.cohorts.tables.schema import KEY_COLUMNS
     from kneegrade.cohorts.tables.table import (
-        KEY_COLUMNS,
         read_knee_table,
         read_spacing,
         read_spacing_source,

@@ -22,7 +22,8 @@ import pandas as pd
 
 from kneegrade.phantoms.films.scanners import MOST_SCANNERS
 from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
-from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit, read_grades
+from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit
+from kneegrade.phantoms.studies.readers import read_grades
 from kneegrade.phantoms.studies.sas_file import write_sas_file
 from kneegrade.types import Side, Task
 

@@ -1,8 +1,8 @@
 """A phantom study in the files of the OAI release: films, and tables in three dialects.
 
-Tables are written as text divided by ``|`` and as SAS transport files (`oai_release_tables`), those
-of films and enrolment as an NDA export too (`oai_export`). What is in them: `oai_readings`,
-`oai_people`, `oai_film_records`; ids and who is odd: `oai_layout`.
+Tables are written as text divided by ``|`` and as SAS transport files (`tables`), those of films
+and enrolment as an NDA export too (`export`). What is in them: `readings`, `people`,
+`film_records`; ids and who is odd: `layout`.
 
 What a public source shows of the release is followed; what none shows is marked "Guess" where it is
 made. Odd films and barcodes (`Odd`) come at fixed subject numbers: a study of as many subjects has

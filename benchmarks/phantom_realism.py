@@ -35,7 +35,8 @@ from kneegrade.phantoms.films.films import PhantomFilm, draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body
-from kneegrade.phantoms.studies.population import Study, draw_subject, read_grades
+from kneegrade.phantoms.studies.population import Study, draw_subject
+from kneegrade.phantoms.studies.readers import read_grades
 from kneegrade.types import Side, Task
 
 SIZE_PX = 224

@@ -31,8 +31,7 @@ of the split "val", after the best translation with one scale and with two:
 
 import argparse
 import csv
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -41,169 +40,46 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kneegrade.bundles.manifest import read_bundle
-from kneegrade.bundles.subjects import hash_subject
-from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
-from kneegrade.images.read import read_radiograph
-from kneegrade.knees.landmarks.published import KneelKnee, read_kneel_table
-from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.terms import LANDMARK_NAMES
 from kneegrade.training.bundling.locator_export import export_locator
 from kneegrade.training.locator.frames import Frame, fit_frame
 from kneegrade.training.locator.pictures import fold_of
+from kneegrade.training.locator.published_landmarks import (
+    PublishedKnee,
+    find_points,
+    is_certain,
+    read_published_knees,
+    write_further_landmarks,
+    write_usable_landmarks,
+)
 from kneegrade.training.locator.recipe import LandmarkRecipe
 from kneegrade.training.locator.run import fit_landmark_run
 from kneegrade.training.recipe_fields import read_recipe_text
-from kneegrade.types import Contrast, Landmarks, LandmarkScheme, Radiograph, Side
 
 KNEE_KL_METAL = Path(__file__).with_name("knee_kl_metal.csv")
-CERTAIN_MM = 1.6
-"""A frame is certain where half of the points miss it by less: four numbers hang on 32."""
-SURE, CLEAN = 0.95, 0.9
-"""Least mean confidence and largest score of a further knee."""
 AT_MM = (1.0, 1.5, 2.0, 2.5)
 
 
-@dataclass(frozen=True, eq=False)
-class Knee:
-    """One knee of both sets."""
-
-    kneel: KneelKnee
-    path: str
-    radiograph: Radiograph
-    shape_mm: NDArray[np.float64]
-    """As the picture shows it: a left knee's columns are turned."""
-    subject: str
-    split: str
-
-
-def make_absolute(path: str) -> str:
-    """A picture's path, inside an archive or not, that holds from any folder."""
-    file, mark, member = path.partition("::")
-    return f"{Path(file).resolve()}{mark}{member}"
-
-
-def read_knees(kneel: Path, table_path: Path) -> list[Knee]:
-    """The knees of KNEEL's table that have a picture."""
-    table = read_knee_table(table_path)
-    paths = {
-        (row.subject_id, row.side): (resolve_image(table_path, row.image_path), row.split)
-        for row in table.itertuples()
-    }
-    knees = []
-    for knee in read_kneel_table(kneel):
-        path, split = paths.get((knee.subject_id, knee.side.value), (None, None))
-        if path is not None:
-            turn = (1.0, 1.0 if knee.side is Side.RIGHT else -1.0)
-            knees.append(
-                Knee(
-                    kneel=knee,
-                    path=make_absolute(path),
-                    radiograph=read_radiograph(path, contrast=Contrast.ENHANCED),
-                    shape_mm=knee.shape_mm * turn,
-                    subject=hash_subject("oai", knee.subject_id),
-                    split=split,
-                )
-            )
-    return knees
-
-
-def find_points(locator: KneeLocator, knees: Sequence[Knee], *, whole: bool) -> NDArray[np.float64]:
-    """Points ``(n, 16, 2)`` in px of the pictures; not a number where no knee is found.
-
-    ``whole``: search the picture as a film is searched, else take it for a crop.
-    """
-    found = np.full((len(knees), 16, 2), np.nan)
-    for i, knee in enumerate(knees):
-        if whole:
-            located = [
-                k for k in locator.locate(knee.radiograph) if k.landmarks.side is knee.kneel.side
-            ]
-            if located:
-                found[i] = located[0].landmarks.points_px
-        else:
-            one = locator.locate_in_crop(knee.radiograph, knee.kneel.side)
-            found[i] = one.landmarks.points_px
-    return found
-
-
-def write_tables(
-    folder: Path, knees: Sequence[Knee], frames: Sequence[Frame], metal: Set[str]
-) -> Path:
-    """Landmark table and pixel sizes of the knees whose frame is certain and that hold no metal."""
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = [
-        (k, f)
-        for k, f in zip(knees, frames, strict=True)
-        if np.median(f.residuals_mm) < CERTAIN_MM and Path(k.path).stem not in metal
-    ]
-    rows = [
-        TabledKnee(
-            cohort="oai",
-            subject_id=k.kneel.subject_id,
-            image_path=k.path,
-            landmarks=Landmarks(
-                k.kneel.side, LandmarkScheme.KNEEL_16, f.to_px(k.shape_mm), np.ones(16)
-            ),
-        )
-        for k, f in kept
-    ]
-    path = folder / "landmarks.csv"
-    write_landmark_table(rows, path)
-    train = [row for row, (k, _) in zip(rows, kept, strict=True) if k.split == "train"]
-    write_landmark_table(train, folder / "landmarks-train.csv")
-    with (folder / "spacing.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        columns = ("spacing_row_mm", "spacing_col_mm", "spacing_source")
-        writer.writerow(("cohort", "subject_id", "side", *columns))
-        for k, f in kept:
-            key = ("oai", k.kneel.subject_id, k.kneel.side.value)
-            writer.writerow((*key, *(f"{mm:.4f}" for mm in 1 / f.px_per_mm), "landmark-frame"))
-    return path
-
-
-def write_further(
-    path: Path, locator: KneeLocator, table_path: Path, n: int, left_out: Set[str]
-) -> None:
-    """Landmark table of knees of the split "train" as a locator sees them, where it is sure."""
-    table = read_knee_table(table_path)
-    table = table[table["split"] == "train"].sample(frac=1, random_state=2019)
-    knees: list[TabledKnee] = []
-    for row in table.itertuples():
-        image_path = make_absolute(resolve_image(table_path, row.image_path))
-        if len(knees) == n:
-            break
-        if Path(image_path).stem in left_out:
-            continue
-        found = locator.locate_in_crop(read_radiograph(image_path), Side(row.side))
-        scores = found.scores
-        if (
-            found.landmarks.confidence.mean() >= SURE
-            and max(scores.not_knee, scores.implant, scores.moved) < CLEAN
-        ):
-            knees.append(TabledKnee("oai", row.subject_id, image_path, found.landmarks))
-    write_landmark_table(knees, path)
-
-
 def run_round(
-    args: argparse.Namespace, number: int, knees: Sequence[Knee], frames: Sequence[Frame]
+    args: argparse.Namespace, number: int, knees: Sequence[PublishedKnee], frames: Sequence[Frame]
 ) -> NDArray[np.float64]:
     """Train a network per fold on the frames as they are; points of every knee, held out."""
     text = read_recipe_text(args.recipes[min(number, len(args.recipes) - 1)])
     recipe = LandmarkRecipe.from_toml(text)
     folder = args.out / f"round-{number}"
-    table = write_tables(folder, knees, frames, args.metal)
+    table = write_usable_landmarks(folder, knees, frames, args.metal)
     found = np.full((len(knees), 16, 2), np.nan)
     for fold in range(recipe.n_folds):
         run = folder / f"fold-{fold}"
         fit_landmark_run(text, [args.phantoms, table], run, fold=fold, start=args.start)
         locator = KneeLocator(export_locator(args.film, run, run))
         held = [i for i, k in enumerate(knees) if fold_of(k.subject, recipe.n_folds) == fold]
-        found[held] = find_points(locator, [knees[i] for i in held], whole=False)
+        found[held] = find_points(locator, [knees[i] for i in held])
     return found
 
 
-def summarise(errors: NDArray[np.float64], knees: Sequence[Knee], title: str) -> None:
+def summarise(errors: NDArray[np.float64], knees: Sequence[PublishedKnee], title: str) -> None:
     """Print mean error and share within each bound, over all and by KL grade."""
     kl = np.array([k.kneel.kl for k in knees])
     print(f"\n{title}: mean radial error, mm; share of points within {AT_MM} mm")
@@ -230,7 +106,7 @@ def fit_one_scale(shape_mm: NDArray[np.float64], points_px: NDArray[np.float64])
 
 
 def summarise_fits(
-    shapes_and_points: Sequence[tuple], knees: Sequence[Knee], title: str
+    shapes_and_points: Sequence[tuple], knees: Sequence[PublishedKnee], title: str
 ) -> NDArray:
     """Print the errors after the best translation with one scale, then with two; return these."""
     one = np.array([fit_one_scale(*pair) for pair in shapes_and_points])
@@ -240,10 +116,10 @@ def summarise_fits(
     return best
 
 
-def measure_bundle(name: str, knees: Sequence[Knee]) -> None:
+def measure_bundle(name: str, knees: Sequence[PublishedKnee]) -> None:
     """Print the errors of a bundle's locator on the knees that were held out from training."""
     held = [knee for knee in knees if knee.split == "val"]
-    found = find_points(KneeLocator(read_bundle(name).locator), held, whole=False)
+    found = find_points(KneeLocator(read_bundle(name).locator), held)
     summarise_fits([(k.shape_mm, p) for k, p in zip(held, found, strict=True)], held, name)
 
 
@@ -255,7 +131,7 @@ def measure_grain_aspect(pixels: NDArray[np.float32]) -> float:
     return float(np.log(power[along[0]].sum() / power[:, along[1]].sum()))
 
 
-def write_errors(path: Path, knees: Sequence[Knee], errors: NDArray[np.float64]) -> None:
+def write_errors(path: Path, knees: Sequence[PublishedKnee], errors: NDArray[np.float64]) -> None:
     """Every point of every knee, mm."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -266,7 +142,7 @@ def write_errors(path: Path, knees: Sequence[Knee], errors: NDArray[np.float64])
 
 
 def draw_sheet(
-    path: Path, knees: Sequence[Knee], frames: Sequence[Frame], found: NDArray[np.float64]
+    path: Path, knees: Sequence[PublishedKnee], frames: Sequence[Frame], found: NDArray[np.float64]
 ) -> None:
     """Every knee, worst first: the known points in the frame (green), points found (red)."""
     tiles = []
@@ -309,14 +185,14 @@ def main() -> None:
     if not args.measure and not all((args.phantoms, args.film, args.start, args.out)):
         parser.error("--phantoms, --film, --start and --out are needed to train")
     args.metal = set(pd.read_csv(args.metal)["image"])
-    knees = read_knees(args.kneel, args.knees)
+    knees = read_published_knees(args.kneel, args.knees)
     if args.measure:
         measure_bundle(args.measure, knees)
         return
     first = args.out / "round-start"
     first.mkdir(parents=True, exist_ok=True)
     locator = KneeLocator(export_locator(args.film, args.start, first))
-    found = find_points(locator, knees, whole=False)
+    found = find_points(locator, knees)
     frames = [fit_frame(k.shape_mm, p) for k, p in zip(knees, found, strict=True)]
     best = np.array([f.residuals_mm for f in frames])
     summarise(best, knees, "Phantoms only, after the best translation and scales")
@@ -341,16 +217,16 @@ def main() -> None:
     grain = [measure_grain_aspect(k.radiograph.pixels) for k in knees]
     correlation = np.corrcoef(aspect, grain)[0, 1]
     print(f"Height over width of a pixel: SD {aspect.std():.3f}, with grain r = {correlation:.2f}")
-    certain = sum(np.median(f.residuals_mm) < CERTAIN_MM for f in frames)
-    table = write_tables(args.out, knees, frames, args.metal)
+    certain = sum(map(is_certain, frames))
+    table = write_usable_landmarks(args.out, knees, frames, args.metal)
     print(f"{certain} of {len(knees)} frames are certain: {table}")
     draw_sheet(args.out / "sheet.png", knees, frames, found)
     if args.further:
         run = args.out / f"round-{args.rounds - 1}" / "fold-0"
-        left_out = args.metal | {Path(k.path).stem for k in knees}
+        left_out = args.metal | {Path(k.image_path).stem for k in knees}
         locator = KneeLocator(export_locator(args.film, run, run))
         further = args.out / "landmarks-further.csv"
-        write_further(further, locator, args.knees, args.further, left_out)
+        write_further_landmarks(further, locator, args.knees, args.further, left_out)
 
 
 if __name__ == "__main__":

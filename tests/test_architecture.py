@@ -16,8 +16,8 @@ import kneegrade
 SOURCE = Path(kneegrade.__file__).parent
 PROJECT = Path(__file__).parents[1]
 MODULES = sorted(SOURCE.rglob("*.py"))
-MAX_MODULE_LINES = 420
-MAX_FUNCTION_LINES = 70
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 60
 
 ADDRESSES: dict[str, tuple[str, ...]] = {
     "pydicom": ("images", "phantoms", "apps"),
@@ -34,13 +34,14 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
             "cohorts",
             "phantoms/studies/oai/tables.py",
             "phantoms/studies/most/release.py",
+            "phantoms/studies/sas_file.py",
             "grading/predictions.py",
             "knees/store.py",
             "evaluation",
             "training",
         ),
     ),
-    "pyreadstat": ("cohorts", "phantoms/studies/oai/tables.py", "phantoms/studies/most/release.py"),
+    "pyreadstat": ("cohorts", "phantoms/studies/sas_file.py"),
     **dict.fromkeys(
         ("scipy", "sklearn", "matplotlib"), ("evaluation", "cohorts/tables/folds.py", "training")
     ),
@@ -165,6 +166,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
             "knees/store.py",
             "phantoms/studies/oai/tables.py",
             "phantoms/studies/most/release.py",
+            "phantoms/studies/sas_file.py",
         }
         extra = "train" if module.startswith("training/") else "study" if needs_study else "core"
         if name not in declared[extra]:

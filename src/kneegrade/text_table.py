@@ -57,6 +57,20 @@ class TextTable:
     notes: tuple[str, ...] = ()
 
 
+def check_table_exists(path: Path) -> None:
+    """Check that there is a file.
+
+    Raises
+    ------
+    TableError
+        table.not-found.
+    """
+    if not path.exists():
+        raise TableError(
+            "table.not-found", f"There is no table at {path}.", "Check the spelling of the path."
+        )
+
+
 def read_text_table(path: Path) -> TextTable:
     r"""Read a text table: CSV, or the same with semicolons, tabs or bars.
 
@@ -190,10 +204,7 @@ def parse_number(text: str) -> float | None:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if not path.exists():
-        raise TableError(
-            "table.not-found", f"There is no table at {path}.", "Check the spelling of the path."
-        )
+    check_table_exists(path)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -6,15 +6,11 @@ from kneegrade.images.geometry import (
     apply_affine,
     compose_affines,
     invert_affine,
-    mirror_columns_affine,
-    mm_to_px,
-    px_to_mm,
     resample,
 )
 
 coordinates = st.floats(-5000, 5000)
 points = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=8)
-spacings = st.tuples(st.floats(0.05, 1), st.floats(0.05, 1))
 
 
 @st.composite
@@ -39,18 +35,6 @@ def test_there_and_back(affine: np.ndarray, p: list[tuple[float, float]]) -> Non
 def test_composition(outer: np.ndarray, inner: np.ndarray, p: list[tuple[float, float]]) -> None:
     at_once = apply_affine(compose_affines(outer, inner), p)
     np.testing.assert_allclose(at_once, apply_affine(outer, apply_affine(inner, p)), atol=1e-5)
-
-
-@given(st.integers(1, 5000), points)
-def test_mirror_twice(columns: int, p: list[tuple[float, float]]) -> None:
-    mirror = mirror_columns_affine(columns)
-    np.testing.assert_allclose(apply_affine(mirror, apply_affine(mirror, p)), p, atol=1e-9)
-    assert np.linalg.det(mirror[:, :2]) < 0
-
-
-@given(points, spacings)
-def test_millimetres_and_back(p: list[tuple[float, float]], spacing: tuple[float, float]) -> None:
-    np.testing.assert_allclose(mm_to_px(px_to_mm(p, spacing), spacing), p, atol=1e-9)
 
 
 @given(

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, Severity, compute_kl
-from kneegrade.phantoms.studies.population import Study, draw_subject, read_grades
-from kneegrade.phantoms.studies.readers import scale_severity, see_severity
+from kneegrade.phantoms.studies.population import Study, draw_subject
+from kneegrade.phantoms.studies.readers import read_grades, scale_severity, see_severity
 from kneegrade.types import Side, Task
 
 studies = st.sampled_from(Study)

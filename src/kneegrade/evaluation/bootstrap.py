@@ -6,10 +6,13 @@ are resampled, each with all of its knees.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+COVERAGE: Final = 0.95
+"""Of every interval: it goes from percentile 2.5 to 97.5."""
 
 
 class Interval(NamedTuple):
@@ -26,7 +29,6 @@ def bootstrap_by_subject(
     metric: Callable[..., float],
     rng: np.random.Generator,
     rounds: int = 1000,
-    coverage: float = 0.95,
 ) -> Interval:
     """Percentile interval of a metric under resampling of subjects with replacement.
 
@@ -41,8 +43,6 @@ def bootstrap_by_subject(
     rng : numpy.random.Generator
     rounds : int
         Number of resamples, at least 1.
-    coverage : float
-        In (0, 1); 0.95 takes the percentiles 2.5 and 97.5.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def bootstrap_by_subject(
     Raises
     ------
     ValueError
-        If the arrays differ in length, or ``rounds`` or ``coverage`` is outside its range.
+        If the arrays differ in length, or ``rounds`` is below 1.
 
     Notes
     -----
@@ -63,8 +63,8 @@ def bootstrap_by_subject(
     names, subject_of = np.unique(np.asarray(subjects), return_inverse=True)
     if {len(array) for array in arrays} != {len(subject_of)}:
         raise ValueError(f"All arrays must have {len(subject_of)} rows, as many as subjects.")
-    if rounds < 1 or not 0 < coverage < 1:
-        raise ValueError(f"Need rounds >= 1, coverage in (0, 1). Got {rounds} and {coverage}.")
+    if rounds < 1:
+        raise ValueError(f"Need rounds >= 1. Got {rounds}.")
     estimate = float(metric(*arrays))
     if np.isnan(estimate) or len(names) < 2:
         return Interval(estimate, float("nan"), float("nan"))
@@ -77,6 +77,6 @@ def bootstrap_by_subject(
     resampled = resampled[~np.isnan(resampled)]
     if not resampled.size:
         return Interval(estimate, float("nan"), float("nan"))
-    outside = (1 - coverage) / 2
+    outside = (1 - COVERAGE) / 2
     low, high = np.quantile(resampled, [outside, 1 - outside])
     return Interval(estimate, float(low), float(high))

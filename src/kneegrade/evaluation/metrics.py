@@ -17,7 +17,8 @@ OSTEOARTHRITIS_FROM: Final = 2
 """The Kellgren-Lawrence grade from which a knee counts as radiographic osteoarthritis."""
 
 ECE_BINS: Final = 15
-"""Bins of equal width of the expected calibration error and the reliability diagram."""
+"""Bins of equal width over [0, 1] of the expected calibration error and the reliability diagram,
+each open below and closed above."""
 
 
 class Reliability(NamedTuple):
@@ -211,17 +212,13 @@ def compute_brier(y_true: ArrayLike, probabilities: ArrayLike) -> float:
     return float(((probability - certain) ** 2).sum(axis=1).mean())
 
 
-def compute_reliability(
-    y_true: ArrayLike, probabilities: ArrayLike, *, n_bins: int = ECE_BINS
-) -> Reliability:
-    """Confidence and accuracy of the most probable grade in bins of equal width of confidence.
+def compute_reliability(y_true: ArrayLike, probabilities: ArrayLike) -> Reliability:
+    """Confidence and accuracy of the most probable grade in `ECE_BINS` bins of confidence.
 
     Parameters
     ----------
     y_true : (n,) array of int
     probabilities : (n, n_grades) array
-    n_bins : int
-        Bins over [0, 1], each open below and closed above.
 
     Raises
     ------
@@ -231,16 +228,16 @@ def compute_reliability(
     true, probability = _check_probabilities(y_true, probabilities)
     confidence = probability.max(axis=1)
     correct = probability.argmax(axis=1) == true
-    bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], confidence)
-    n_knees = np.bincount(bins, minlength=n_bins)
+    bins = np.searchsorted(np.linspace(0, 1, ECE_BINS + 1)[1:-1], confidence)
+    n_knees = np.bincount(bins, minlength=ECE_BINS)
     filled = n_knees > 0
-    sums = [np.bincount(bins, weights=v, minlength=n_bins)[filled] for v in (confidence, correct)]
+    sums = [np.bincount(bins, weights=v, minlength=ECE_BINS)[filled] for v in (confidence, correct)]
     return Reliability(
         sums[0] / n_knees[filled], sums[1] / n_knees[filled], n_knees[filled].astype(np.int64)
     )
 
 
-def compute_ece(y_true: ArrayLike, probabilities: ArrayLike, *, n_bins: int = ECE_BINS) -> float:
+def compute_ece(y_true: ArrayLike, probabilities: ArrayLike) -> float:
     """Expected calibration error of the most probable grade, in [0, 1]; ``nan`` without a knee.
 
     Parameters and errors as `compute_reliability`.
@@ -249,7 +246,7 @@ def compute_ece(y_true: ArrayLike, probabilities: ArrayLike, *, n_bins: int = EC
     -----
     C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
     """
-    bins = compute_reliability(y_true, probabilities, n_bins=n_bins)
+    bins = compute_reliability(y_true, probabilities)
     if not bins.n_knees.size:
         return float("nan")
     return float(np.average(np.abs(bins.confidence - bins.accuracy), weights=bins.n_knees))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from kneegrade.agreement_words import METRIC_LABELS, USE_LABELS, USE_SENTENCES, format_interval
+from kneegrade.evaluation.bootstrap import COVERAGE
 from kneegrade.evaluation.figures import draw_confusion, draw_reliability
 from kneegrade.evaluation.metrics import compute_confusion, compute_reliability
 from kneegrade.evaluation.subject_use import find_bundle_ids
@@ -80,7 +81,7 @@ def summarise_agreement(
         "schema_version": SCHEMA_VERSION,
         "bundle_ids": find_bundle_ids(joined),
         "readings": sorted(set(compared["reading"]) - {""}),
-        "bootstrap": {"by": "subject", "rounds": rounds, "seed": seed, "coverage": 0.95},
+        "bootstrap": {"by": "subject", "rounds": rounds, "seed": seed, "coverage": COVERAGE},
         "counts": count_outcomes(joined),
         "groups": {
             use.value: _summarise_group(select_group(joined, use), agreement, use)

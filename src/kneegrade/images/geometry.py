@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kneegrade.arrays import Affine, FloatArray, FloatImage, Mask, Points
+from kneegrade.arrays import Affine, FloatImage, Mask, Points
 
 MAX_FINE_SIDE_PX: Final = 8192
 """Bound on the memory of `resample`: samples along one side of the fine grid."""
@@ -62,16 +62,6 @@ def invert_affine(affine: ArrayLike) -> Affine:
 def mirror_columns_affine(columns: int) -> Affine:
     """Affine (2, 3) that reverses the columns of an image ``columns`` px wide; its own inverse."""
     return np.array([[1.0, 0.0, 0.0], [0.0, -1.0, columns - 1.0]])
-
-
-def px_to_mm(lengths_px: ArrayLike, spacing_mm: tuple[float, float]) -> FloatArray:
-    """Turn ``(row, col)`` distances, a (..., 2) array in px, into mm (mm per px by row, col)."""
-    return np.asarray(lengths_px, dtype=np.float64) * np.asarray(spacing_mm, dtype=np.float64)
-
-
-def mm_to_px(lengths_mm: ArrayLike, spacing_mm: tuple[float, float]) -> FloatArray:
-    """Turn ``(row, col)`` distances, a (..., 2) array in mm, into px (mm per px by row, col)."""
-    return np.asarray(lengths_mm, dtype=np.float64) / np.asarray(spacing_mm, dtype=np.float64)
 
 
 def resample(

@@ -25,7 +25,8 @@ import pandas as pd
 
 from kneegrade.arrays import FloatImage
 from kneegrade.bundles.manifest import LocatorSpec, hash_file
-from kneegrade.cohorts.tables.table import KEY_COLUMNS, read_radiograph_file, read_spacing
+from kneegrade.cohorts.tables.schema import KEY_COLUMNS
+from kneegrade.cohorts.tables.table import read_radiograph_file, read_spacing
 from kneegrade.errors import InternalError, KneegradeError, TableError, WorkerError
 from kneegrade.images.geometry import apply_affine, invert_affine
 from kneegrade.images.read import read_file

@@ -179,24 +179,7 @@ def fit_module(
         Minutes that it took.
     """
     started = time.monotonic()
-    trainer = lightning.Trainer(
-        max_epochs=schedule.epochs,
-        precision=schedule.precision,
-        accelerator="auto",
-        devices=1,
-        logger=CSVLogger(save_dir=folder, name="", version="log"),
-        callbacks=[
-            EMAWeightAveraging(decay=schedule.ema_decay),
-            ModelCheckpoint(
-                dirpath=folder, filename="last", save_top_k=1, enable_version_counter=False
-            ),
-        ],
-        gradient_clip_val=1.0,
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0,
-        enable_progress_bar=show_progress,
-        enable_model_summary=False,
-    )
+    trainer = _make_trainer(schedule, folder, show_progress=show_progress)
     checkpoint = folder / "last.ckpt"
     _set_log_aside(folder / "log")
     with warnings.catch_warnings():
@@ -221,6 +204,29 @@ def fit_module(
     state = module.network.cpu().eval().state_dict()
     save_file({key: value.contiguous() for key, value in state.items()}, folder / WEIGHTS_FILE)
     return (time.monotonic() - started) / 60
+
+
+def _make_trainer(
+    schedule: ScheduleSpec, folder: Path, *, show_progress: bool
+) -> lightning.Trainer:
+    return lightning.Trainer(
+        max_epochs=schedule.epochs,
+        precision=schedule.precision,
+        accelerator="auto",
+        devices=1,
+        logger=CSVLogger(save_dir=folder, name="", version="log"),
+        callbacks=[
+            EMAWeightAveraging(decay=schedule.ema_decay),
+            ModelCheckpoint(
+                dirpath=folder, filename="last", save_top_k=1, enable_version_counter=False
+            ),
+        ],
+        gradient_clip_val=1.0,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        enable_progress_bar=show_progress,
+        enable_model_summary=False,
+    )
 
 
 def _set_log_aside(folder: Path) -> None:

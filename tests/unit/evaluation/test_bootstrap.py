@@ -67,5 +67,3 @@ def test_wrong_arguments() -> None:
         bootstrap_by_subject([1.0], subjects=[0, 1], metric=np.mean, rng=rng())
     with pytest.raises(ValueError, match="rounds"):
         bootstrap_by_subject([1.0], subjects=[0], metric=np.mean, rng=rng(), rounds=0)
-    with pytest.raises(ValueError, match="coverage"):
-        bootstrap_by_subject([1.0], subjects=[0], metric=np.mean, rng=rng(), coverage=1)

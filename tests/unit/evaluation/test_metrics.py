@@ -49,7 +49,7 @@ def test_ece_by_hand() -> None:
 
 
 def test_reliability_keeps_filled_bins_only() -> None:
-    bins = metrics.compute_reliability([0, 1], [[1.0, 0.0], [0.45, 0.55]], n_bins=10)
+    bins = metrics.compute_reliability([0, 1], [[1.0, 0.0], [0.45, 0.55]])
     assert bins.n_knees.tolist() == [1, 1]
     assert bins.confidence.tolist() == [0.55, 1.0]
     assert bins.accuracy.tolist() == [1.0, 1.0]

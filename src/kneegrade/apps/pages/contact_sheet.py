@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from kneegrade.errors import CODES
 from kneegrade.knees.store import read_index, read_settings
@@ -12,6 +12,9 @@ from kneegrade.output import write_whole, writing_to
 from kneegrade.templates import fill_template
 from kneegrade.terms import N_TIBIAL
 from kneegrade.types import Side, Task
+
+PER_PAGE: Final = 300
+"""Knees on a page."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class _Tile:
     flags: Sequence[str]
 
 
-def write_contact_sheet(store: Path, *, per_page: int = 300) -> list[Path]:
+def write_contact_sheet(store: Path) -> list[Path]:
     """Write ``sheet.html``, ``sheet-002.html`` ... into an ROI store, in place of earlier ones.
 
     Refused knees come first, then the others by the mean confidence of their landmarks, least
@@ -35,7 +38,6 @@ def write_contact_sheet(store: Path, *, per_page: int = 300) -> list[Path]:
     Parameters
     ----------
     store : Path
-    per_page : int
 
     Returns
     -------
@@ -54,7 +56,7 @@ def write_contact_sheet(store: Path, *, per_page: int = 300) -> list[Path]:
     shown = [(n, row) for n, row in rows if row["status"] != "failed"]
     shown.sort(key=lambda pair: (pair[1]["status"] == "ok", pair[1]["confidence"]))
     failed = [(n, row["error_code"]) for n, row in rows if row["status"] == "failed"]
-    pages = [shown[i : i + per_page] for i in range(0, len(shown), per_page)] or [[]]
+    pages = [shown[i : i + PER_PAGE] for i in range(0, len(shown), PER_PAGE)] or [[]]
     paths = [store / ("sheet.html" if n == 1 else f"sheet-{n:03}.html") for n in _numbers(pages)]
     for number, (path, page) in enumerate(zip(paths, pages, strict=True), start=1):
         text = fill_template(

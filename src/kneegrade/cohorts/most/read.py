@@ -21,11 +21,10 @@ from kneegrade.cohorts.most.tables import (
     read_replaced,
 )
 from kneegrade.cohorts.releases.cells import DECIMALS_DONE, Decimals, count_no_grades
-from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees
+from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees, make_knee_table
 from kneegrade.cohorts.releases.reference_crops import take_crops
 from kneegrade.cohorts.releases.tables import list_tables
 from kneegrade.cohorts.releases.walk import note_absent_films
-from kneegrade.cohorts.tables.schema import check_knee_table
 from kneegrade.types import Side
 
 COHORT: Final = "most"
@@ -60,8 +59,7 @@ def read_most(
         ``PA05``, ``PA10`` or ``PA15``: the angle of the beam in degrees. Which of them the readers
         graded is not published.
     crops : DataFrame, optional
-        Pictures to use instead of films: `read_reference_crops`, with ``image_path`` relative to
-        ``folder``. Then no film is looked for.
+        Pictures instead of films: `read_reference_crops`, with paths relative to ``folder``.
 
     Returns
     -------
@@ -71,22 +69,19 @@ def read_most(
     Raises
     ------
     TableError
-        cohort.layout-unknown, table.empty (no knee is left) and as the readers of `tables`,
-        `scan_most_films` and `check_knee_table`.
+        cohort.layout-unknown, table.empty (no knee is left) and as the readers of the parts.
     """
     tables = list_tables(folder)
     readings = read_readings(tables, code_1_9=code_1_9)
     replaced, replaced_notes = read_replaced(tables)
-    rows = readings.table.assign(
-        replaced=_tell_replaced(readings.table, replaced), cohort=COHORT, reading=READING
-    )
+    is_replaced = _tell_replaced(readings.table, replaced)
+    rows = readings.table.assign(replaced=is_replaced, cohort=COHORT, reading=READING)
     counted = _count_codes(rows, code_1_9)
     flow = KneeFlow(rows)
     for reason, mask in _list_exclusions(rows, mode):
         flow.drop(reason, mask)
     notes = [*readings.notes, *replaced_notes]
     graded = flow.rows
-    unmatched: tuple[str, ...] = ()
     if crops is None:
         unmatched = _join_films(folder, view, flow, rows, counted, notes)
     else:
@@ -191,6 +186,4 @@ def _name_rows(rows: pd.DataFrame, file: str) -> tuple[str, ...]:
 
 def _make_table(rows: pd.DataFrame, enrolment: pd.DataFrame) -> pd.DataFrame:
     table = rows.merge(enrolment, on=["subject_id", "visit"], how="left")
-    kept = [raw for raw in _RAWS if table[raw].notna().any()]
-    unused = {"visit", "replaced", "row", *_RAWS} - set(kept)
-    return check_knee_table(table.drop(columns=sorted(unused)))
+    return make_knee_table(table, _RAWS, ["visit", "replaced", "row"])

@@ -1,7 +1,7 @@
 """The OAI release -> knee table: one reading per knee and visit, its film, and who was dropped.
 
-`readings` finds the readings, `match` their films, `clinical` what is known of the
-people. Paper mode keeps what Tiulpin and Saarakkala (2020) trained on.
+`readings` finds the readings, `match` their films, `clinical` what is known of the people. Paper
+mode keeps what Tiulpin and Saarakkala (2020) trained on.
 """
 
 from collections import Counter
@@ -26,10 +26,9 @@ from kneegrade.cohorts.oai.readings import (
     read_oai_readings,
 )
 from kneegrade.cohorts.releases.cells import DECIMALS_DONE, count_no_grades
-from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees
+from kneegrade.cohorts.releases.flow import KneeFlow, StudyKnees, make_knee_table
 from kneegrade.cohorts.releases.reference_crops import take_crops
 from kneegrade.cohorts.releases.tables import list_tables
-from kneegrade.cohorts.tables.schema import check_knee_table
 from kneegrade.types import Task
 
 COHORT: Final = "oai"
@@ -71,8 +70,7 @@ def read_oai(
     jsn : {"floor", "paper"}
         What a decimal of joint space narrowing becomes: its whole part, or rounded half to even.
     crops : DataFrame, optional
-        Pictures to use instead of films: `read_reference_crops`, with ``image_path`` relative to
-        ``folder``. Then no film is looked for.
+        Pictures instead of films: `read_reference_crops`, with paths relative to ``folder``.
 
     Returns
     -------
@@ -98,10 +96,7 @@ def read_oai(
     _choose_readings(flow)
     graded = flow.rows
     if crops is None:
-        scanned = scan_oai_films(folder)
-        match = match_films(rows, scanned)
-        take_films(flow, match, scanned, counted, notes)
-        unmatched = match.list_unused()
+        unmatched = _join_films(folder, flow, rows, counted, notes)
     else:
         unmatched = take_crops(flow, crops, cohort=COHORT)
     flow.check_left(_name_tables(readings))
@@ -205,6 +200,16 @@ def _choose_readings(flow: KneeFlow) -> None:
         flow.drop(f"project {name}: {PASSED_OVER}", flow.rows.index.isin(chosen))
 
 
+def _join_films(
+    folder: Path, flow: KneeFlow, rows: pd.DataFrame, counted: Counter[str], notes: list[str]
+) -> tuple[str, ...]:
+    """Give each row its film, drop rows without one, and return the films without a row."""
+    scanned = scan_oai_films(folder)
+    match = match_films(rows, scanned)
+    take_films(flow, match, scanned, counted, notes)
+    return match.list_unused()
+
+
 def _name_tables(readings: OaiReadings) -> str:
     files = sorted(readings.table["file"].unique())
     return files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
@@ -216,6 +221,4 @@ def _make_table(rows: pd.DataFrame, counted: Counter[str]) -> pd.DataFrame:
     counted["X-ray metadata of another film than the one used: left out"] += int(other.sum())
     faults = ["film_barcode", "film_accept", "film_faults"]
     table = rows.assign(**{name: rows[name].mask(other) for name in faults})
-    kept = [raw for raw in _RAWS if table[raw].notna().any()]
-    unused = {"used_barcode", "is_replaced", "file", "row", *_RAWS} - set(kept)
-    return check_knee_table(table.drop(columns=sorted(unused & set(table.columns))))
+    return make_knee_table(table, _RAWS, ["used_barcode", "is_replaced", "file", "row"])

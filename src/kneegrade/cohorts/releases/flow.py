@@ -1,6 +1,6 @@
-"""What became of every row of a study: the steps of a CONSORT flow diagram."""
+"""Rows of a study -> those that are left, and the steps of a CONSORT flow diagram."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kneegrade.cohorts.tables.schema import check_knee_table
 from kneegrade.errors import TableError
 
 
@@ -118,3 +119,25 @@ class KneeFlow:
             f"{file}: knees with grades and an image were expected. Got none ({reasons}).",
             "Check that the images are in the same folder, and that they belong to this study.",
         )
+
+
+def make_knee_table(
+    rows: pd.DataFrame, raws: Sequence[str], working: Sequence[str]
+) -> pd.DataFrame:
+    """Check a knee table of what is left, without the columns that only led there.
+
+    Parameters
+    ----------
+    rows : DataFrame
+    raws : sequence of str
+        Columns of cells as they were written; those that hold nothing are left out.
+    working : sequence of str
+        Columns that are left out where they are.
+
+    Raises
+    ------
+    TableError
+        As `check_knee_table`.
+    """
+    empty = [raw for raw in raws if rows[raw].isna().all()]
+    return check_knee_table(rows.drop(columns=[*working, *empty], errors="ignore"))

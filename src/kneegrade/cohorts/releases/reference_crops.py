@@ -41,14 +41,12 @@ class ReferenceCrops:
     odd_names: tuple[str, ...]
 
 
-def read_reference_crops(folder: Path, *, contrast: Contrast = Contrast.PLAIN) -> ReferenceCrops:
+def read_reference_crops(folder: Path) -> ReferenceCrops:
     """List the crops in a folder, at any depth.
 
     Parameters
     ----------
     folder : Path
-    contrast : Contrast
-        Guess: the crops were scaled between two percentiles of the whole film, which is plain.
 
     Returns
     -------
@@ -90,7 +88,8 @@ def read_reference_crops(folder: Path, *, contrast: Contrast = Contrast.PLAIN) -
     checked = check_knee_table(
         table.assign(
             reading="",
-            contrast=contrast.value,
+            # Guess: scaled between two percentiles of the whole film, which is plain.
+            contrast=Contrast.PLAIN.value,
             spacing_mm=SPACING_MM,
             spacing_source=SpacingSource.TABLE.value,
         )

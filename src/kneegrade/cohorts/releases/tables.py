@@ -17,6 +17,7 @@ import pandas as pd
 from kneegrade.cohorts.releases.sas_table import read_sas_table
 from kneegrade.cohorts.releases.walk import walk_files
 from kneegrade.errors import TableError
+from kneegrade.text_table import check_table_exists
 
 TEXT_SUFFIXES: Final = (".txt", ".csv", ".tsv")
 SAS_SUFFIXES: Final = (".sas7bdat", ".xpt")
@@ -152,10 +153,7 @@ def read_release_table(
         table.not-found; table.unreadable if the file is truncated, no text, or no table, with the
         row; table.empty without a row.
     """
-    if not path.is_file():
-        raise TableError(
-            "table.not-found", f"There is no table at {path}.", "Check the spelling of the path."
-        )
+    check_table_exists(path)
     keep = re.compile(columns or ".*", re.DOTALL)
     if path.suffix.lower() in SAS_SUFFIXES:
         table = read_sas_table(path, keep)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kneegrade.cohorts.tables.schema import SCHEMA_VERSION
 from kneegrade.cohorts.tables.workbook import read_workbook
 from kneegrade.errors import TableError
-from kneegrade.text_table import TextTable, read_text_table
+from kneegrade.text_table import TextTable, check_table_exists, read_text_table
 
 
 class RawTable(NamedTuple):
@@ -70,10 +70,7 @@ def _write_cell(value: Any) -> str:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        raise TableError(
-            "table.not-found", f"There is no table at {path}.", "Check the spelling of the path."
-        )
+    check_table_exists(path)
     try:
         with pq.ParquetFile(path) as file:
             arrow = file.read()

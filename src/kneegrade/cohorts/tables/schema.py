@@ -1,6 +1,6 @@
 """The schema of the knee table, and the check of a table against it.
 
-The page ``docs/knee-table.md`` is made from `SCHEMA` by `describe_schema`.
+The page ``docs/knee-table.md`` tells `SCHEMA`; a test holds the two together.
 """
 
 import math
@@ -144,56 +144,6 @@ def check_knee_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     check_columns(table, (*KEY_COLUMNS, "image_path"))
     return normal_form(table, np.arange(len(table)) + 2)
-
-
-def describe_schema() -> str:
-    """Return the page on the knee table, in Markdown, made from `SCHEMA`."""
-    lines = [_PAGE_TOP]
-    for column in SCHEMA:
-        need = "yes" if column.required else ""
-        lines.append(
-            f"| `{column.name}` | {column.dtype} | {need} | {column.expected} | {column.meaning} |"
-        )
-    return "\n".join([*lines, _PAGE_END])
-
-
-_PAGE_TOP = f"""# The knee table
-
-Version {SCHEMA_VERSION}. One row is one reading of one knee at one visit. Parquet (the number of
-the version is in its metadata as `schema_version`) or CSV. Excel (`.xlsx`, the first sheet) and
-[other text tables](#text-tables) are read too, not written.
-
-Your own table needs `image_path` and `side` only. Where they are missing, `cohort` becomes `own`,
-`visit_months` 0, `reading` empty, and `subject_id` the `image_path`: then two images count as two
-people, so give `subject_id` before you train or evaluate. `kneegrade cohort table FILE --out TABLE`
-checks a table and writes it in its normal form.
-
-The key `{", ".join(KEY_COLUMNS)}` names a row and must not
-repeat. Columns that are not listed here pass through. `<task>_raw` (such as `kl_raw`) holds what a
-study wrote where it is not a grade.
-
-| column | type | always | a cell holds | meaning |
-| --- | --- | --- | --- | --- |"""
-
-_PAGE_END = """
-An empty cell is missing; in a column of numbers so are `NA`, `NaN`, `null`, `none` and `.`. Errors
-number rows as in a file whose header is row 1.
-
-A spreadsheet changes ids: `0012` becomes 12, and a long number, once saved as CSV, `9.0E+06`.
-Format the column as text before you fill it. The second is refused; for the first a note is printed
-if most ids are longer.
-
-A backslash in `image_path` is read as `/`, unless there is a file with exactly that name.
-
-## Text tables
-
-Every table that you give as text (`.csv`, `.tsv`, `.txt`), also to `--truth` and `evaluate`, may
-use commas, semicolons, tabs or bars, have a first line `sep=;`, and be in UTF-8 or UTF-16
-(Excel's "Unicode text"). Other text is read as Windows-1252, with a note: a name may come out
-wrong, a grade cannot. Columns are found in any case, with blanks or hyphens for `_`; `0,5` is a
-half; an unnamed first column of row numbers, as pandas writes it, is left out. A row that is not
-as long as the header is refused.
-"""
 
 
 def check_columns(table: pd.DataFrame, names: tuple[str, ...]) -> None:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from kneegrade.cohorts.tables.raw_table import read_raw_table
 from kneegrade.cohorts.tables.schema import (
-    KEY_COLUMNS,
     SCHEMA,
     SCHEMA_VERSION,
     check_columns,
@@ -28,20 +27,6 @@ from kneegrade.errors import TableError
 from kneegrade.output import write_whole, writing_to
 from kneegrade.text_table import BINARY_SUFFIXES, TEXT_SUFFIXES, find_columns, tell_renames
 from kneegrade.types import Contrast, RadiographFile, SpacingSource
-
-__all__ = [
-    "KEY_COLUMNS",
-    "SCHEMA_VERSION",
-    "check_knee_table",
-    "check_table_name",
-    "find_missing_images",
-    "read_knee_table",
-    "read_spacing",
-    "read_with_notes",
-    "rebase_images",
-    "resolve_image",
-    "write_knee_table",
-]
 
 MEMBER_SEPARATOR: Final = "::"
 READ_SUFFIXES: Final = (*BINARY_SUFFIXES, *TEXT_SUFFIXES)

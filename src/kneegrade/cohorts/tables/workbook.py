@@ -11,7 +11,7 @@ from typing import Any, Final
 import pandas as pd
 
 from kneegrade.errors import TableError
-from kneegrade.text_table import TextTable, arrange_cells
+from kneegrade.text_table import TextTable, arrange_cells, check_table_exists
 
 _DAMAGES: Final = (
     OSError,
@@ -51,10 +51,7 @@ def read_workbook(path: Path) -> TextTable:
         table.not-found, table.unreadable (damaged, encrypted, no workbook, or a column without a
         name), table.empty.
     """
-    if not path.exists():
-        raise TableError(
-            "table.not-found", f"There is no table at {path}.", "Check the spelling of the path."
-        )
+    check_table_exists(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # styles that openpyxl does not know

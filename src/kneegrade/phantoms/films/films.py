@@ -3,7 +3,7 @@
 Every film carries the word SYNTHETIC in its pixels, away from the joints.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -138,32 +138,20 @@ def draw_film(
         anatomies.append(_draw_one(side, severity, body, rng))
         row, col = (mm / spacing - 0.5 for mm in places[side])
         grids.append(FilmGrid(shape, spacing, (row, col)))
-    attenuation = compute_soft_tissue(anatomies, grids, rng)
-    for anatomy, grid in zip(anatomies, grids, strict=True):
-        attenuation += compute_bone(anatomy, grid, rng)
+    attenuation = _add_up(anatomies, grids, rng)
     whole = min(size) > _WHOLE_FILM_MM  # a smaller one is cut to the joint
     if whole:
         _add_markers(attenuation, tuple(knees), spacing, rng)
     if scanner.beads and len(knees) == 2:
         _add_frame(attenuation, spacing, float(np.mean([col for _, col in places.values()])))
-    pixels = expose_film(
-        attenuation,
-        spacing_mm=spacing,
-        scanner=scanner,
-        field=_collimate(shape, spacing, rng) if whole else None,
-        rng=rng,
-    )
-    return PhantomFilm(
-        pixels=_stamp(pixels, scanner.white),
-        spacing_mm=spacing,
-        scanner=scanner,
-        knees={
-            anatomy.side: FilmKnee(
-                knees[anatomy.side], grid.to_px(anatomy.landmarks_mm), anatomy.joint_space_mm
-            )
-            for anatomy, grid in zip(anatomies, grids, strict=True)
-        },
-    )
+    field = _collimate(shape, spacing, rng) if whole else None
+    shown = {
+        anatomy.side: FilmKnee(
+            knees[anatomy.side], grid.to_px(anatomy.landmarks_mm), anatomy.joint_space_mm
+        )
+        for anatomy, grid in zip(anatomies, grids, strict=True)
+    }
+    return _finish_film(attenuation, spacing, scanner, shown, rng, field=field)
 
 
 def draw_hand_film(
@@ -185,8 +173,7 @@ def draw_hand_film(
     """
     spacing, shape = _measure_film(scanner, spacing_mm, ONE_KNEE_MM, n_knees=1)
     attenuation = compute_rods(shape, spacing, rng)
-    pixels = expose_film(attenuation, spacing_mm=spacing, scanner=scanner, rng=rng)
-    return PhantomFilm(_stamp(pixels, scanner.white), spacing, scanner, {})
+    return _finish_film(attenuation, spacing, scanner, {}, rng)
 
 
 def draw_lateral_film(
@@ -227,14 +214,8 @@ def draw_lateral_film(
         body.legs[side], side, FilmGrid(shape, spacing, (row, col)), rng
     )
     _add_markers(attenuation, (side,), spacing, rng)
-    pixels = expose_film(
-        attenuation,
-        spacing_mm=spacing,
-        scanner=scanner,
-        field=_collimate(shape, spacing, rng),
-        rng=rng,
-    )
-    return PhantomFilm(_stamp(pixels, scanner.white), spacing, scanner, {})
+    field = _collimate(shape, spacing, rng)
+    return _finish_film(attenuation, spacing, scanner, {}, rng, field=field)
 
 
 def check_film_size(size_mm: tuple[float, float], spacing_mm: float, *, n_knees: int) -> None:
@@ -256,6 +237,29 @@ def check_film_size(size_mm: tuple[float, float], spacing_mm: float, *, n_knees:
             f"A film of {n_knees} must be {least[0]:g} x {least[1]:g} to 600 x 600 mm. "
             f"Got {size_mm[0]:g} x {size_mm[1]:g}."
         )
+
+
+def _add_up(
+    anatomies: Sequence[KneeAnatomy], grids: Sequence[FilmGrid], rng: np.random.Generator
+) -> FloatImage:
+    attenuation = compute_soft_tissue(anatomies, grids, rng)
+    for anatomy, grid in zip(anatomies, grids, strict=True):
+        attenuation += compute_bone(anatomy, grid, rng)
+    return attenuation
+
+
+def _finish_film(
+    attenuation: FloatImage,
+    spacing_mm: float,
+    scanner: Scanner,
+    knees: Mapping[Side, FilmKnee],
+    rng: np.random.Generator,
+    *,
+    field: Mask | None = None,
+) -> PhantomFilm:
+    """Expose and stamp."""
+    pixels = expose_film(attenuation, spacing_mm=spacing_mm, scanner=scanner, field=field, rng=rng)
+    return PhantomFilm(_stamp(pixels, scanner.white), spacing_mm, scanner, knees)
 
 
 def _measure_film(

@@ -1,6 +1,6 @@
 """One film of a study: where it lies and how it is made.
 
-A module `release` (of ``oai/`` or ``most/``) says which films a study has, in its own folders
+A release module (`oai.release`, `most.release`) says which films a study has, in its own folders
 and headers; `study` draws and writes them. Such a module has three functions:
 ``plan_films(subjects, *, seed) -> list[FilmOrder]``, ``write_tables(folder, subjects, *, seed) ->
 None`` and ``write_subject_id(number) -> str`` (the id as the release's tables write it).

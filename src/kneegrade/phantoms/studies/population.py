@@ -38,7 +38,6 @@ from kneegrade.arrays import FloatArray
 from kneegrade.paper import PAPER_COUNTS
 from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, SCLEROSIS, Severity
 from kneegrade.phantoms.studies.readers import bring_to_scale, fit_cuts, scale_severity
-from kneegrade.phantoms.studies.readers import read_grades as read_grades
 from kneegrade.types import Side, Task
 
 Sex = Literal["female", "male"]

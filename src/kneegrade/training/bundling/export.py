@@ -28,7 +28,7 @@ from kneegrade.evaluation.tables import compute_agreement, join_truth
 from kneegrade.grading.grader import softmax
 from kneegrade.grading.predictions import read_predictions
 from kneegrade.knees.store import read_index
-from kneegrade.output import writing_to
+from kneegrade.output import write_whole, writing_to
 from kneegrade.training.bundling.locator_export import (
     copy_locator,
     export_locator,
@@ -88,14 +88,8 @@ def export_bundle(
     OutputError
         ``output.not-writable``.
     """
-    runs = [read_run(path) for path in run_folders]
+    runs = _read_runs(run_folders)
     recipe = runs[0].recipe
-    if any(run.recipe != recipe for run in runs):
-        raise RecipeError(
-            "run.other-recipe",
-            "All runs of a bundle must have the same recipe.",
-            "Export runs of different recipes into bundles of their own.",
-        )
     index = read_index(store)
     cards = _read_data_cards(index, data_card)
     further = _read_notes(notes)
@@ -112,11 +106,21 @@ def export_bundle(
     manifest["files"] = {name: hash_file(folder / name) for name in files}
     manifest["agreement"] = _agreement(runs, index)
     manifest["parity"] = {"knees": len(parity), "largest_probability_difference": worst}
-    text = json.dumps(manifest, indent=1, ensure_ascii=False)
-    (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / "bundle.json", f"{json.dumps(manifest, indent=1, ensure_ascii=False)}\n")
     bundle = read_bundle(folder)
     write_model_card(bundle, worst, further)
     return bundle
+
+
+def _read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
+    runs = [read_run(path) for path in folders]
+    if any(run.recipe != runs[0].recipe for run in runs):
+        raise RecipeError(
+            "run.other-recipe",
+            "All runs of a bundle must have the same recipe.",
+            "Export runs of different recipes into bundles of their own.",
+        )
+    return runs
 
 
 def _write_members(

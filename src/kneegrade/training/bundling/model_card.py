@@ -5,6 +5,7 @@ from typing import Any
 
 from kneegrade.agreement_words import METRIC_LABELS, format_interval
 from kneegrade.bundles.manifest import Bundle
+from kneegrade.output import write_whole
 
 
 def write_model_card(bundle: Bundle, parity: float, notes: str) -> None:
@@ -30,8 +31,7 @@ def write_model_card(bundle: Bundle, parity: float, notes: str) -> None:
         *_locator(bundle),
         f"{heading}{further}".strip(),
     ]
-    text = "\n".join(parts).strip() + "\n"
-    (bundle.folder / "MODEL_CARD.md").write_text(text, encoding="utf-8")
+    write_whole(bundle.folder / "MODEL_CARD.md", "\n".join(parts).strip() + "\n")
 
 
 def _head(bundle: Bundle) -> Iterator[str]:

@@ -8,7 +8,7 @@ The folder holds ``recipe.toml``, ``log/metrics.csv``, ``last.ckpt`` while it ru
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,14 @@ from kneegrade.pipeline.results import KneeKey, KneeResult
 from kneegrade.training.fitting import begin_run, finish_run, fit_module, load_weights, read_facts
 from kneegrade.training.grader.calibration import fit_temperature
 from kneegrade.training.grader.crossval import HoldOut, hold_out
-from kneegrade.training.grader.datasets import KneeDataset, read_labelled_knees
+from kneegrade.training.grader.datasets import KneeDataset, LabelledKnees, read_labelled_knees
 from kneegrade.training.grader.lightning_module import GradingModule, KneeData
 from kneegrade.training.grader.networks import GradingNetwork
 from kneegrade.training.grader.recipe import Recipe
 from kneegrade.types import Flag, Grades, KneePrediction, Side, Task
+
+BATCH_SIZE: Final = 32
+"""Knees whose logits are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,7 @@ def fit_run(
         recipe, read_labelled_knees(parts.train, store, recipe), heldout, n_workers=n_workers
     )
     minutes = fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
-    per_pose = [
-        predict_logits(module.network, KneeDataset(heldout, recipe, epoch=None, pose=pose))
-        for pose in recipe.input.poses
-    ]
-    logits = {task: np.stack([p[task] for p in per_pose], axis=1) for task in recipe.tasks}
+    logits = _predict_poses(module.network, heldout, recipe)
     temperatures = {
         task: fit_temperature(logits[task], heldout.grades[task]) for task in recipe.tasks
     }
@@ -127,20 +126,29 @@ def read_run(folder: Path) -> FinishedRun:
     )
 
 
-def predict_logits(
-    network: GradingNetwork, knees: KneeDataset, *, batch_size: int = 32
-) -> dict[Task, NDArray[np.float64]]:
+def predict_logits(network: GradingNetwork, knees: KneeDataset) -> dict[Task, NDArray[np.float64]]:
     """Logits ``(n, n_grades)`` per task in float32, in the order of the knees."""
     parts: list[tuple[NDArray[np.float64], ...]] = []
     with torch.inference_mode():
-        for first in range(0, len(knees), batch_size):
+        for first in range(0, len(knees), BATCH_SIZE):
             images = torch.stack(
-                [knees[i][0] for i in range(first, min(first + batch_size, len(knees)))]
+                [knees[i][0] for i in range(first, min(first + BATCH_SIZE, len(knees)))]
             )
             parts.append(tuple(scores.double().numpy() for scores in network(images)))
     return {
         task: np.concatenate([part[i] for part in parts]) for i, task in enumerate(network.tasks)
     }
+
+
+def _predict_poses(
+    network: GradingNetwork, knees: LabelledKnees, recipe: Recipe
+) -> dict[Task, NDArray[np.float64]]:
+    """Logits ``(n, n_poses, n_grades)`` per task."""
+    per_pose = [
+        predict_logits(network, KneeDataset(knees, recipe, epoch=None, pose=pose))
+        for pose in recipe.input.poses
+    ]
+    return {task: np.stack([p[task] for p in per_pose], axis=1) for task in recipe.tasks}
 
 
 def _heldout_rows(

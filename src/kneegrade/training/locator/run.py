@@ -120,20 +120,18 @@ def fit_landmark_run(
     TableError
         As `read_pictures`.
     """
-    recipe = LandmarkRecipe.from_toml(recipe_text)
-    held = 0 if fold is None else fold
+    recipe, held = LandmarkRecipe.from_toml(recipe_text), fold or 0
     begun_from = None if start is None else _find_start(start, recipe)
     if not begin_run(folder, recipe_text, _about(tables, held, begun_from), seed=recipe.seed):
         return read_landmark_run(folder)
     module = LandmarkModule(recipe)
     pictures = read_pictures(tables, recipe)
     train, heldout = _split(pictures, recipe, held)
-    if begun_from is not None:
-        _load_start(module.network, begun_from, LandmarkDataset([*chain(*train)], recipe, epoch=0))
+    _load_start(module.network, begun_from, LandmarkDataset([*chain(*train)], recipe, epoch=0))
     data = LandmarkData(recipe, train, heldout, n_workers=n_workers)
     minutes = fit_module(module, data, recipe.schedule, folder, show_progress=show_progress)
     _write_heldout(module.network, heldout, recipe, folder / "heldout.csv")
-    subjects = Subjects(_people(chain(*train)), _people(heldout)) | _read_start_subjects(start)
+    people = Subjects(_people(chain(*train)), _people(heldout)) | _read_start_subjects(start)
     facts = {
         "recipe": recipe.name,
         "hold_out": f"fold-{held}",
@@ -141,7 +139,7 @@ def fit_landmark_run(
         "knees": {"trained": sum(map(len, train)), "selected": len(heldout)},
         "minutes_of_this_call": round(minutes, 1),
     }
-    finish_run(folder, facts, subjects)
+    finish_run(folder, facts, people)
     return read_landmark_run(folder)
 
 
@@ -230,8 +228,10 @@ def _find_start(folder: Path, recipe: LandmarkRecipe) -> FinishedLandmarkRun | P
 
 
 def _load_start(
-    network: LandmarkNetwork, start: FinishedLandmarkRun | Path, pictures: LandmarkDataset
+    network: LandmarkNetwork, start: FinishedLandmarkRun | Path | None, pictures: LandmarkDataset
 ) -> None:
+    if start is None:
+        return
     if isinstance(start, FinishedLandmarkRun):
         network.load_state_dict(start.read_network().state_dict())
         return

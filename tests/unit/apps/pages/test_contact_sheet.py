@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from made_store import write_made_store
 
+from kneegrade.apps.pages import contact_sheet
 from kneegrade.apps.pages.contact_sheet import write_contact_sheet
 from kneegrade.errors import CODES, OutputError, TableError
 
@@ -75,8 +76,11 @@ def test_sixteen_landmarks_are_two_lines_at_the_centres_of_pixels(store: Path) -
     assert (tibia.count("L"), femur.count("L")) == (8, 6)
 
 
-def test_pages_link_to_each_other_and_replace_earlier_ones(store: Path) -> None:
-    pages = write_contact_sheet(store, per_page=1)
+def test_pages_link_to_each_other_and_replace_earlier_ones(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact_sheet, "PER_PAGE", 1)
+    pages = write_contact_sheet(store)
     names = ["sheet.html", "sheet-002.html", "sheet-003.html", "sheet-004.html"]
     assert [page.name for page in pages] == names
     for page in pages:
@@ -85,7 +89,8 @@ def test_pages_link_to_each_other_and_replace_earlier_ones(store: Path) -> None:
     assert [name for page in pages for name in pictures_of(page)] == [
         f"roi-{i:016x}.png" for i in (4, 1, 3, 0)
     ]
-    write_contact_sheet(store, per_page=3)
+    monkeypatch.setattr(contact_sheet, "PER_PAGE", 3)
+    write_contact_sheet(store)
     assert sorted(path.name for path in store.glob("*.html")) == ["sheet-002.html", "sheet.html"]
 
 

@@ -8,7 +8,6 @@ import pytest
 from kneegrade.cohorts.releases.reference_crops import join_crops, read_reference_crops
 from kneegrade.cohorts.tables.schema import check_knee_table
 from kneegrade.errors import TableError
-from kneegrade.types import Contrast
 
 NAMES = ("9000001_00_x_y_R", "9000001_96_L", "MB00001_84_PA10_L", "mb00002_15_r")
 
@@ -41,8 +40,6 @@ def test_names(folder: Path) -> None:
     assert set(table["spacing_mm"]) == {0.2}
     assert set(table["spacing_source"]) == {"table"}
     assert set(table["contrast"]) == {"plain"}
-    judged = read_reference_crops(folder, contrast=Contrast.UNKNOWN).table
-    assert set(judged["contrast"]) == {"unknown"}
 
 
 def test_odd_names_are_listed(folder: Path) -> None:

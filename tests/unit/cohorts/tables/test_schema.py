@@ -5,9 +5,47 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kneegrade.cohorts.tables.schema import KEY_COLUMNS, SCHEMA, check_knee_table, describe_schema
+from kneegrade.cohorts.tables.schema import KEY_COLUMNS, SCHEMA, SCHEMA_VERSION, check_knee_table
 from kneegrade.errors import TableError
 from kneegrade.types import Task
+
+PAGE_TOP = f"""# The knee table
+
+Version {SCHEMA_VERSION}. One row is one reading of one knee at one visit. Parquet (the number of
+the version is in its metadata as `schema_version`) or CSV. Excel (`.xlsx`, the first sheet) and
+[other text tables](#text-tables) are read too, not written.
+
+Your own table needs `image_path` and `side` only. Where they are missing, `cohort` becomes `own`,
+`visit_months` 0, `reading` empty, and `subject_id` the `image_path`: then two pictures count as two
+people, so give `subject_id` before you train or evaluate. `kneegrade cohort table FILE --out TABLE`
+checks a table and writes it in its normal form.
+
+The key `{", ".join(KEY_COLUMNS)}` names a row and must not
+repeat. Columns that are not listed here pass through. `<task>_raw` (such as `kl_raw`) holds what a
+study wrote where it is no grade.
+
+| column | type | always | a cell holds | meaning |
+| --- | --- | --- | --- | --- |"""
+
+PAGE_END = """
+An empty cell is missing; in a column of numbers so are `NA`, `NaN`, `null`, `none` and `.`. Errors
+number rows as in a file whose header is row 1.
+
+A spreadsheet changes ids: `0012` becomes 12, and a long number, once saved as CSV, `9.0E+06`.
+Format the column as text before you fill it. The second is refused; of the first a note is printed
+where most ids are longer.
+
+A backslash in `image_path` is read as `/`, unless there is a file of just that name.
+
+## Text tables
+
+Every table that you give as text (`.csv`, `.tsv`, `.txt`), also to `--truth` and `evaluate`, may
+have commas, semicolons, tabs or bars, a first line `sep=;`, and UTF-8 or UTF-16 (Excel's "Unicode
+text"). Other text is read as Windows-1252, with a note: a name may come out wrong, a grade cannot.
+Columns are found in any case, with blanks or hyphens for `_`; `0,5` is a half; a nameless first
+column of row numbers, as pandas writes it, is left out. A row of another length than the header is
+refused.
+"""
 
 DOCS = Path(__file__).parents[4] / "docs"
 
@@ -144,4 +182,15 @@ def test_every_task_has_a_column_with_its_scale() -> None:
 
 
 def test_page_is_made_from_the_schema() -> None:
-    assert (DOCS / "knee-table.md").read_text(encoding="utf-8") == describe_schema()
+    assert (DOCS / "knee-table.md").read_text(encoding="utf-8") == write_page()
+
+
+def write_page() -> str:
+    """The page on the knee table that `SCHEMA` asks for."""
+    lines = [PAGE_TOP]
+    for column in SCHEMA:
+        need = "yes" if column.required else ""
+        lines.append(
+            f"| `{column.name}` | {column.dtype} | {need} | {column.expected} | {column.meaning} |"
+        )
+    return "\n".join([*lines, PAGE_END])

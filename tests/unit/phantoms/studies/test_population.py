@@ -7,7 +7,8 @@ import pytest
 
 from kneegrade.evaluation.metrics import compute_quadratic_kappa
 from kneegrade.phantoms.knees.severity import ATTRITION, NARROWING, SCLEROSIS, Severity
-from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject, read_grades
+from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject
+from kneegrade.phantoms.studies.readers import read_grades
 from kneegrade.types import Side, Task
 
 TABLE_1 = MappingProxyType(

@@ -58,14 +58,13 @@ def prepare(
     spec = _roi_spec(size_px, width_mm, paper=paper)
     table = read_knee_table(knees)
     own = None if landmarks is None else LandmarkFolder.read(landmarks, knees)
-    locator = read_bundle(bundle).locator
     with show_progress("Cutting knees") as on_progress:
         index = write_rois(
             table,
             knees,
             out,
             StoreSettings(spec),
-            locator,
+            read_bundle(bundle).locator,
             landmarks=own,
             n_workers=workers,
             on_progress=on_progress,

@@ -7,10 +7,9 @@ missing values.
 
 What a public source shows (the programs of KneeOARSIGrading, OAProgression, semixup and
 disease_progression, and most.ucsf.edu) is followed; what none shows is marked "Guess" where it is
-made. Odd entries come at fixed subject numbers, so that every study of `N_ODD` subjects has all.
+made. Odd entries (`Odd`) come at fixed subject numbers: a study of as many subjects has all.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from enum import IntEnum
@@ -20,11 +19,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-import pyreadstat
 
 from kneegrade.phantoms.films.scanners import MOST_SCANNERS
 from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
-from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit, read_grades
+from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit
+from kneegrade.phantoms.studies.readers import read_grades
+from kneegrade.phantoms.studies.sas_file import write_sas_file
 from kneegrade.types import Side, Task
 
 VISIT_DIGITS: Final = MappingProxyType({0: 0, 15: 1, 30: 2, 60: 3, 84: 5})
@@ -47,11 +47,9 @@ IMAGE_FOLDER: Final = "Images"
 _PERIOD: Final = 50
 _TAIL_LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
 _MONTH_DAYS: Final = 30.44
-_STAMP: Final = re.compile(rb"\d{2}[A-Z]{3}\d{2}:\d{2}:\d{2}:\d{2}")
-_FIXED_STAMP: Final = b"01JAN25:12:00:00"
 
 
-class _Odd(IntEnum):
+class Odd(IntEnum):
     """What is odd about a subject, by the last digits of its number (1 to 12 of every 50)."""
 
     ALL_VIEWS = 1
@@ -66,10 +64,6 @@ class _Odd(IntEnum):
     LATERAL_TOO = 10
     NEGATIVE = 11
     NO_SPACING = 12
-
-
-N_ODD: Final = len(_Odd)
-"""Subjects that a study needs to show every oddity."""
 
 
 def write_subject_id(number: int) -> str:
@@ -106,16 +100,16 @@ def plan_films(subjects: Sequence[PhantomSubject], *, seed: int) -> list[FilmOrd
 def _plan_visit(subject: PhantomSubject, visit: PhantomVisit, seed: int) -> Iterator[FilmOrder]:
     odd = subject.number % _PERIOD
     first = visit is subject.visits[0]
-    if odd == _Odd.NO_FILM and first:
+    if odd == Odd.NO_FILM and first:
         return
     rng = np.random.default_rng([seed, subject.number, 1])
     most_id = write_subject_id(subject.number)
     tail = "".join(rng.choice(list(_TAIL_LETTERS), 4))
     baseline = date(2003, 4, 1) + timedelta(days=int(rng.integers(730)))
     day = baseline + timedelta(days=round(visit.visit_months * _MONTH_DAYS))
-    views = {_Odd.ALL_VIEWS: ["PA05", "PA10", "PA15"], _Odd.ONLY_PA05: ["PA05"]}
-    lateral = ["LATR"] if odd == _Odd.LATERAL_TOO and first else []  # Guess: the view's name.
-    for view in [*views.get(_Odd(odd), ["PA10"]), *lateral] if odd in set(_Odd) else ["PA10"]:
+    views = {Odd.ALL_VIEWS: ["PA05", "PA10", "PA15"], Odd.ONLY_PA05: ["PA05"]}
+    lateral = ["LATR"] if odd == Odd.LATERAL_TOO and first else []  # Guess: the view's name.
+    for view in [*views.get(Odd(odd), ["PA10"]), *lateral] if odd in set(Odd) else ["PA10"]:
         kind = FilmKind.HAND if view in lateral else FilmKind.KNEES
         yield FilmOrder(
             # Guess: what follows the digit in V<digit>..., and the name of the file.
@@ -123,7 +117,7 @@ def _plan_visit(subject: PhantomSubject, visit: PhantomVisit, seed: int) -> Iter
             subject_number=subject.number,
             visit_months=visit.visit_months,
             scanner=_pick_scanner(subject),
-            kind=FilmKind.BROKEN if odd == _Odd.BROKEN_FILM and first else kind,
+            kind=FilmKind.BROKEN if odd == Odd.BROKEN_FILM and first else kind,
             sides=() if kind is FilmKind.HAND else (Side.RIGHT, Side.LEFT),
             header={  # Guess: no source shows a header of MOST.
                 "PatientID": most_id,
@@ -131,8 +125,8 @@ def _plan_visit(subject: PhantomSubject, visit: PhantomVisit, seed: int) -> Iter
                 "ContentDate": f"{day:%Y%m%d}",
                 "SeriesDescription": f"{view} SYNTHETIC",
             },
-            inverted=odd == _Odd.NEGATIVE,
-            keep_spacing=odd != _Odd.NO_SPACING,
+            inverted=odd == Odd.NEGATIVE,
+            keep_spacing=odd != Odd.NO_SPACING,
         )
 
 
@@ -159,7 +153,7 @@ def write_tables(folder: Path, subjects: Sequence[PhantomSubject], *, seed: int)
         [
             _read_subject(subject, seed)
             for subject in subjects
-            if subject.number % _PERIOD != _Odd.NO_READING
+            if subject.number % _PERIOD != Odd.NO_READING
         ]
     )
     _write_table(folder, "MOSTV01235XRAY", readings)
@@ -208,14 +202,14 @@ def _odd_cells(subject: PhantomSubject) -> Mapping[str, str]:
     """
     first, last = subject.visits[0], subject.visits[-1]
     match subject.number % _PERIOD:
-        case _Odd.LETTERS:
+        case Odd.LETTERS:
             cells = zip(("OSFL", "OSTL", "JSL", "OSFM"), "PSXZ", strict=True)
             return {_column(first, Side.RIGHT, name): letter for name, letter in cells}
-        case _Odd.CODE_1_9:
+        case Odd.CODE_1_9:
             return {_column(last, Side.RIGHT, "JSM"): "1.9"}
-        case _Odd.CODE_8:
+        case Odd.CODE_8:
             return {_column(first, Side.LEFT, name): "8" for name in FEATURES}
-        case _Odd.CODE_9:
+        case Odd.CODE_9:
             return {_column(last, Side.LEFT, name): "9" for name in FEATURES}
     return {}
 
@@ -270,10 +264,7 @@ def _write_table(folder: Path, name: str, cells: pd.DataFrame) -> None:
     text.parent.mkdir(parents=True, exist_ok=True)
     text.write_bytes(cells.to_csv(sep="\t", index=False, lineterminator="\r\n").encode("ascii"))
     sas = folder / SAS_FOLDER / f"{name.lower()}.xpt"
-    sas.parent.mkdir(parents=True, exist_ok=True)
     words = [column for column in cells if column in {"MOSTID", "SITE"}]
     numbers = cells.drop(columns=words).apply(pd.to_numeric, errors="coerce").astype(float)
     table = pd.concat([cells[words], numbers], axis=1)[list(cells)]
-    pyreadstat.write_xport(table, sas, table_name=name.upper(), file_format_version=8)
-    # The time of writing stands in the file's head: the same study shall be the same bytes.
-    sas.write_bytes(_STAMP.sub(_FIXED_STAMP, sas.read_bytes()))
+    write_sas_file(sas, table, name=name.upper())

@@ -49,10 +49,6 @@ class Odd(IntEnum):
     BARCODE_NEXT = 12
 
 
-N_ODD: Final = len(Odd)
-"""Subjects that a study needs to show every oddity."""
-
-
 class Exam(IntEnum):
     """Which film of a visit; the value tells their barcodes apart."""
 

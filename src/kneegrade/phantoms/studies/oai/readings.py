@@ -25,7 +25,8 @@ from kneegrade.phantoms.studies.oai.layout import (
     write_subject_id,
 )
 from kneegrade.phantoms.studies.oai.tables import Row
-from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit, read_grades
+from kneegrade.phantoms.studies.population import PhantomSubject, PhantomVisit
+from kneegrade.phantoms.studies.readers import read_grades
 from kneegrade.types import Grades, Side, Task
 
 GRADES: Final = MappingProxyType(

@@ -1,12 +1,12 @@
 """A phantom study in the files of the OAI release: films, and tables in three dialects.
 
-Tables are written as text divided by ``|`` and as SAS transport files (`tables`), those
-of films and enrolment as an NDA export too (`export`). What is in them: `readings`,
-`people`, `film_records`; ids and who is odd: `layout`.
+Tables are written as text divided by ``|`` and as SAS transport files (`tables`), those of films
+and enrolment as an NDA export too (`export`). What is in them: `readings`, `people`,
+`film_records`; ids and who is odd: `layout`.
 
 What a public source shows of the release is followed; what none shows is marked "Guess" where it is
-made. Odd films and barcodes come at fixed subject numbers, so that every study of `N_ODD` subjects
-has all; who reads worse narrowing at follow-up follows from the knees.
+made. Odd films and barcodes (`Odd`) come at fixed subject numbers: a study of as many subjects has
+all; who reads worse narrowing at follow-up follows from the knees.
 """
 
 import csv
@@ -33,7 +33,6 @@ from kneegrade.phantoms.studies.oai.layout import (
     write_release,
     write_series,
 )
-from kneegrade.phantoms.studies.oai.layout import N_ODD as N_ODD
 from kneegrade.phantoms.studies.oai.layout import write_subject_id as write_subject_id
 from kneegrade.phantoms.studies.oai.people import enrol_subjects, follow_up, see_subjects
 from kneegrade.phantoms.studies.oai.readings import read_knees, reread_knees

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Final
 
 import pandas as pd
-import pyreadstat
+
+from kneegrade.phantoms.studies.sas_file import write_sas_file
 
 Row = Mapping[str, str]
 
@@ -56,8 +57,6 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 _PREFIX: Final = re.compile(r"(V\d\d|P0[12])(?=[A-Z])")
 _NUMBER: Final = re.compile(r"-?(\d+\.?\d*|\.\d+)")
 _TEXT: Final = re.compile(r"ID|.*(BARC|BRCD).*", re.IGNORECASE)
-_STAMP: Final = re.compile(rb"\d{2}[A-Z]{3}\d{2}:\d{2}:\d{2}:\d{2}")
-_FIXED_STAMP: Final = b"01JAN25:12:00:00"
 
 
 def write_text(path: Path, rows: Sequence[Row], *, labelled: bool) -> None:
@@ -99,10 +98,7 @@ def write_sas(path: Path, rows: Sequence[Row]) -> None:
     """
     columns = {name: [_strip_missing(row[name]) for row in rows] for name in rows[0]}
     table = pd.DataFrame({name: _parse_column(name, cells) for name, cells in columns.items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyreadstat.write_xport(table, path, table_name=path.stem.upper(), file_format_version=8)
-    # The time of writing stands in the file's head: the same study shall be the same bytes.
-    path.write_bytes(_STAMP.sub(_FIXED_STAMP, path.read_bytes()))
+    write_sas_file(path, table, name=path.stem.upper())
 
 
 def _parse_column(name: str, cells: list[str]) -> list[str] | list[float]:

@@ -13,10 +13,10 @@ import pytest
 from kneegrade.phantoms.studies.film_order import FilmKind
 from kneegrade.phantoms.studies.most.release import (
     FEATURES,
-    N_ODD,
     SAS_FOLDER,
     TEXT_FOLDER,
     VISIT_DIGITS,
+    Odd,
     plan_films,
     write_subject_id,
     write_tables,
@@ -78,7 +78,7 @@ def test_a_cell_is_a_grade_a_code_or_a_letter(folder):
 def test_the_readings_are_the_truth_but_for_readers_noise(folder, subjects):
     table = read_text(folder, "MOSTV01235XRAY")
     distances = []
-    for subject in subjects[N_ODD:]:
+    for subject in subjects[len(Odd) :]:
         for visit in subject.visits:
             for side, severity in visit.severity.items():
                 prefix = f"V{VISIT_DIGITS[visit.visit_months]}X{side.value[0].upper()}"

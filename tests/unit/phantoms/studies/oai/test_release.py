@@ -17,7 +17,7 @@ from kneegrade.cohorts.releases.tables import list_tables, read_release_table
 from kneegrade.phantoms.knees.severity import Severity
 from kneegrade.phantoms.studies.film_order import FilmKind
 from kneegrade.phantoms.studies.oai.film_records import FAULTS
-from kneegrade.phantoms.studies.oai.layout import MAX_NUMBER, N_ODD, Exam, Odd, write_barcode
+from kneegrade.phantoms.studies.oai.layout import MAX_NUMBER, Exam, Odd, write_barcode
 from kneegrade.phantoms.studies.oai.readings import FOR_ALL, GRADES, SIGNS, read_knees
 from kneegrade.phantoms.studies.oai.release import (
     MISSPELT,
@@ -212,7 +212,7 @@ def test_of_an_odd_subject_a_knee_of_kl_0_has_kl_and_narrowing_only(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_twelve_subjects_have_every_oddity_of_the_readings(seed: int) -> None:
-    people = [draw_subject(Study.OAI, number, seed) for number in range(1, N_ODD + 1)]
+    people = [draw_subject(Study.OAI, number, seed) for number in range(1, len(Odd) + 1)]
     narrowing, projects, unread = set(), set(), set()
     same = set()
     for months, code in VISIT_CODES.items():

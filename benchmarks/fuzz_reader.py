@@ -68,7 +68,7 @@ def count_orphans() -> int:
             parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
-        orphans += b"kneegrade.images.decode_apart" in line and parent == "1"
+        orphans += b"kneegrade.images.dicom.decode_apart" in line and parent == "1"
     return orphans
 
 

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
 from kneegrade.errors import ImageError
-from kneegrade.images.dicom import read_dicom
+from kneegrade.images.dicom.read import read_dicom
 from kneegrade.types import Contrast, Radiograph
 
 SAMPLES = Path(pydicom.__file__).parent / "data/test_files"

@@ -22,7 +22,7 @@ MAX_FUNCTION_LINES = 60
 ADDRESSES: dict[str, tuple[str, ...]] = {
     "pydicom": ("images", "phantoms", "apps"),
     "PIL": ("images/raster.py",),
-    "imagecodecs": ("images/decode_apart.py",),
+    "imagecodecs": ("images/dicom/decode_apart.py",),
     "cv2": ("images", "knees", "phantoms", "training/augment.py"),
     "onnxruntime": ("bundles/runner.py",),
     "typer": ("apps/cli",),

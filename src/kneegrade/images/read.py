@@ -8,8 +8,8 @@ from typing import Final
 from kneegrade.errors import ImageError
 from kneegrade.images.archives import is_archive, list_members, read_member, split_member
 from kneegrade.images.checks import check_file_size
-from kneegrade.images.dicom import read_dicom
-from kneegrade.images.dicom_header import SPACING_FLAGS
+from kneegrade.images.dicom.header import SPACING_FLAGS
+from kneegrade.images.dicom.read import read_dicom
 from kneegrade.images.formats import GIVE_A_PICTURE, HEAD_BYTES, RASTER_FORMATS, tell_format
 from kneegrade.images.raster import read_raster
 from kneegrade.types import Contrast, Radiograph, SpacingSource

@@ -9,7 +9,7 @@ import pytest
 from made_films import draw_whole_film, whole_radiograph
 
 from kneegrade.errors import CODES, ImageError, KneeNotFoundError
-from kneegrade.images.dicom_header import SPACING_FLAGS
+from kneegrade.images.dicom.header import SPACING_FLAGS
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.locating.locate import KneeLocator

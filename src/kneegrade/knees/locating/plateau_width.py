@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from kneegrade.images.dicom_header import SPACING_FLAGS
+from kneegrade.images.dicom.header import SPACING_FLAGS
 from kneegrade.types import Flag, Landmarks, Radiograph, SpacingSource
 
 WIDTHS_MM: Final = (40.0, 130.0)

@@ -14,7 +14,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from kneegrade.images.codestreams import (
+from kneegrade.images.dicom.codestreams import (
     Codestream,
     Compression,
     is_colour_transformed,
@@ -62,7 +62,7 @@ def decode_apart(frame: bytes, codestream: Codestream, *, rgb: bool) -> NDArray[
     request = f"{codestream.compression} {colours} {seconds} {n_bytes}\n".encode()
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "kneegrade.images.decode_apart"],
+            [sys.executable, "-P", "-m", "kneegrade.images.dicom.decode_apart"],
             input=request + frame,
             capture_output=True,
             # A thread for each of many cores would take all of the memory that is allowed.

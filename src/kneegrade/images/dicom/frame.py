@@ -14,11 +14,11 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
 
-from kneegrade.images import dicom_refusals as refusals
-from kneegrade.images.codestreams import Codestream, Compression, read_codestream
-from kneegrade.images.decode_apart import decode_apart
-from kneegrade.images.dicom_file import PRIVATE_GE, DicomFile
-from kneegrade.images.dicom_header import PYDICOM_ERRORS
+from kneegrade.images.dicom import refusals
+from kneegrade.images.dicom.codestreams import Codestream, Compression, read_codestream
+from kneegrade.images.dicom.decode_apart import decode_apart
+from kneegrade.images.dicom.file import PRIVATE_GE, DicomFile
+from kneegrade.images.dicom.header import PYDICOM_ERRORS
 from kneegrade.types import Flag
 
 NATIVE_SYNTAXES: Final = frozenset(

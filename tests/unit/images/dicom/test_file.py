@@ -8,8 +8,8 @@ from made_dicom import RAMP, code_of, make, to_bytes
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from kneegrade.images import dicom_file
-from kneegrade.images.dicom import read_dicom
+from kneegrade.images.dicom import file as file_module
+from kneegrade.images.dicom.read import read_dicom
 from kneegrade.types import Contrast, Flag, Radiograph, View
 
 SYNTAXES = (
@@ -82,7 +82,7 @@ def test_without_preamble_or_meta(syntax: uid.UID, keep: str) -> None:
 def test_deflated_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = make(PixelData=bytes(4_000_000))
     dataset.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
-    monkeypatch.setattr(dicom_file, "MAX_INFLATED_BYTES", 2_000_000)
+    monkeypatch.setattr(file_module, "MAX_INFLATED_BYTES", 2_000_000)
     assert code_of(to_bytes(dataset)) == "image.too-large"
 
 

@@ -15,7 +15,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
-from kneegrade.images.codestreams import Codestream
+from kneegrade.images.dicom.codestreams import Codestream
 from kneegrade.types import Flag, Side, SpacingSource, View
 
 PYDICOM_ERRORS: Final = (

@@ -18,8 +18,8 @@ from pydicom.filereader import data_element_generator, read_dataset
 from pydicom.tag import BaseTag
 
 from kneegrade.errors import ImageError
-from kneegrade.images import dicom_refusals as refusals
-from kneegrade.images.dicom_header import PYDICOM_ERRORS, read_value
+from kneegrade.images.dicom import refusals
+from kneegrade.images.dicom.header import PYDICOM_ERRORS, read_value
 from kneegrade.images.formats import has_preamble
 from kneegrade.types import Flag
 

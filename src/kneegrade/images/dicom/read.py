@@ -1,7 +1,7 @@
 """The only reader of DICOM pixels.
 
-A file becomes its header and the place of its pixels (`dicom_file`), these become stored values
-(`dicom_frame`), and stored values what a reader sees (`dicom_presentation`).
+A file becomes its header and the place of its pixels (`file`), these become stored values
+(`frame`), and stored values what a reader sees (`presentation`).
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from pydicom.pixels.processing import apply_color_lut
 from kneegrade.arrays import FloatImage
 from kneegrade.errors import ImageError
 from kneegrade.images.checks import MAX_PIXELS, check_not_blank, check_size, grey_from_colour
-from kneegrade.images.codestreams import Codestream
-from kneegrade.images.dicom_file import DicomFile, open_dicom
-from kneegrade.images.dicom_frame import PixelLayout, decode, find_frame
-from kneegrade.images.dicom_header import (
+from kneegrade.images.dicom.codestreams import Codestream
+from kneegrade.images.dicom.file import DicomFile, open_dicom
+from kneegrade.images.dicom.frame import PixelLayout, decode, find_frame
+from kneegrade.images.dicom.header import (
     PYDICOM_ERRORS,
     read_numbers,
     read_pixel_aspect,
@@ -31,8 +31,8 @@ from kneegrade.images.dicom_header import (
     read_value,
     read_view,
 )
-from kneegrade.images.dicom_presentation import present
-from kneegrade.images.dicom_refusals import bad_header
+from kneegrade.images.dicom.presentation import present
+from kneegrade.images.dicom.refusals import bad_header
 from kneegrade.types import Contrast, Flag, Radiograph
 
 _ONE_SAMPLE: Final = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})

@@ -7,7 +7,7 @@ import pytest
 from made_dicom import RAMP, make, read, table, to_bytes
 from pydicom.dataset import Dataset
 
-from kneegrade.images.dicom import read_dicom
+from kneegrade.images.dicom.read import read_dicom
 from kneegrade.types import Contrast, Flag, Side, View
 
 # photometric path

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from kneegrade.arrays import FloatImage, Mask
-from kneegrade.images.dicom_header import (
+from kneegrade.images.dicom.header import (
     PYDICOM_ERRORS,
     read_numbers,
     read_value,
     read_written_numbers,
 )
-from kneegrade.images.dicom_refusals import bad_header
+from kneegrade.images.dicom.refusals import bad_header
 from kneegrade.types import Flag
 
 _N_PLACES: Final = 64

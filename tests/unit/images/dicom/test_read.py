@@ -8,7 +8,7 @@ from made_dicom import RAMP, SAMPLES, code_of, make, read, to_bytes
 from pydicom.dataset import Dataset
 
 from kneegrade.errors import CODES, ImageError
-from kneegrade.images.dicom import read_dicom
+from kneegrade.images.dicom.read import read_dicom
 from kneegrade.images.read import read_radiograph
 from kneegrade.types import Contrast, Flag, Side, SpacingSource, View
 

@@ -21,8 +21,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
-from kneegrade.images import decode_apart
-from kneegrade.images.dicom import read_dicom
+from kneegrade.images.dicom import decode_apart
+from kneegrade.images.dicom.read import read_dicom
 from kneegrade.types import Contrast, Flag, Radiograph
 
 # files that lie

@@ -1,0 +1,1 @@
+"""A DICOM FILE -> Radiograph: header, codestream, stored values, what a reader sees."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from kneegrade.arrays import GreyImage
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.evaluation.metrics import compute_quadratic_kappa
@@ -26,19 +27,17 @@ from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.prepared import prepare_knees
 from kneegrade.types import Contrast, Flag, KneeROI, Radiograph, Side, Task
 
-Picture = np.ndarray
 
-
-def _gamma(power: float) -> Callable[[Picture], Picture]:
+def _gamma(power: float) -> Callable[[GreyImage], GreyImage]:
     return lambda pixels: np.rint(255 * (pixels / 255.0) ** power).astype(np.uint8)
 
 
-def _window(pixels: Picture) -> Picture:
+def _window(pixels: GreyImage) -> GreyImage:
     low, high = np.percentile(pixels, (5, 95))
     return np.rint(np.clip((pixels - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
 
-CHANGES: dict[str, Callable[[Picture], Picture]] = {
+CHANGES: dict[str, Callable[[GreyImage], GreyImage]] = {
     "as it is": lambda pixels: pixels,
     "gamma 0.6": _gamma(0.6),
     "gamma 1.6": _gamma(1.6),
@@ -49,7 +48,7 @@ CHANGES: dict[str, Callable[[Picture], Picture]] = {
 }
 
 
-def _radiograph(pixels: Picture, contrast: Contrast) -> Radiograph:
+def _radiograph(pixels: GreyImage, contrast: Contrast) -> Radiograph:
     return Radiograph(pixels=pixels.astype(np.float32), source_id="benchmark", contrast=contrast)
 
 

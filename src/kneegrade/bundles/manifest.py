@@ -106,9 +106,7 @@ class InputSpec:
             raise ValueError("poses must hold one pose or more")
         if not self.size_px > 0 or not self.field_of_view_plateau_widths > 0:
             raise ValueError("size_px and field_of_view_plateau_widths must be above 0")
-        low, high = self.clip_percentiles
-        if not 0 <= low < high <= 100:
-            raise ValueError(f"clip_percentiles must rise within 0..100. Got {low}, {high}")
+        _check_percentiles(*self.clip_percentiles)
 
 
 @dataclass(frozen=True)
@@ -142,9 +140,7 @@ class LocatorSpec:
             raise ValueError("the sizes of a locator's images must be above 0")
         if not self.knee_field_of_view_plateau_widths > 0:
             raise ValueError("knee_field_of_view_plateau_widths must be above 0")
-        low, high = self.clip_percentiles
-        if not 0 <= low < high <= 100:
-            raise ValueError(f"clip_percentiles must rise within 0..100. Got {low}, {high}")
+        _check_percentiles(*self.clip_percentiles)
 
 
 @dataclass(frozen=True)
@@ -181,6 +177,11 @@ class Bundle:
     def use_of_subject(self, cohort: str, subject_id: str) -> SubjectUse:
         """Tell what this subject's knees were used for when the bundle was made."""
         return self.subjects.use_of(cohort, subject_id)
+
+
+def _check_percentiles(low: float, high: float) -> None:
+    if not 0 <= low < high <= 100:
+        raise ValueError(f"clip_percentiles must rise within 0..100. Got {low}, {high}")
 
 
 def hash_file(path: Path) -> str:

@@ -95,7 +95,8 @@ def find_points(locator: KneeLocator, knees: Sequence[PublishedKnee]) -> FloatAr
     """Points ``(n, 16, 2)`` that a locator finds, in px of the pictures."""
     found = np.empty((len(knees), _N_POINTS, 2))
     for i, knee in enumerate(knees):
-        found[i] = locator.locate_in_crop(knee.radiograph, knee.kneel.side).landmarks.points_px
+        (located,) = locator.locate_in_crop(knee.radiograph, knee.kneel.side).knees
+        found[i] = located.landmarks.points_px
     return found
 
 
@@ -164,11 +165,10 @@ def write_further_landmarks(
             break
         if Path(image_path).stem in left_out:
             continue
-        found = locator.locate_in_crop(read_radiograph(image_path), Side(row["side"]))
-        scores = found.scores
+        (found,) = locator.locate_in_crop(read_radiograph(image_path), Side(row["side"])).knees
         if (
             found.landmarks.confidence.mean() >= SURE
-            and max(scores.not_knee, scores.implant, scores.moved) < CLEAN
+            and max(found.scores.not_knee, found.scores.metal, found.scores.motion) < CLEAN
         ):
             knees.append(TabledKnee(COHORT, row["subject_id"], image_path, found.landmarks))
     write_landmark_table(knees, path)

@@ -53,7 +53,7 @@ class Flag(StrEnum):
     )
     SPACING_IMPLAUSIBLE = (
         "spacing-implausible",
-        "By the size of a pixel that was given, no person's plateau is as wide: no lengths in mm.",
+        "With the given size of a pixel the plateau would have an impossible width: no lengths in mm.",
     )
     OTHER_KNEE_LEFT_OUT = (
         "other-knee-left-out",

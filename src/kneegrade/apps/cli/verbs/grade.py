@@ -1,4 +1,4 @@
-"""``kneegrade grade``: pictures + bundle -> predictions and a page."""
+"""``kneegrade grade``: radiographs + bundle -> predictions and a page."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,73 +40,79 @@ def _parse_kind(text: str) -> "InputKind":
         raise typer.BadParameter(f"must be auto, crop or film. Got {text!r}.") from error
 
 
+PathsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="PATH...", help="Radiographs, folders, archives or globs.", show_default=False
+    ),
+]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
+KneesOption = Annotated[
+    Path | None, typer.Option("--knees", metavar="TABLE", help="Grade a knee table instead.")
+]
+SplitOption = Annotated[
+    str | None,
+    typer.Option("--split", metavar="NAME", help="Only these rows of the knee table."),
+]
 SideOption = Annotated[
     Side | None,
-    typer.Option("--side", parser=_parse_side, metavar="right|left", help="Side of every picture."),
+    typer.Option(
+        "--side", parser=_parse_side, metavar="right|left", help="Side of every radiograph."
+    ),
 ]
 KindOption = Annotated[
     Any,
     typer.Option(
-        "--input", parser=_parse_kind, metavar="auto|crop|film", help="What a picture shows."
+        "--input", parser=_parse_kind, metavar="auto|crop|film", help="What a radiograph shows."
     ),
+]
+SpacingOption = Annotated[
+    float | None,
+    typer.Option("--spacing", metavar="MM", min=SMALLEST_MM, help="Millimetres per pixel."),
+]
+ContrastOption = Annotated[
+    Contrast, typer.Option("--contrast", help="What was done to the contrast beforehand.")
+]
+TruthOption = Annotated[
+    Path | None,
+    typer.Option("--truth", metavar="TABLE", help="Known grades by file and side, for the page."),
 ]
 AttributionOption = Annotated[
     str,
     typer.Option(
         metavar="TEXT",
-        help="A line that the page shows with the pictures, as their licence asks.",
+        help="A line that the page shows with the images, as their licence asks.",
         show_default=False,
+    ),
+]
+OsteophyteOption = Annotated[
+    bool,
+    typer.Option(
+        "--osteophyte-areas",
+        help="Write osteophyte areas too: experimental, hardly related to grades.",
     ),
 ]
 
 
 def grade(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="PATH...", help="Pictures, folders, archives or globs.", show_default=False
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")] = (
-        Path("kneegrade-output")
-    ),
-    knees: Annotated[
-        Path | None, typer.Option("--knees", metavar="TABLE", help="Grade a knee table instead.")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option("--split", metavar="NAME", help="Only these rows of the knee table."),
-    ] = None,
+    paths: PathsArgument = None,
+    out: OutOption = Path("kneegrade-output"),
+    knees: KneesOption = None,
+    split: SplitOption = None,
     side: SideOption = None,
     kind: KindOption = "auto",
-    spacing_mm: Annotated[
-        float | None,
-        typer.Option("--spacing", metavar="MM", min=SMALLEST_MM, help="Millimetres per pixel."),
-    ] = None,
-    contrast: Annotated[
-        Contrast, typer.Option("--contrast", help="What was done to the pictures' contrast.")
-    ] = Contrast.UNKNOWN,
+    spacing_mm: SpacingOption = None,
+    contrast: ContrastOption = Contrast.UNKNOWN,
     bundle: Annotated[
         str, typer.Option("--bundle", metavar="NAME|DIR", help="The bundle that grades.")
     ] = "default",
-    truth: Annotated[
-        Path | None,
-        typer.Option(
-            "--truth", metavar="TABLE", help="Known grades by file and side, for the page."
-        ),
-    ] = None,
+    truth: TruthOption = None,
     attribution: AttributionOption = "",
-    osteophyte_areas: Annotated[
-        bool,
-        typer.Option(
-            "--osteophyte-areas",
-            help="Write osteophyte areas too: experimental, hardly related to grades.",
-        ),
-    ] = False,
+    osteophyte_areas: OsteophyteOption = False,
     workers: WorkersOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
-    """Grade the knees on radiographs, one or both, or on pictures that are cropped to one.
+    """Grade the knees on radiographs of one or both, or cropped to one.
 
     Writes predictions and a page; run again, it continues where it stopped.
     """

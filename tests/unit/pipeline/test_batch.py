@@ -11,11 +11,10 @@ from made_films import draw_knee, write_picture
 from tiny_bundle import write_tiny_bundle
 
 from kneegrade.errors import KneeNotFoundError, OutputError
-from kneegrade.grading.predictions import Row
-from kneegrade.images.read import read_radiograph
+from kneegrade.images.read import read_file
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.posing.pictures import read_png
-from kneegrade.knees.prepared import PreparedKnee
+from kneegrade.knees.prepared import PreparedKnee, RefusedKnee
 from kneegrade.pipeline.batch import (
     JOURNAL,
     PICTURES,
@@ -24,8 +23,9 @@ from kneegrade.pipeline.batch import (
     grade_batch,
     write_tables,
 )
-from kneegrade.pipeline.grader import KneeGrader, RefusedKnee
-from kneegrade.types import Contrast, Side
+from kneegrade.pipeline.grader import KneeGrader
+from kneegrade.pipeline.results import KneeKey, KneeResult
+from kneegrade.types import Contrast, RadiographFile, Side, Task
 
 
 class PowerCutError(Exception):
@@ -40,21 +40,21 @@ class CountingGrader(KneeGrader):
         self.asked: list[str] = []
         self.stop_after = stop_after
 
-    def grade(self, source: str | Path, **options: Any) -> Any:
+    def grade_file(self, file: RadiographFile, **options: Any) -> Any:
         if len(self.asked) == self.stop_after:
             raise PowerCutError
-        self.asked.append(Path(source).name)
-        return super().grade(source, **options)
+        self.asked.append(Path(file.path).name)
+        return super().grade_file(file, **options)
 
 
 class RefusingGrader(CountingGrader):
     """Refuses every knee that it finds, and says that the other one was not found."""
 
-    def grade(self, source: str | Path, **options: Any) -> Any:
-        (knee,) = super().grade(source, **options)
+    def grade_file(self, file: RadiographFile, **options: Any) -> Any:
+        (knee,) = super().grade_file(file, **options)
         implant = KneeNotFoundError("knee.implant", "Metal.", "Leave it out.")
         missing = KneeNotFoundError("knee.not-found", "Not there.", "Look.")
-        found = PreparedKnee(read_radiograph(source), knee.landmarks, knee.roi, implant)
+        found = PreparedKnee(read_file(file), knee.landmarks, knee.roi)
         return [
             RefusedKnee(knee.side, implant, found),
             RefusedKnee(knee.side.other, missing, None),
@@ -75,17 +75,18 @@ def paths(tmp_path: Path) -> list[Path]:
     ]
 
 
-def pictures_of(paths: Sequence[Path], **changes: Any) -> list[Picture]:
-    return [Picture(str(path), str(path), **changes) for path in paths]
+def pictures_of(paths: Sequence[Path], side: Side | None = None, **known: Any) -> list[Picture]:
+    return [Picture(str(path), RadiographFile(str(path), **known), side) for path in paths]
 
 
 def run(
     pictures: Sequence[Picture], bundle: Path, folder: Path, **options: Any
-) -> tuple[list[Row], list[str]]:
-    """The batch's rows and the names of the files that were graded for them."""
+) -> tuple[list[KneeResult], list[str]]:
+    """The batch's results and the names of the files that were graded for them."""
     grader = CountingGrader(bundle, options.pop("stop_after", None))
     try:
-        return [knee.row for knee in grade_batch(pictures, grader, folder, **options)], grader.asked
+        knees = grade_batch(pictures, grader, folder, **options)
+        return [knee.result for knee in knees], grader.asked
     except PowerCutError:
         return [], grader.asked
 
@@ -93,12 +94,12 @@ def run(
 def test_one_row_per_picture_in_order(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     given = [paths[2], tmp_path / "gone.png", paths[0]]
-    rows, asked = run(
+    results, asked = run(
         pictures_of(given), bundle, tmp_path / "out", on_progress=lambda *at: seen.append(at)
     )
-    assert [row["source"] for row in rows] == [str(path) for path in given]
-    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
-    assert rows[1]["error_code"] == "image.not-found"
+    assert [result.source for result in results] == [str(path) for path in given]
+    assert [result.status for result in results] == ["ok", "failed", "ok"]
+    assert results[1].error_code == "image.not-found"
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert asked == ["c.png", "gone.png", "a.png"]
 
@@ -107,10 +108,10 @@ def test_it_continues_after_a_power_cut(paths: list[Path], bundle: Path, tmp_pat
     out = tmp_path / "out"
     _, asked = run(pictures_of(paths), bundle, out, stop_after=2)
     assert asked == ["a.png", "b.png"]
-    rows, asked = run(pictures_of(paths), bundle, out)
+    results, asked = run(pictures_of(paths), bundle, out)
     assert asked == ["c.png", "d.png"]
     whole, _ = run(pictures_of(paths), bundle, tmp_path / "whole")
-    assert rows == whole
+    assert results == whole
     assert run(pictures_of(paths), bundle, out) == (whole, [])
 
 
@@ -123,8 +124,8 @@ def test_a_cut_off_last_line_is_graded_again(
     journal = out / JOURNAL
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:-cut])
-    rows, asked = run(pictures_of(paths), bundle, out)
-    assert (rows, asked) == (whole, ["d.png"])
+    results, asked = run(pictures_of(paths), bundle, out)
+    assert (results, asked) == (whole, ["d.png"])
     assert len([json.loads(line) for line in journal.read_bytes().splitlines()]) == 5
 
 
@@ -133,26 +134,26 @@ def test_a_journal_cut_off_in_its_first_line_begins_anew(
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / JOURNAL).write_text('{"kneegr')
-    rows, asked = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
-    assert (rows[0]["status"], asked) == ("ok", ["a.png"])
-    assert run(pictures_of(paths[:1]), bundle, tmp_path / "out") == (rows, [])
+    results, asked = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
+    assert (results[0].status, asked) == ("ok", ["a.png"])
+    assert run(pictures_of(paths[:1]), bundle, tmp_path / "out") == (results, [])
 
 
 def test_failed_rows_are_tried_again(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
     late = tmp_path / "in" / "late.png"
     run(pictures_of([paths[0], late]), bundle, tmp_path / "out")
     paths[1].rename(late)
-    rows, asked = run(pictures_of([paths[0], late]), bundle, tmp_path / "out")
+    results, asked = run(pictures_of([paths[0], late]), bundle, tmp_path / "out")
     assert asked == ["late.png"]
-    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert [result.status for result in results] == ["ok", "ok"]
 
 
 def test_a_list_that_grew_keeps_its_rows(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(pictures_of(paths[1:3]), bundle, out)
-    rows, asked = run(pictures_of(paths), bundle, out)
+    results, asked = run(pictures_of(paths), bundle, out)
     assert asked == ["a.png", "d.png"]
-    assert [Path(row["source"]).stem for row in rows] == list("abcd")
+    assert [Path(result.source).stem for result in results] == list("abcd")
 
 
 def test_another_picture_under_the_same_name_is_graded(
@@ -162,7 +163,7 @@ def test_another_picture_under_the_same_name_is_graded(
     write_picture(paths[1], draw_knee(kl=4))
     after, asked = run(pictures_of(paths), bundle, tmp_path / "out")
     assert asked == ["b.png"]
-    assert after[1]["kl_expected"] != before[1]["kl_expected"]
+    assert after[1].tasks[Task.KL].expected != before[1].tasks[Task.KL].expected
     os.utime(paths[0], ns=(0, 0))
     assert run(pictures_of(paths), bundle, tmp_path / "out") == (after, ["a.png"])
 
@@ -218,7 +219,9 @@ def test_a_folder_that_cannot_be_written(
 def test_names_of_written_files_hold_no_source(
     paths: list[Path], bundle: Path, tmp_path: Path
 ) -> None:
-    pictures = [Picture("9003380L.png", str(paths[0]), key={"subject_id": "9003380"})]
+    pictures = [
+        Picture("9003380L.png", RadiographFile(str(paths[0])), key=KneeKey(subject_id="9003380"))
+    ]
     run(pictures, bundle, tmp_path / "out")
     written = [path.name for path in (tmp_path / "out").rglob("*")]
     assert len(written) == 3
@@ -246,13 +249,13 @@ def test_a_refused_knee_keeps_its_picture(paths: list[Path], bundle: Path, tmp_p
     out = tmp_path / "out"
     grader = RefusingGrader(bundle)
     refused, missing = grade_batch(pictures_of(paths[:1]), grader, out)
-    assert (refused.row["status"], refused.row["error_code"]) == ("refused", "knee.implant")
-    assert (refused.row["side"], refused.row["error"]) == ("right", "Metal. Leave it out.")
+    assert (refused.result.status, refused.result.error_code) == ("refused", "knee.implant")
+    assert (refused.result.side, refused.result.error) == ("right", "Metal. Leave it out.")
     assert refused.file_in(out).is_file()
     assert refused.drawing is not None
     assert (refused.drawing.margins, refused.drawing.widths) == ([], ())
-    assert (missing.row["status"], missing.row["error_code"]) == ("failed", "knee.not-found")
-    assert (missing.row["side"], missing.drawing) == ("left", None)
+    assert (missing.result.status, missing.result.error_code) == ("failed", "knee.not-found")
+    assert (missing.result.side, missing.drawing) == ("left", None)
     assert not missing.file_in(out).exists()
 
 
@@ -260,10 +263,10 @@ def test_a_picture_with_one_failed_knee_is_tried_again(
     paths: list[Path], bundle: Path, tmp_path: Path
 ) -> None:
     grade_batch(pictures_of(paths[:1]), RefusingGrader(bundle), tmp_path / "out")
-    rows, asked = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
+    results, asked = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
     assert asked == ["a.png"]
-    assert [row["status"] for row in rows] == ["ok"]
-    assert run(pictures_of(paths[:1]), bundle, tmp_path / "out") == (rows, [])
+    assert [result.status for result in results] == ["ok"]
+    assert run(pictures_of(paths[:1]), bundle, tmp_path / "out") == (results, [])
 
 
 def test_pictures_are_kept_on_request_only(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
@@ -274,21 +277,21 @@ def test_pictures_are_kept_on_request_only(paths: list[Path], bundle: Path, tmp_
 def test_two_readings_of_one_picture_are_two_rows(
     paths: list[Path], bundle: Path, tmp_path: Path
 ) -> None:
-    key = {"cohort": "own", "subject_id": "7", "visit_months": 12, "side": "right"}
+    file = RadiographFile(str(paths[0]))
     pictures = [
-        Picture("a.png", str(paths[0]), Side.RIGHT, key=key | {"reading": reading})
+        Picture("a.png", file, Side.RIGHT, key=KneeKey("own", "7", 12, reading))
         for reading in ("one", "two")
     ]
-    rows, asked = run(pictures, bundle, tmp_path / "out")
+    results, asked = run(pictures, bundle, tmp_path / "out")
     assert len(asked) == 2
-    assert [row["reading"] for row in rows] == ["one", "two"]
+    assert [result.key.reading for result in results] == ["one", "two"]
     again, asked = run(pictures, bundle, tmp_path / "out")
-    assert (again, asked) == (rows, [])
+    assert (again, asked) == (results, [])
 
 
 def test_tables_cannot_be_written(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
-    rows, _ = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
+    results, _ = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
     (tmp_path / "out" / "predictions.csv").mkdir()
     with pytest.raises(OutputError) as caught:
-        write_tables(rows, KneeGrader(bundle).bundle, tmp_path / "out")
+        write_tables(results, KneeGrader(bundle).bundle, tmp_path / "out")
     assert caught.value.code == "output.not-writable"

@@ -52,7 +52,7 @@ def make_result(
         status=Status.OK,
         bundle_id="tiny-0.1-abc",
         tasks={
-            task: TaskResult(2, (0.25,) * task.n_grades, 0.25 * sum(range(task.n_grades)))
+            task: TaskResult(2, (1 / task.n_grades,) * task.n_grades, (task.n_grades - 1) / 2)
             for task in tasks
         },
     )

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from kneegrade.errors import KneegradeError
-from kneegrade.grading.predictions import space_columns
-from kneegrade.pipeline.grader import GradedKnee, KneeGrader, RefusedKnee
+from kneegrade.knees.prepared import RefusedKnee
+from kneegrade.pipeline.grader import GradedKnee, KneeGrader
 
 Document = dict[str, Any]
 
@@ -27,12 +27,14 @@ def grade_film(grader: KneeGrader, film: Path) -> list[Document]:
 
 def describe_knee(knee: GradedKnee | RefusedKnee) -> Document:
     """Grades, probabilities, landmarks (px of the film), what was measured, and flags."""
+    result = result_of(knee, "", KneeKey(), "")
     if isinstance(knee, RefusedKnee):
-        flags = knee.knee.roi.flags if knee.knee is not None else frozenset()
+        if result.side is None:
+            return {"error_code": result.error_code}
         return {
-            "side": knee.side.value,
-            "error_code": knee.error.code,
-            "flags": sorted(flags),
+            "side": result.side.value,
+            "error_code": result.error_code,
+            "flags": sorted(result.flags),
         }
     prediction = knee.prediction
     return {
@@ -45,7 +47,8 @@ def describe_knee(knee: GradedKnee | RefusedKnee) -> Document:
         "landmarks_px": np.round(knee.landmarks.points_px, 2).tolist(),
         "measured": {
             name: value if value is None or isinstance(value, str) else round(value, 5)
-            for name, value in space_columns(knee.joint_space).items()
+            for name, value in result.to_row().items()
+            if name in {*SPACE_COLUMNS, *SPUR_COLUMNS}
         },
         "flags": sorted(prediction.flags),
     }

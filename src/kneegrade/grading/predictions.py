@@ -259,8 +259,9 @@ def _columns_to_check() -> "dict[str, Column]":
             number(f"{task}_expected", f"a number 0-{high}", 0, high + ROUNDING),
             number(f"{task}_spread", "a number from 0", 0),
         ]
-    columns += [number(name, "a number") for name in (*SPACE_COLUMNS, *SPUR_COLUMNS)]
-    return {column.name: column for column in columns if column.name not in TEXT_COLUMNS}
+    measured = [name for name in (*SPACE_COLUMNS, *SPUR_COLUMNS) if name not in TEXT_COLUMNS]
+    columns += [number(name, "a number") for name in measured]
+    return {column.name: column for column in columns}
 
 
 def _check_probabilities(table: "pd.DataFrame", row_numbers: NDArray[np.int64]) -> None:

@@ -1,92 +1,61 @@
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from made_films import FILM_MM, draw_knee
+from made_results import make_failed, make_joint, make_result
 
-from kneegrade.errors import ImageError, MissingExtraError, TableError
+from kneegrade.errors import MissingExtraError, TableError
 from kneegrade.grading import predictions
 from kneegrade.grading.predictions import (
     FIRST_COLUMNS,
-    KEY_COLUMNS,
     LAST_COLUMNS,
     SPACE_COLUMNS,
+    SPUR_COLUMNS,
     Row,
     read_predictions,
     read_with_notes,
-    row_of_error,
-    row_of_prediction,
     table_columns,
     task_columns,
     write_csv,
     write_json,
     write_parquet,
 )
-from kneegrade.knees.measuring.joint_space import JointSpace, measure_joint_space
-from kneegrade.types import (
-    Flag,
-    Grades,
-    KneePrediction,
-    Landmarks,
-    LandmarkScheme,
-    Radiograph,
-    Side,
-    SpacingSource,
-    Task,
-)
+from kneegrade.pipeline.results import KneeKey, TaskResult
+from kneegrade.types import Flag, Side, SpacingSource, Task
 
 TASKS = (Task.KL, Task.JSN_M)
-KEY = {
-    "cohort": "oai",
-    "subject_id": "0012",
-    "visit_months": 24,
-    "side": "left",
-    "reading": "bu",
-    "image_path": "not a column of this table",
-}
-
-
-def prediction(**changes: Any) -> KneePrediction:
-    values: dict[str, Any] = {
-        "side": Side.LEFT,
-        "grades": Grades({Task.KL: 2, Task.JSN_M: 0}),
-        "probabilities": {
-            Task.KL: np.array([0.1, 0.2, 0.4, 0.2, 0.1]),
-            Task.JSN_M: np.array([1, 1, 1, 0]) / 3,
-        },
-        "bundle_id": "tiny-0.1-abc",
-        "source_id": "1.2.3",
-        "spread": {Task.KL: 0.25},
-        "flags": frozenset({Flag.SPACING_UNKNOWN, Flag.VIEW_UNKNOWN}),
-    }
-    return KneePrediction(**values | changes)
-
-
-ERROR = ImageError("image.empty", "The file has 0 bytes.", "Copy it again.")
+COLUMNS = table_columns(TASKS)
 
 
 @pytest.fixture
 def rows() -> list[Row]:
     """A knee of a study, a loose file, and a file that gave no knee."""
-    return [
-        row_of_prediction(prediction(), "films/a.dcm", KEY),
-        row_of_prediction(prediction(spread={}, flags=frozenset()), "b, c.png", {}),
-        row_of_error(ERROR, "d.dcm", {}, None, "tiny-0.1-abc"),
-    ]
+    kl = TaskResult(2, (0.1, 0.2, 0.4, 0.2, 0.1), 2.0, 0.25)
+    narrowing = TaskResult(0, (0.333333, 0.333333, 0.333333, 0.0), 1.0)
+    tasks = {Task.KL: replace(kl, spread=None), Task.JSN_M: narrowing}
+    loose = replace(make_result("b, c.png"), side=Side.LEFT, tasks=tasks)
+    knee = replace(
+        loose,
+        source="films/a.dcm",
+        key=KneeKey("oai", "0012", 24, "bu"),
+        tasks={Task.KL: kl, Task.JSN_M: narrowing},
+        flags=frozenset({Flag.SPACING_UNKNOWN, Flag.VIEW_UNKNOWN}),
+    )
+    return [result.to_row() for result in (knee, loose, make_failed("d.dcm"))]
 
 
-def write(rows: list[Row], path: Path) -> Path:
+def write(rows: list[Row], path: Path, columns: Sequence[str] = COLUMNS) -> Path:
     if path.suffix == ".csv":
-        write_csv(rows, TASKS, path)
+        write_csv(rows, columns, path)
     elif path.suffix == ".json":
-        write_json(rows, {"bundle": "tiny"}, path)
+        write_json(rows, columns, {"bundle": "tiny"}, path)
     else:
-        write_parquet(rows, TASKS, path)
+        write_parquet(rows, columns, path)
     return path
 
 
@@ -113,70 +82,31 @@ def test_columns_in_order() -> None:
     ]
 
 
-def test_a_graded_knee() -> None:
-    row = row_of_prediction(prediction(), "films/a.dcm", KEY)
-    assert set(row) == set(table_columns(TASKS)) - set(SPACE_COLUMNS)
-    assert {name: row[name] for name in KEY_COLUMNS} == {name: KEY[name] for name in KEY_COLUMNS}
-    assert (row["source"], row["status"], row["error_code"]) == ("films/a.dcm", "ok", "")
-    assert (row["kl"], row["kl_p2"], row["kl_expected"], row["kl_spread"]) == (2, 0.4, 2.0, 0.25)
-    assert (row["jsn_m"], row["jsn_m_p0"], row["jsn_m_spread"]) == (0, 0.333333, None)
-    assert row["flags"] == "spacing-unknown;view-unknown"
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
+def test_osteophyte_areas_are_columns_where_they_are_asked_for(tmp_path: Path, suffix: str) -> None:
+    columns = table_columns(TASKS, osteophyte_areas=True)
+    assert [name for name in columns if name not in COLUMNS] == list(SPUR_COLUMNS)
+    assert [name for name in columns if name not in SPUR_COLUMNS] == COLUMNS
+    row = make_result(tasks=TASKS, joint=make_joint()).to_row()
+    plain = read_predictions(write([row], tmp_path / f"p{suffix}"))
+    assert not set(SPUR_COLUMNS) & set(plain.columns)
+    path = write([row], tmp_path / f"q{suffix}", columns)
+    table = read_predictions(path)
+    assert set(table.columns) == set(columns)
+    assert table[list(SPUR_COLUMNS)].iloc[0].to_dict() == {n: row[n] for n in SPUR_COLUMNS}
+    if suffix == ".csv":
+        path.write_text(path.read_text().replace("60.0", "much"))
+        assert code_of(path) == "table.value-invalid"
 
 
-def measured(**changes: Any) -> JointSpace:
-    """A drawn knee of narrowed medial space, measured at its true landmarks."""
-    film = draw_knee(Side.LEFT, kl=3, size_mm=FILM_MM)
-    points = film.knees[Side.LEFT].landmarks_px
-    landmarks = Landmarks(Side.LEFT, LandmarkScheme.KNEEL_16, points, np.ones(16))
-    values = {
-        "pixels": film.pixels.astype(np.float32),
-        "source_id": "1.2.3",
-        "spacing_mm": (film.spacing_mm,) * 2,
-        "spacing_source": SpacingSource.CALIBRATED,
-    }
-    return measure_joint_space(Radiograph(**values | changes), landmarks)
-
-
-def test_a_measured_knee() -> None:
-    space = measured()
-    row = row_of_prediction(prediction(), "films/a.dcm", KEY, space)
-    assert set(row) == set(table_columns(TASKS))
-    assert row["plateau_width_mm"] == pytest.approx(space.width_mm, abs=1e-6)
-    assert 0 < row["jsw_m_mm"] < row["jsw_l_mm"] < 10
-    for name in ("jsw_m", "jsw_l", "jsw_fixed_m", "jsw_fixed_l"):
-        expected = row[f"{name}_mm"] / row["plateau_width_mm"]
-        assert row[f"{name}_share"] == pytest.approx(expected, abs=1e-5)
-    for half, part in (("l", space.lateral), ("m", space.medial)):
-        for bone, spur in (("f", part.femur_spur), ("t", part.tibia_spur)):
-            assert row[f"spur_{bone}_{half}_mm2"] == pytest.approx(spur.mm2, abs=1e-6)
-            assert row[f"spur_{bone}_{half}_share"] == pytest.approx(spur.share, abs=1e-6)
-    assert row["spacing_source"] == space.spacing_source.value
-    assert set(row["flags"].split(";")) == {"spacing-unknown", "view-unknown", *space.flags}
-
-
-def test_a_knee_of_unknown_spacing_has_shares_alone(tmp_path: Path) -> None:
-    space = measured(spacing_mm=None, spacing_source=SpacingSource.UNKNOWN)
-    row = row_of_prediction(prediction(), "films/a.dcm", KEY, space)
-    in_mm = {name for name in SPACE_COLUMNS if name.endswith(("_mm", "_mm2"))}
-    assert {row[name] for name in in_mm} == {None}
-    assert row["jsw_m_share"] == pytest.approx(measured().medial.minimum.share, abs=1e-6)
-    table = read_predictions(write([row], tmp_path / "p.csv"))
-    assert table[sorted(in_mm)].isna().all(axis=None)
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
+def test_a_knee_of_unknown_spacing_has_shares_alone(tmp_path: Path, suffix: str) -> None:
+    row = make_result(tasks=TASKS, joint=make_joint(SpacingSource.UNKNOWN)).to_row()
+    table = read_predictions(write([row], tmp_path / f"p{suffix}"))
+    in_mm = [name for name in SPACE_COLUMNS if name.endswith(("_mm", "_mm2"))]
+    assert len(in_mm) == 7
+    assert table[in_mm].isna().all(axis=None)
     assert table["jsw_m_share"][0] == row["jsw_m_share"]
-
-
-def test_a_refused_knee() -> None:
-    flags = frozenset({Flag.IMPLANT, Flag.BLURRED})
-    row = row_of_error(ERROR, "d.dcm", {}, Side.LEFT, "b", flags, refused=True)
-    assert (row["status"], row["side"], row["error_code"]) == ("refused", "left", "image.empty")
-    assert row["flags"] == "blurred;implant"
-
-
-def test_a_file_that_gave_no_knee() -> None:
-    row = row_of_error(ERROR, "d.dcm", KEY, Side.LEFT, "b")
-    assert (row["status"], row["error_code"]) == ("failed", "image.empty")
-    assert row["error"] == "The file has 0 bytes. Copy it again."
-    assert (row["subject_id"], row["side"], row["bundle_id"]) == ("0012", "left", "b")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
@@ -209,7 +139,7 @@ def test_the_three_forms_hold_the_same(tmp_path: Path, rows: list[Row]) -> None:
 
 
 def test_loose_files_come_back_from_json_with_all_text_columns(tmp_path: Path) -> None:
-    row = row_of_prediction(prediction(flags=frozenset()), "a.png", {})
+    row = make_result(tasks=TASKS).to_row()
     table = read_predictions(write([row], tmp_path / "p.json"))
     assert list(table.columns) == table_columns(TASKS)
     assert list(table[["error_code", "error", "flags"]].iloc[0]) == ["", "", ""]
@@ -225,7 +155,7 @@ def test_json_says_what_it_is(tmp_path: Path, rows: list[Row]) -> None:
 
 def test_json_refuses_what_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        write_json([{"kl_p0": float("nan")}], {}, tmp_path / "p.json")
+        write_json([{"kl_p0": float("nan")}], ["kl_p0"], {}, tmp_path / "p.json")
 
 
 def test_csv_is_plain(tmp_path: Path, rows: list[Row]) -> None:

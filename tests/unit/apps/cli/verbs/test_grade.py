@@ -498,7 +498,7 @@ def test_a_narrow_screen_breaks_no_flag_and_no_number(width: int) -> None:
     words = " ".join(lines).split()
     assert set(LONG_FLAGS) <= set(words)
     assert "5.6 mm 0.0 mm" in " ".join(words)
-    assert words.count("0.25") == 10
+    assert words.count("0.20") == 10
     assert words.count(SHARED) == 1, "a flag of every knee is named once"
     assert f"Flags of every knee: {SHARED}" in lines
     assert "2 knees graded, 1 file failed (1 image.empty)." in lines
@@ -565,7 +565,7 @@ def test_smallest_joint_spaces_are_in_mm_or_shares() -> None:
 def test_a_long_list_is_cut() -> None:
     results = [make_result(f"{i}.png") for i in range(ROWS_SHOWN + 3)]
     lines = show([*results, make_failed("z.png")], 100)
-    assert sum(line.endswith("0.25") for line in lines) == ROWS_SHOWN
+    assert sum(line.endswith("0.20") for line in lines) == ROWS_SHOWN
     assert "and 3 more, in the files" in lines
     assert f"{ROWS_SHOWN + 3} knees graded, 1 file failed (1 image.empty)." in lines
     assert any("image.empty: The file must" in line for line in lines)

@@ -53,7 +53,7 @@ class Flag(StrEnum):
     )
     SPACING_IMPLAUSIBLE = (
         "spacing-implausible",
-        "With the given size of a pixel the plateau would have an impossible width: no lengths in mm.",
+        "By the given size of a pixel the plateau would have an impossible width: no mm.",
     )
     OTHER_KNEE_LEFT_OUT = (
         "other-knee-left-out",

@@ -32,6 +32,14 @@ class OddError(Exception):
         super().__init__(f"{one} {two}")
 
 
+class HeavyError(Exception):
+    """Cannot be sent."""
+
+    def __init__(self) -> None:
+        super().__init__("too heavy")
+        self.carried = lambda: None
+
+
 def start(folder: Path | None = None) -> Work:
     """Work that does what its item says; ``folder`` gets a file for each start and each item."""
     _note(folder, "start")
@@ -55,6 +63,8 @@ def work(folder: Path | None, item: str) -> object:
         raise EOFError
     elif what == "odd":
         raise OddError("an", "error")
+    elif what == "heavy":
+        raise HeavyError
     elif what == "unsendable":
         return lambda: None
     elif what == "log":

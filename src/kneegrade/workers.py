@@ -6,7 +6,6 @@ dies, and knows no limit of time; in the pools of other libraries all processes 
 its lock, which a process that is killed can leave locked.
 """
 
-import copy
 import logging
 import logging.handlers
 import os
@@ -20,6 +19,7 @@ from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from queue import SimpleQueue
 from threading import Lock, Thread
 from types import ModuleType
@@ -204,11 +204,12 @@ class _Crew:
             if news is _News.RAISED and (index is not None or isinstance(value, KneegradeError)):
                 raise value
             is_well = news in {_News.READY, _News.DONE}
-            if not (is_well and worker.give(self._todo, self._items, self._limit_s)):
+            goes_on = is_well and worker.give(self._todo, self._items, self._limit_s)
+            if not goes_on:
                 exit_code = worker.end()
                 self._workers.remove(worker)
             if index is None:
-                if not is_well:
+                if not goes_on and self._todo:
                     self._start_failed(value)
             elif is_well:
                 self._starts_left = _START_TRIES
@@ -247,10 +248,10 @@ def _failure_of(news: _News, limit_s: float, exit_code: int | None) -> WorkerErr
 
 
 def _no_start(failure: Exception | None) -> WorkerError:
-    what = "ended or hung" if failure is None else f"raised {type(failure).__name__}: {failure}"
+    why = "" if failure is None else f" ({type(failure).__name__}: {failure})"
     return WorkerError(
         "worker.no-start",
-        f"{_START_TRIES} processes were started to work in, and each {what} before it could.",
+        f"The processes that were started to work in ended, or hung, before they could{why}.",
         "Free memory, or take fewer --workers; what is done is kept.",
     )
 
@@ -312,14 +313,15 @@ def _serve(pipe: Connection, level: int) -> None:
         for item in _receive(pipe):
             send(_News.DONE, work(item))
     except Exception as error:  # noqa: BLE001 raised again where the results are asked for
-        send(_News.RAISED, _portable(error))
+        with suppress(OSError):  # the parent has ended
+            send(_News.RAISED, _portable(error))
 
 
 def _receive(pipe: Connection) -> Iterator[Any]:
     while True:
         try:
             item = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
         yield item
 
@@ -335,6 +337,7 @@ def _portable(error: Exception) -> Exception:
     """The error, or where it cannot be sent what it says."""
     error.add_note("".join(traceback.format_exception(error)))
     try:
-        return copy.deepcopy(error)
+        sent: Exception = ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:  # noqa: BLE001 an error of any library
         return RuntimeError(f"{type(error).__name__}: {error}")
+    return sent

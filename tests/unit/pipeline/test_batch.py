@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kneegrade.pipeline.picture import PICTURES, Picture
 from made_films import FILM_MM, draw_knee, write_picture
 from tiny_bundle import write_tiny_bundle
 
 from kneegrade.bundles.manifest import read_bundle
-from kneegrade.errors import OutputError
-from kneegrade.grading.predictions import Row
+from kneegrade.errors import KneeNotFoundError, OutputError
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.posing.pictures import read_png
 from kneegrade.pipeline.batch import JOURNAL, BatchKnee, grade_batch, write_tables
-from kneegrade.types import Contrast, Side
+from kneegrade.pipeline.request import ROIS, GradeRequest
+from kneegrade.pipeline.results import KneeKey, KneeResult
+from kneegrade.types import Contrast, RadiographFile, Side, Task
 
 
 class PowerCutError(Exception):
@@ -43,8 +43,10 @@ def paths(tmp_path: Path) -> list[Path]:
     ]
 
 
-def pictures_of(paths: Sequence[Path], **changes: Any) -> list[Picture]:
-    return [Picture(str(path), str(path), **changes) for path in paths]
+def requests_of(
+    paths: Sequence[Path], side: Side | None = None, **known: Any
+) -> list[GradeRequest]:
+    return [GradeRequest(str(path), RadiographFile(str(path), **known), side) for path in paths]
 
 
 def noted_in(folder: Path) -> list[str]:
@@ -56,9 +58,9 @@ def noted_in(folder: Path) -> list[str]:
 
 
 def run(
-    pictures: Sequence[Picture], bundle: Path, folder: Path, **options: Any
-) -> tuple[list[Row], list[str]]:
-    """The batch's rows and the names of the files that were graded for them."""
+    requests: Sequence[GradeRequest], bundle: Path, folder: Path, **options: Any
+) -> tuple[list[KneeResult], list[str]]:
+    """The batch's results and the names of the files that were graded for them."""
     try:
         n_before = len(noted_in(folder))
     except (ValueError, TypeError, OSError):  # a foreign journal
@@ -69,37 +71,37 @@ def run(
         if done == stop_after:
             raise PowerCutError
 
-    rows: list[Row] = []
+    results: list[KneeResult] = []
     try:
         given = {"n_workers": 1, "on_progress": stop} | options
-        rows = [knee.row for knee in grade_batch(pictures, bundle, folder, **given)]
+        results = [knee.result for knee in grade_batch(requests, bundle, folder, **given)]
     except PowerCutError:
         pass
-    return rows, noted_in(folder)[n_before:]
+    return results, noted_in(folder)[n_before:]
 
 
 def test_one_row_per_picture_in_order(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     given = [paths[2], tmp_path / "gone.png", paths[0]]
-    rows, asked = run(
-        pictures_of(given), bundle, tmp_path / "out", on_progress=lambda *at: seen.append(at)
+    results, asked = run(
+        requests_of(given), bundle, tmp_path / "out", on_progress=lambda *at: seen.append(at)
     )
-    assert [row["source"] for row in rows] == [str(path) for path in given]
-    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
-    assert rows[1]["error_code"] == "image.not-found"
+    assert [result.source for result in results] == [str(path) for path in given]
+    assert [result.status for result in results] == ["ok", "failed", "ok"]
+    assert results[1].error_code == "image.not-found"
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert asked == ["c.png", "gone.png", "a.png"]
 
 
 def test_it_continues_after_a_power_cut(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    _, asked = run(pictures_of(paths), bundle, out, stop_after=2)
+    _, asked = run(requests_of(paths), bundle, out, stop_after=2)
     assert asked == ["a.png", "b.png"]
-    rows, asked = run(pictures_of(paths), bundle, out)
+    results, asked = run(requests_of(paths), bundle, out)
     assert asked == ["c.png", "d.png"]
-    whole, _ = run(pictures_of(paths), bundle, tmp_path / "whole")
-    assert rows == whole
-    assert run(pictures_of(paths), bundle, out) == (whole, [])
+    whole, _ = run(requests_of(paths), bundle, tmp_path / "whole")
+    assert results == whole
+    assert run(requests_of(paths), bundle, out) == (whole, [])
 
 
 @pytest.mark.parametrize("cut", [1, 40, 10_000])
@@ -107,12 +109,12 @@ def test_a_cut_off_last_line_is_graded_again(
     paths: list[Path], bundle: Path, tmp_path: Path, cut: int
 ) -> None:
     out = tmp_path / "out"
-    whole, _ = run(pictures_of(paths), bundle, out)
+    whole, _ = run(requests_of(paths), bundle, out)
     journal = out / JOURNAL
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:-cut])
-    rows, asked = run(pictures_of(paths), bundle, out)
-    assert (rows, asked) == (whole, ["d.png"])
+    results, asked = run(requests_of(paths), bundle, out)
+    assert (results, asked) == (whole, ["d.png"])
     assert len([json.loads(line) for line in journal.read_bytes().splitlines()]) == 5
 
 
@@ -121,38 +123,38 @@ def test_a_journal_cut_off_in_its_first_line_begins_anew(
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / JOURNAL).write_text('{"kneegr')
-    rows, asked = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
-    assert (rows[0]["status"], asked) == ("ok", ["a.png"])
-    assert run(pictures_of(paths[:1]), bundle, tmp_path / "out") == (rows, [])
+    results, asked = run(requests_of(paths[:1]), bundle, tmp_path / "out")
+    assert (results[0].status, asked) == ("ok", ["a.png"])
+    assert run(requests_of(paths[:1]), bundle, tmp_path / "out") == (results, [])
 
 
 def test_failed_rows_are_tried_again(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
     late = tmp_path / "in" / "late.png"
-    run(pictures_of([paths[0], late]), bundle, tmp_path / "out")
+    run(requests_of([paths[0], late]), bundle, tmp_path / "out")
     paths[1].rename(late)
-    rows, asked = run(pictures_of([paths[0], late]), bundle, tmp_path / "out")
+    results, asked = run(requests_of([paths[0], late]), bundle, tmp_path / "out")
     assert asked == ["late.png"]
-    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert [result.status for result in results] == ["ok", "ok"]
 
 
 def test_a_list_that_grew_keeps_its_rows(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run(pictures_of(paths[1:3]), bundle, out)
-    rows, asked = run(pictures_of(paths), bundle, out)
+    run(requests_of(paths[1:3]), bundle, out)
+    results, asked = run(requests_of(paths), bundle, out)
     assert asked == ["a.png", "d.png"]
-    assert [Path(row["source"]).stem for row in rows] == list("abcd")
+    assert [Path(result.source).stem for result in results] == list("abcd")
 
 
 def test_another_picture_under_the_same_name_is_graded(
     paths: list[Path], bundle: Path, tmp_path: Path
 ) -> None:
-    before, _ = run(pictures_of(paths), bundle, tmp_path / "out")
+    before, _ = run(requests_of(paths), bundle, tmp_path / "out")
     write_picture(paths[1], draw_knee(kl=4))
-    after, asked = run(pictures_of(paths), bundle, tmp_path / "out")
+    after, asked = run(requests_of(paths), bundle, tmp_path / "out")
     assert asked == ["b.png"]
-    assert after[1]["kl_expected"] != before[1]["kl_expected"]
+    assert after[1].tasks[Task.KL] != before[1].tasks[Task.KL]
     os.utime(paths[0], ns=(0, 0))
-    assert run(pictures_of(paths), bundle, tmp_path / "out") == (after, ["a.png"])
+    assert run(requests_of(paths), bundle, tmp_path / "out") == (after, ["a.png"])
 
 
 @pytest.mark.parametrize(
@@ -161,8 +163,8 @@ def test_another_picture_under_the_same_name_is_graded(
 def test_other_settings_of_a_picture_are_graded(
     paths: list[Path], bundle: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    before, _ = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
-    after, asked = run(pictures_of(paths[:1], **changes), bundle, tmp_path / "out")
+    before, _ = run(requests_of(paths[:1]), bundle, tmp_path / "out")
+    after, asked = run(requests_of(paths[:1], **changes), bundle, tmp_path / "out")
     assert asked == ["a.png"]
     assert after != before
 
@@ -171,13 +173,13 @@ def test_another_bundle_or_input_is_refused(
     paths: list[Path], bundle: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run(pictures_of(paths[:1]), bundle, out)
+    run(requests_of(paths[:1]), bundle, out)
     other = write_tiny_bundle(tmp_path / "other", version="0.2")
     with pytest.raises(OutputError) as caught:
-        run(pictures_of(paths[:1]), other, out)
+        run(requests_of(paths[:1]), other, out)
     assert caught.value.code == "output.other-run"
     with pytest.raises(OutputError) as caught:
-        run(pictures_of(paths[:1]), bundle, out, kind=InputKind.FILM)
+        run(requests_of(paths[:1]), bundle, out, kind=InputKind.FILM)
     assert caught.value.code == "output.other-run"
 
 
@@ -188,7 +190,7 @@ def test_a_foreign_journal_is_left_alone(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / JOURNAL).write_text(text, encoding="latin-1")
     with pytest.raises(OutputError) as caught:
-        run(pictures_of(paths), bundle, tmp_path / "out")
+        run(requests_of(paths), bundle, tmp_path / "out")
     assert caught.value.code == "output.other-run"
     assert (tmp_path / "out" / JOURNAL).read_text(encoding="latin-1") == text
 
@@ -199,84 +201,93 @@ def test_a_folder_that_cannot_be_written(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError) as caught:
-        run(pictures_of(paths), bundle, tmp_path / folder)
+        run(requests_of(paths), bundle, tmp_path / folder)
     assert caught.value.code == "output.not-writable"
 
 
 def test_names_of_written_files_hold_no_source(
     paths: list[Path], bundle: Path, tmp_path: Path
 ) -> None:
-    pictures = [Picture("9003380L.png", str(paths[0]), key={"subject_id": "9003380"})]
-    run(pictures, bundle, tmp_path / "out")
+    key = KneeKey("oai", "9003380", 0, "1")
+    requests = [GradeRequest("9003380L.png", RadiographFile(str(paths[0])), key=key)]
+    run(requests, bundle, tmp_path / "out")
     written = [path.name for path in (tmp_path / "out").rglob("*")]
     assert len(written) == 3
     assert not any("9003380" in name for name in written)
-    assert pictures[0].file_in(tmp_path / "out", "right").is_file()
+    assert requests[0].roi_file(tmp_path / "out", Side.RIGHT).is_file()
 
 
 def test_a_drawing_outlives_the_batch(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
     def grade_again() -> BatchKnee:
-        (knee,) = grade_batch(pictures_of(paths[:1]), bundle, tmp_path / "out", n_workers=1)
+        (knee,) = grade_batch(requests_of(paths[:1]), bundle, tmp_path / "out", n_workers=1)
         return knee
 
     first = grade_again()
-    assert first.drawing is not None
-    assert (len(first.drawing.landmarks), len(first.drawing.margins)) == (16, 4)
-    assert len(first.drawing.widths) == 2
+    drawing = first.record.drawing
+    assert drawing is not None
+    assert (len(drawing.landmarks), len(drawing.margins)) == (16, 4)
+    assert len(drawing.widths) == 2
     assert grade_again() == first
-    pixels = read_png(first.file_in(tmp_path / "out"))
+    pixels = read_png(first.request.roi_file(tmp_path / "out", Side.RIGHT))
     assert pixels is not None
-    assert pixels.shape == (first.drawing.size_px,) * 2
+    assert pixels.shape == (drawing.size_px,) * 2
+    roi = first.read_roi(tmp_path / "out")
+    assert roi is not None
+    assert roi.startswith(b"\x89PNG")
 
 
 def test_a_picture_with_one_failed_knee_is_tried_again(
     paths: list[Path], bundle: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    rows, _ = run(pictures_of(paths[:1]), bundle, out)
+    results, _ = run(requests_of(paths[:1]), bundle, out)
     head, line = map(json.loads, (out / JOURNAL).read_text().splitlines())
     (knee,) = line["knees"]
-    missing = {"row": knee["row"] | {"status": "failed", "side": "left"}, "drawing": None}
+    key = KneeKey()
+    error = KneeNotFoundError("knee.not-found", "Not there.", "Look.")
+    row = KneeResult.of_error(error, str(paths[0]), key, Side.LEFT, knee["row"]["bundle_id"])
+    missing = {"row": result.to_row(), "drawing": None}
     line["knees"].append(missing)
     (out / JOURNAL).write_text(f"{json.dumps(head)}\n{json.dumps(line)}\n")
-    assert run(pictures_of(paths[:1]), bundle, out) == (rows, ["a.png"])
-    assert run(pictures_of(paths[:1]), bundle, out) == (rows, [])
+    assert run(requests_of(paths[:1]), bundle, out) == (results, ["a.png"])
+    assert run(requests_of(paths[:1]), bundle, out) == (results, [])
 
 
 def test_a_picture_that_is_given_twice_is_graded_once(
     paths: list[Path], bundle: Path, tmp_path: Path
 ) -> None:
-    pictures = pictures_of([paths[0], paths[1], paths[0]])
-    rows, asked = run(pictures, bundle, tmp_path / "out", n_workers=2)
+    requests = requests_of([paths[0], paths[1], paths[0]])
+    results, asked = run(requests, bundle, tmp_path / "out", n_workers=2)
     assert sorted(asked) == ["a.png", "b.png"]
-    assert rows[0] == rows[2] != rows[1]
+    assert results[0] == results[2] != results[1]
 
 
-def test_pictures_are_kept_on_request_only(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
-    run(pictures_of(paths[:1]), bundle, tmp_path / "out", keep_pictures=False)
-    assert list((tmp_path / "out" / PICTURES).iterdir()) == []
+def test_rois_are_kept_on_request_only(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
+    run(requests_of(paths[:1]), bundle, tmp_path / "out", keep_rois=False)
+    assert list((tmp_path / "out" / ROIS).iterdir()) == []
 
 
 def test_two_readings_of_one_picture_are_two_rows(
     paths: list[Path], bundle: Path, tmp_path: Path
 ) -> None:
-    key = {"cohort": "own", "subject_id": "7", "visit_months": 12, "side": "right"}
-    pictures = [
-        Picture("a.png", str(paths[0]), Side.RIGHT, key=key | {"reading": reading})
+    requests = [
+        GradeRequest(
+            "a.png", RadiographFile(str(paths[0])), Side.RIGHT, KneeKey("own", "7", 12, reading)
+        )
         for reading in ("one", "two")
     ]
-    rows, asked = run(pictures, bundle, tmp_path / "out")
+    results, asked = run(requests, bundle, tmp_path / "out")
     assert len(asked) == 2
-    assert [row["reading"] for row in rows] == ["one", "two"]
-    again, asked = run(pictures, bundle, tmp_path / "out")
-    assert (again, asked) == (rows, [])
+    assert [result.key.reading for result in results] == ["one", "two"]
+    again, asked = run(requests, bundle, tmp_path / "out")
+    assert (again, asked) == (results, [])
 
 
 def test_tables_cannot_be_written(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
-    rows, _ = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
+    results, _ = run(requests_of(paths[:1]), bundle, tmp_path / "out")
     (tmp_path / "out" / "predictions.csv").mkdir()
     with pytest.raises(OutputError) as caught:
-        write_tables(rows, read_bundle(bundle), tmp_path / "out")
+        write_tables(results, read_bundle(bundle), tmp_path / "out")
     assert caught.value.code == "output.not-writable"
 
 
@@ -297,8 +308,8 @@ def test_any_number_of_processes_gives_the_same_bytes(
     written = []
     for n_workers in (1, 2, 3):
         out = tmp_path / f"out-{n_workers}"
-        rows, _ = run(pictures_of(given), bundle, out, n_workers=n_workers)
-        write_tables(rows, read_bundle(bundle), out)
+        results, _ = run(requests_of(given), bundle, out, n_workers=n_workers)
+        write_tables(results, read_bundle(bundle), out)
         written.append(contents(out))
     assert len(written[0]) == 8
     assert written[0] == written[1] == written[2]
@@ -316,13 +327,13 @@ def test_a_picture_whose_process_ends_or_hangs_costs_itself_alone(
             os.kill(worker.pid or 0, number)
 
     film = write_picture(tmp_path / "film.png", draw_knee(size_mm=FILM_MM))
-    given = pictures_of([paths[0], film, paths[1]])
-    rows, asked = run(given, bundle, tmp_path / "out", on_progress=send, limit_s=5)
-    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
-    assert (rows[1]["error_code"], rows[1]["bundle_id"]) == (code, rows[0]["bundle_id"])
+    given = requests_of([paths[0], film, paths[1]])
+    results, asked = run(given, bundle, tmp_path / "out", on_progress=send, limit_s=5)
+    assert [result.status for result in results] == ["ok", "failed", "ok"]
+    assert (results[1].error_code, results[1].bundle_id) == (code, results[0].bundle_id)
     assert asked == ["a.png", "film.png", "b.png"]
     again, asked = run(given, bundle, tmp_path / "out")
-    assert ([row["status"] for row in again], asked) == (["ok"] * 3, ["film.png"])
+    assert ([result.status for result in again], asked) == (["ok"] * 3, ["film.png"])
     whole, _ = run(given, bundle, tmp_path / "whole")
     assert again == whole
 
@@ -330,9 +341,9 @@ def test_a_picture_whose_process_ends_or_hangs_costs_itself_alone(
 def test_no_process_is_started_where_all_is_done(
     paths: list[Path], bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, _ = run(pictures_of(paths[:1]), bundle, tmp_path / "out")
+    results, _ = run(requests_of(paths[:1]), bundle, tmp_path / "out")
     monkeypatch.setattr("kneegrade.workers._Worker", None)
-    assert run(pictures_of(paths[:1]), bundle, tmp_path / "out") == (rows, [])
+    assert run(requests_of(paths[:1]), bundle, tmp_path / "out") == (results, [])
 
 
 # kill -9

@@ -1,0 +1,84 @@
+"""Films graded a second with one process and with more; memory over a long batch.
+
+Usage: python benchmarks/batch_speed.py speed FILMS [--films N] [--workers N] [--repeats N]
+       python benchmarks/batch_speed.py memory FILMS [--films N] [--workers N]
+
+FILMS is a folder of films (`kneegrade phantom study` draws some); where N is more than it has, each
+is graded several times under other names.
+"""
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from kneegrade.pipeline.picture import Picture
+
+from kneegrade.images.find import find_images
+from kneegrade.pipeline.batch import grade_batch
+
+
+def _pictures_of(folder: Path, n_films: int) -> list[Picture]:
+    sources = find_images([folder]).sources
+    return [Picture(f"film-{k}", sources[k % len(sources)]) for k in range(n_films)]
+
+
+def _films_a_second(pictures: list[Picture], n_workers: int) -> float:
+    with tempfile.TemporaryDirectory() as out:
+        start = time.perf_counter()
+        grade_batch(pictures, folder=Path(out), n_workers=n_workers)
+        return len(pictures) / (time.perf_counter() - start)
+
+
+def _measure_speed(pictures: list[Picture], n_workers: int, repeats: int) -> None:
+    best = {1: 0.0, n_workers: 0.0}
+    for _ in range(repeats):
+        for n in best:
+            load = os.getloadavg()[0]
+            speed = _films_a_second(pictures, n)
+            best[n] = max(best[n], speed)
+            print(f"{n} processes: {speed:.2f} films/s (load before: {load:.1f})", flush=True)
+    print(f"{n_workers} processes / 1 process = {best[n_workers] / best[1]:.2f} (best of each)")
+
+
+def _resident_mib(pid: int) -> float:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return 0.0
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def _measure_memory(pictures: list[Picture], n_workers: int) -> None:
+    seen: list[tuple[float, float]] = []
+    every = max(len(pictures) // 10, 1)
+
+    def look(done: int, total: int) -> None:
+        if done and done % every == 0 and done < total:
+            workers = [_resident_mib(p.pid or 0) for p in multiprocessing.active_children()]
+            seen.append((_resident_mib(os.getpid()), max(workers)))
+            each = " ".join(f"{mib:.0f}" for mib in workers)
+            print(f"{done} films: parent {seen[-1][0]:.0f} MiB, workers {each} MiB", flush=True)
+
+    with tempfile.TemporaryDirectory() as out:
+        grade_batch(pictures, folder=Path(out), n_workers=n_workers, on_progress=look)
+    (parent, worker), (late_parent, late_worker) = seen[0], seen[-1]
+    print(f"parent late / early = {late_parent / parent:.2f}")
+    print(f"largest worker late / early = {late_worker / worker:.2f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["speed", "memory"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--films", type=int, default=60)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    films = _pictures_of(given.folder, given.films)
+    if given.what == "speed":
+        _measure_speed(films, given.workers, given.repeats)
+    else:
+        _measure_memory(films, given.workers)

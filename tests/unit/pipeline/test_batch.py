@@ -242,12 +242,9 @@ def test_a_picture_with_one_failed_knee_is_tried_again(
     out = tmp_path / "out"
     results, _ = run(requests_of(paths[:1]), bundle, out)
     head, line = map(json.loads, (out / JOURNAL).read_text().splitlines())
-    (knee,) = line["knees"]
-    key = KneeKey()
     error = KneeNotFoundError("knee.not-found", "Not there.", "Look.")
-    row = KneeResult.of_error(error, str(paths[0]), key, Side.LEFT, knee["row"]["bundle_id"])
-    missing = {"row": result.to_row(), "drawing": None}
-    line["knees"].append(missing)
+    missing = KneeResult.of_error(error, str(paths[0]), KneeKey(), Side.LEFT, "tiny").to_row()
+    line["knees"].append({"row": missing, "drawing": None})
     (out / JOURNAL).write_text(f"{json.dumps(head)}\n{json.dumps(line)}\n")
     assert run(requests_of(paths[:1]), bundle, out) == (results, ["a.png"])
     assert run(requests_of(paths[:1]), bundle, out) == (results, [])

@@ -36,10 +36,17 @@ from kneegrade.knees.store import (
     write_unused_landmarks,
 )
 from kneegrade.types import Contrast, Landmarks, LandmarkScheme, Radiograph, RadiographFile, Side
+from kneegrade.workers import run_on_workers
 
 SPEC = RoiSpec(size_px=80)
 SETTINGS = StoreSettings(SPEC, InputKind.CROP)
 LOCATOR = read_bundle("default").locator
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Knees are cut where a test can look on, but for the tests of the processes."""
+    monkeypatch.setattr(store, "run_on_workers", run_here)
 
 
 @pytest.fixture
@@ -78,7 +85,6 @@ def count_cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return read_file(file)
 
     monkeypatch.setattr(store, "read_file", spy)
-    monkeypatch.setattr(store, "run_on_workers", run_here)
     return read
 
 
@@ -124,8 +130,11 @@ def test_rois_come_back_as_they_were_cut(
         assert (roi.contrast, roi.inside_fraction) == (cut.contrast, cut.inside_fraction)
 
 
-def test_several_processes_write_the_same(tmp_path: Path, table: pd.DataFrame) -> None:
+def test_several_processes_write_the_same(
+    tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = write(table.iloc[:4], tmp_path)
+    monkeypatch.setattr(store, "run_on_workers", run_on_workers)
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "rois").glob("*.png")}
     for path in (tmp_path / "rois").iterdir():
         path.unlink()
@@ -172,8 +181,10 @@ def test_an_interrupted_call_is_continued_in_the_tables_order(
 
 
 def test_a_knee_that_cannot_be_cut_in_time_keeps_its_row(
-    tmp_path: Path, table: pd.DataFrame
+    tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(store, "run_on_workers", run_on_workers)
+
     def stop_the_process(done: int, total: int) -> None:
         if done == 1:
             (worker,) = multiprocessing.active_children()
@@ -369,7 +380,6 @@ def test_a_folder_that_cannot_be_written(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(store, "encode_png", fill_the_disk)
-    monkeypatch.setattr(store, "run_on_workers", run_here)
     with pytest.raises(OutputError) as caught:
         write(table, tmp_path)
     assert caught.value.code == "output.not-writable"

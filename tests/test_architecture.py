@@ -37,6 +37,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
             "phantoms/studies/sas_file.py",
             "grading/predictions.py",
             "knees/store.py",
+            "knees/fill_store.py",
             "evaluation",
             "training",
         ),

@@ -71,12 +71,11 @@ def resample(
     *,
     fill: float | None,
 ) -> tuple[FloatImage, float]:
-    """Sample an image on the grid of another.
+    """Sample an image on the grid of another, by bilinear interpolation.
 
-    Bilinear interpolation. Where an output pixel covers three source pixels or more, the source is
-    shrunk first, by means over whole blocks; where it still covers more than 1.2 along an axis, it
-    is the mean of two or three bilinear samples along it. So fine structure doesn't turn into false
-    coarse structure.
+    Where an output pixel covers three source pixels or more, the source is shrunk first, by means
+    over whole blocks; where it still covers more than 1.2 along an axis, it is the mean of two or
+    three samples along it. So fine structure doesn't turn into false coarse structure.
 
     Parameters
     ----------

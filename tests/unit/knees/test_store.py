@@ -16,7 +16,8 @@ from kneegrade.bundles.manifest import read_bundle
 from kneegrade.errors import OutputError, TableError
 from kneegrade.images.geometry import apply_affine
 from kneegrade.images.read import read_file, read_radiograph
-from kneegrade.knees import store
+from kneegrade.knees import fill_store
+from kneegrade.knees.fill_store import JOURNAL, write_rois, write_unused_landmarks
 from kneegrade.knees.landmarks.folder import LandmarkFolder
 from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
 from kneegrade.knees.locating.find import InputKind
@@ -25,15 +26,12 @@ from kneegrade.knees.posing.crop import RoiSpec
 from kneegrade.knees.prepared import PreparedKnee, prepare_knees
 from kneegrade.knees.store import (
     AFFINE_COLUMNS,
-    JOURNAL,
     StoreSettings,
     read_index,
     read_roi_pixels,
     read_rois,
     read_settings,
     summarise_index,
-    write_rois,
-    write_unused_landmarks,
 )
 from kneegrade.types import Contrast, Landmarks, LandmarkScheme, Radiograph, RadiographFile, Side
 from kneegrade.workers import run_on_workers
@@ -46,7 +44,7 @@ LOCATOR = read_bundle("default").locator
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Knees are cut where a test can look on, but for the tests of the processes."""
-    monkeypatch.setattr(store, "run_on_workers", run_here)
+    monkeypatch.setattr(fill_store, "run_on_workers", run_here)
 
 
 @pytest.fixture
@@ -84,7 +82,7 @@ def count_cuts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         read.append(Path(file.path).name)
         return read_file(file)
 
-    monkeypatch.setattr(store, "read_file", spy)
+    monkeypatch.setattr(fill_store, "read_file", spy)
     return read
 
 
@@ -134,7 +132,7 @@ def test_several_processes_write_the_same(
     tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = write(table.iloc[:4], tmp_path)
-    monkeypatch.setattr(store, "run_on_workers", run_on_workers)
+    monkeypatch.setattr(fill_store, "run_on_workers", run_on_workers)
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "rois").glob("*.png")}
     for path in (tmp_path / "rois").iterdir():
         path.unlink()
@@ -183,7 +181,7 @@ def test_an_interrupted_call_is_continued_in_the_tables_order(
 def test_a_knee_that_cannot_be_cut_in_time_keeps_its_row(
     tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "run_on_workers", run_on_workers)
+    monkeypatch.setattr(fill_store, "run_on_workers", run_on_workers)
 
     def stop_the_process(done: int, total: int) -> None:
         if done == 1:
@@ -379,7 +377,7 @@ def test_a_folder_that_cannot_be_written(
     def fill_the_disk(pixels: object) -> bytes:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "encode_png", fill_the_disk)
+    monkeypatch.setattr(fill_store, "encode_png", fill_the_disk)
     with pytest.raises(OutputError) as caught:
         write(table, tmp_path)
     assert caught.value.code == "output.not-writable"

@@ -109,30 +109,20 @@ def write_study(
     folder : Path
         Where the study goes: new, empty, or begun by the same call.
     study : Study
-    n_subjects : int
-        1 or more. Subject ``k`` is the same person in a study of any size.
-    seed : int
-        0 or more.
+    n_subjects, seed : int
+        1 or more, 0 or more. Subject ``k`` is the same person in a study of any size.
     spacing_mm : float, optional
         Size of a pixel, 0.05 to 2 mm; each scanner's own if it is not given.
-    n_workers : int or None
-        Processes; None takes all cores.
-    limit_s : float
-        Seconds that a film may take.
+    n_workers, limit_s
+        As for `run_on_workers`.
     on_progress : callable
         Called with the number of films done and in all.
 
-    Returns
-    -------
-    WrittenStudy
-
     Raises
     ------
-    OutputError
-        ``phantom.subjects-invalid``; ``output.other-run`` if the folder holds anything else;
-        ``output.not-writable``.
-    ImageError, WorkerError
-        ``image.spacing-invalid``; a film ended or hung the process that drew it.
+    OutputError, ImageError, WorkerError
+        ``phantom.subjects-invalid``, ``image.spacing-invalid``; ``output.other-run`` if the folder
+        holds anything else; ``output.not-writable``; a film ended or hung its process.
     """
     settings = _check_settings(study, n_subjects, seed, spacing_mm)
     release = RELEASES[study]

@@ -47,13 +47,9 @@ def prepare(
     from kneegrade.apps.pages.contact_sheet import write_contact_sheet
     from kneegrade.bundles.manifest import read_bundle
     from kneegrade.cohorts.tables.table import read_knee_table
+    from kneegrade.knees.fill_store import write_rois, write_unused_landmarks
     from kneegrade.knees.landmarks.folder import LandmarkFolder
-    from kneegrade.knees.store import (
-        StoreSettings,
-        summarise_index,
-        write_rois,
-        write_unused_landmarks,
-    )
+    from kneegrade.knees.store import StoreSettings, summarise_index
 
     spec = _roi_spec(size_px, width_mm, paper=paper)
     table = read_knee_table(knees)

@@ -10,7 +10,7 @@ from made_films import draw_knee, write_picture
 from made_work import run_here
 
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees import store
+from kneegrade.knees import fill_store
 from kneegrade.knees.store import read_index, read_roi_pixels
 from kneegrade.types import Radiograph, Side
 
@@ -65,8 +65,8 @@ def test_a_bug_costs_one_film(
             raise ZeroDivisionError("Doe^Jane")
         return read_radiograph(source, **options)
 
-    monkeypatch.setattr(store, "read_radiograph", read)
-    monkeypatch.setattr(store, "run_on_workers", run_here)
+    monkeypatch.setattr(fill_store, "read_radiograph", read)
+    monkeypatch.setattr(fill_store, "run_on_workers", run_here)
     arguments = ("prepare", table, "--out", tmp_path / "rois", "--workers", "1")
     reply = kneegrade(*arguments)
     assert reply.code == 70

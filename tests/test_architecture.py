@@ -165,6 +165,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
         needs_study = module.startswith(("cohorts/", "evaluation/", "apps/")) or module in {
             "grading/predictions.py",
             "knees/store.py",
+            "knees/fill_store.py",
             "phantoms/studies/oai/tables.py",
             "phantoms/studies/most/release.py",
             "phantoms/studies/sas_file.py",
@@ -261,18 +262,11 @@ def test_the_nouns_are_at_the_top() -> None:
     assert expected <= set(nouns)
 
 
-@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
-def test_places_that_the_pages_name_are_there(page: str) -> None:
-    text = (PROJECT / page).read_text(encoding="utf-8")
-    places = set(re.findall(r"`((?:[a-z_]+/)+(?:[a-z_0-9]+\.py)?)`", text))
-    outside = {"tests", "benchmarks", "docs", "demo", "src", "requirements"}
-    missing = [
-        place
-        for place in places
-        if not ((PROJECT if place.split("/")[0] in outside else SOURCE) / place).exists()
-    ]
-    assert places
-    assert missing == []
+def test_places_that_the_page_of_the_architecture_names_are_there() -> None:
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    places = set(re.findall(r"`((?:[a-z_]+/)+(?:[a-z_0-9]+\.py)?)`", text)) - {"src/kneegrade/"}
+    assert len(places) > 20
+    assert [place for place in places if not (SOURCE / place).exists()] == []
 
 
 def test_every_room_is_on_the_page_of_the_architecture() -> None:

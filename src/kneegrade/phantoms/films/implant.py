@@ -9,7 +9,8 @@ from kneegrade.phantoms.knees.anatomy import KneeAnatomy, Positioning, draw_knee
 from kneegrade.phantoms.knees.outline import smooth_curve, surface_rows
 from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, Severity
 from kneegrade.phantoms.knees.shape import KneeShape
-from kneegrade.types import Side
+from kneegrade.terms import N_TIBIAL
+from kneegrade.types import Side, plateau_ends
 
 _INSERT_MM: Final = 9.0
 """Gap between the metals: the polyethylene insert lets the beam through."""
@@ -34,7 +35,7 @@ def draw_replaced_knee(*, side: Side, shape: KneeShape, positioning: Positioning
         With outlines in ``metal``. Its severity is 0 throughout and means nothing.
     """
     cut = shape.landmarks_mm.copy()
-    cut[:9, 0] = cut[[0, 8], 0].mean()
+    cut[:N_TIBIAL, 0] = plateau_ends(cut)[:, 0].mean()
     flat = replace(
         shape, landmarks_mm=cut, normal_space_mm=dict.fromkeys(NARROWING, _INSERT_MM + 5)
     )

@@ -27,7 +27,7 @@ from kneegrade.phantoms.knees.outline import (
 from kneegrade.phantoms.knees.severity import ATTRITION, NARROWING, SCLEROSIS, Severity
 from kneegrade.phantoms.knees.shape import KneeShape, mean_landmarks
 from kneegrade.terms import LANDMARK_NAMES, N_TIBIAL
-from kneegrade.types import Side, Task
+from kneegrade.types import Side, Task, plateau_ends
 
 _SPUR_CORNERS: Final = MappingProxyType(
     {Task.FO_L: ("f0", -1), Task.FO_M: ("f6", -1), Task.TO_L: ("t0", 1), Task.TO_M: ("t8", 1)}
@@ -247,7 +247,7 @@ def _bring_together(shape: KneeShape, severity: Severity) -> _Joint:
         depth = float(np.interp(severity[task], range(5), _ATTRITION_MM))
         tibial[middle - 1 : middle + 2, 0] += depth * np.array([0.35, 1, 0.35])
     mean = mean_landmarks()
-    with_tibia = fit_similarity(mean[[0, 8]], tibial[[0, 8]])
+    with_tibia = fit_similarity(plateau_ends(mean), plateau_ends(tibial))
     with_femur = fit_similarity(mean[[9, 15]], femoral[[0, 6]])
     tibia = _join(template.TIBIA_LATERAL, tibial, template.TIBIA_MEDIAL, with_tibia)
     femur = _join(template.FEMUR_LATERAL, femoral, template.FEMUR_MEDIAL, with_femur)

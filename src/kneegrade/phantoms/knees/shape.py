@@ -17,7 +17,7 @@ import numpy as np
 
 from kneegrade.arrays import Points
 from kneegrade.knees.quality.shape_model import read_shape_model
-from kneegrade.types import Side, Task
+from kneegrade.types import Side, Task, plateau_ends, plateau_width
 
 Sex = Literal["female", "male"]
 
@@ -84,8 +84,7 @@ class KneeShape:
     def scale(self) -> float:
         """Plateau width over the mean plateau width of the shape model."""
         mean = mean_landmarks()
-        width, mean_width = (float(np.linalg.norm(p[8] - p[0])) for p in (self.landmarks_mm, mean))
-        return width / mean_width
+        return plateau_width(self.landmarks_mm) / plateau_width(mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +188,8 @@ def _draw_leg(
 
 def _levelled(landmarks: Points) -> Points:
     """Turn and shift so that the plateau's ends lie level and the valley t4 is the origin."""
-    down, along = landmarks[8] - landmarks[0]
+    lateral, medial = plateau_ends(landmarks)
+    down, along = medial - lateral
     angle = np.arctan2(down, along)
     cos, sin = np.cos(angle), np.sin(angle)
     rows, cols = (landmarks - landmarks[4]).T

@@ -10,6 +10,7 @@ import numpy as np
 
 from kneegrade.arrays import FloatImage, GreyImage, Points, round_to_grey
 from kneegrade.phantoms.spoilt.metal import PLATEAU_MM
+from kneegrade.types import plateau_ends, plateau_width
 
 _TEXTS: Final = ("L", "R", "L", "R", "L", "R", "LT", "RT", "PA", "AM", "7", "K")
 _FONTS: Final = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX)
@@ -32,8 +33,8 @@ def paint_markers(picture: GreyImage, points: Points, rng: np.random.Generator) 
     -------
     (n, n) array, uint8
     """
-    px_per_mm = float(np.linalg.norm(points[8] - points[0])) / PLATEAU_MM
-    side, end = ((-1, points[0]), (1, points[8]))[int(rng.integers(2))]
+    px_per_mm = plateau_width(points) / PLATEAU_MM
+    side, end = tuple(zip((-1, 1), plateau_ends(points), strict=True))[int(rng.integers(2))]
     away = rng.uniform(-2, 20) * px_per_mm
     row = float(end[0]) + rng.uniform(-55, 55) * px_per_mm
     mask = np.zeros(picture.shape, np.float32)

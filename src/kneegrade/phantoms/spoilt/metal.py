@@ -13,6 +13,7 @@ import numpy as np
 from kneegrade.arrays import FloatImage, GreyImage, Points, round_to_grey
 from kneegrade.knees.posing.contrast import enhance
 from kneegrade.phantoms.spoilt.metal_outlines import box, graft_screw, rod, screw, wire
+from kneegrade.types import plateau_ends, plateau_width
 
 PLATEAU_MM: Final = 79.1
 """Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
@@ -71,7 +72,7 @@ def paint_metal(
         kind = METAL_KINDS[int(rng.choice(len(METAL_KINDS), p=_CHANCES))]
     elif kind not in METAL_KINDS:
         raise ValueError(f"kind must be one of {', '.join(METAL_KINDS)}. Got {kind!r}.")
-    px_per_mm = float(np.linalg.norm(points[8] - points[0])) / PLATEAU_MM
+    px_per_mm = plateau_width(points) / PLATEAU_MM
     reach = _SEEN_WITHIN_MM * px_per_mm
     (top, left), (bottom, right) = (
         np.clip(np.rint(points[4] + away), 0, len(picture)).astype(int) for away in (-reach, reach)
@@ -91,8 +92,9 @@ def _paint_once(
     metal = _make_metal(kind, rng)
     turn = np.deg2rad(rng.normal(0, 2.5))
     shift_mm = rng.normal(0, 1.5, 2)
-    px_per_mm = float(np.linalg.norm(points[8] - points[0])) / PLATEAU_MM
-    across = (points[8] - points[0]) / np.linalg.norm(points[8] - points[0])
+    px_per_mm = plateau_width(points) / PLATEAU_MM
+    lateral, medial = plateau_ends(points)
+    across = (medial - lateral) / plateau_width(points)
     across = across @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     down = np.array([across[1], -across[0]])
 

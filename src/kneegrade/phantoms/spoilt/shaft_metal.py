@@ -10,6 +10,7 @@ from kneegrade.knees.measuring.bone_sides import SHAFTS
 from kneegrade.knees.measuring.margins import Bone
 from kneegrade.phantoms.spoilt.metal import burn_in, fill_outlines
 from kneegrade.phantoms.spoilt.metal_outlines import rod, screw
+from kneegrade.types import plateau_ends
 
 SHAFT_METAL_KINDS: Final = ("staples", "screws", "plate", "nail")
 """What `paint_shaft_metal` paints."""
@@ -55,9 +56,10 @@ def paint_shaft_metal(
     down, lateral, medial = SHAFTS[Bone.TIBIA if row_mm > 0 else Bone.FEMUR]
     first, last = (float(np.interp(row_mm, down, side)) for side in (lateral, medial))
     outlines = makers[kind](row_mm, first, last, rng)
-    across = (points[8] - points[0]) / _WIDTH_MM
+    ends = plateau_ends(points)
+    across = (ends[1] - ends[0]) / _WIDTH_MM
     distal = np.array([across[1], -across[0]]) * (1 if across[1] >= 0 else -1)
-    middle = (points[0] + points[8]) / 2
+    middle = ends.mean(axis=0)
     grey = pixels.astype(np.float32)
     grey = (grey - grey.min()) / max(float(np.ptp(grey)), 1e-6) * 255
     mask = fill_outlines(

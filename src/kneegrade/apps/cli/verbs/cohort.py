@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kneegrade.apps.cli.verbs.study_knees import make_study_table, show_table_1, write_files
+from kneegrade.apps.cli.study_knees import make_study_table, show_table_1, write_files
 from kneegrade.errors import ImageError
 from kneegrade.types import Contrast, Task
 
@@ -162,7 +162,7 @@ def kaggle(
     as_json: JsonOption = False,
 ) -> None:
     """Read the open knee images with KL grades: Chen 2018, or Gornale 2020 with two readers."""
-    from kneegrade.apps.cli.verbs.open_knees import read_open_knees
+    from kneegrade.apps.cli.open_knees import read_open_knees
     from kneegrade.cohorts.open_sets.chen_2018 import join_spacing
     from kneegrade.cohorts.tables.counts import summarise_knees
     from kneegrade.cohorts.tables.table import rebase_images, write_knee_table

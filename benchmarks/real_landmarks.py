@@ -116,12 +116,14 @@ def find_points(locator: KneeLocator, knees: Sequence[Knee], *, whole: bool) -> 
     for i, knee in enumerate(knees):
         if whole:
             located = [
-                k for k in locator.locate(knee.radiograph) if k.landmarks.side is knee.kneel.side
+                k
+                for k in locator.locate(knee.radiograph).knees
+                if k.landmarks.side is knee.kneel.side
             ]
             if located:
                 found[i] = located[0].landmarks.points_px
         else:
-            one = locator.locate_in_crop(knee.radiograph, knee.kneel.side)
+            (one,) = locator.locate_in_crop(knee.radiograph, knee.kneel.side).knees
             found[i] = one.landmarks.points_px
     return found
 
@@ -174,11 +176,11 @@ def write_further(
             break
         if Path(image_path).stem in left_out:
             continue
-        found = locator.locate_in_crop(read_radiograph(image_path), Side(row.side))
+        (found,) = locator.locate_in_crop(read_radiograph(image_path), Side(row.side)).knees
         scores = found.scores
         if (
             found.landmarks.confidence.mean() >= SURE
-            and max(scores.not_knee, scores.implant, scores.moved) < CLEAN
+            and max(scores.not_knee, scores.metal, scores.motion) < CLEAN
         ):
             knees.append(TabledKnee("oai", row.subject_id, image_path, found.landmarks))
     write_landmark_table(knees, path)

@@ -44,7 +44,7 @@ from kneegrade.phantoms.spoilt.failures import blur_by_motion, draw_not_knee, pa
 from kneegrade.phantoms.spoilt.metal import METAL_KINDS, PLATEAU_MM
 from kneegrade.phantoms.spoilt.shaft_metal import SHAFT_METAL_KINDS, paint_shaft_metal
 from kneegrade.phantoms.studies.likely_knee import draw_likely_knee
-from kneegrade.pipeline.grader import GradedKnee, KneeGrader, RefusedKnee
+from kneegrade.pipeline.grader import GradedKnee, KneeGrader
 from kneegrade.types import Flag, Radiograph, Side
 
 KNEE_KL_METAL = Path(__file__).with_name("knee_kl_metal.csv")

@@ -57,6 +57,14 @@ AttributionOption = Annotated[
     ),
 ]
 
+OsteophyteOption = Annotated[
+    bool,
+    typer.Option(
+        "--osteophyte-areas",
+        help="Write osteophyte areas too: experimental, hardly related to grades.",
+    ),
+]
+
 
 def grade(
     paths: Annotated[
@@ -94,13 +102,7 @@ def grade(
         ),
     ] = None,
     attribution: AttributionOption = "",
-    osteophyte_areas: Annotated[
-        bool,
-        typer.Option(
-            "--osteophyte-areas",
-            help="Write osteophyte areas too: experimental, hardly related to grades.",
-        ),
-    ] = False,
+    osteophyte_areas: OsteophyteOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")] = False,
 ) -> None:
     """Grade the knees on radiographs, one or both, or on pictures that are cropped to one.

@@ -2,16 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command import kneegrade
 from made_films import draw_knee, write_picture
 
-from kneegrade.images.read import read_radiograph
+from kneegrade.images.read import read_file
 from kneegrade.knees import store
 from kneegrade.knees.store import read_index, read_roi_pixels
-from kneegrade.types import Radiograph, Side
+from kneegrade.types import Radiograph, RadiographFile, Side
 
 
 @pytest.fixture
@@ -59,12 +58,12 @@ def test_json(table: Path, tmp_path: Path) -> None:
 def test_a_bug_costs_one_film(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def read(source: str, **options: Any) -> Radiograph:
-        if source.endswith("left.png"):
+    def read(file: RadiographFile) -> Radiograph:
+        if file.path.endswith("left.png"):
             raise ZeroDivisionError("Doe^Jane")
-        return read_radiograph(source, **options)
+        return read_file(file)
 
-    monkeypatch.setattr(store, "read_radiograph", read)
+    monkeypatch.setattr(store, "read_file", read)
     arguments = ("prepare", table, "--out", tmp_path / "rois", "--workers", "1")
     reply = kneegrade(*arguments)
     assert reply.code == 70

@@ -24,7 +24,7 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.contrast import enhance
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.prepared import prepare_knees
+from kneegrade.knees.prepared import RefusedKnee, prepare_knees
 from kneegrade.types import Contrast, Flag, KneeROI, Radiograph, Side, Task
 
 
@@ -70,12 +70,7 @@ def measure_changes(grader: Grader, table_path: Path, split: str, every: int) ->
     first = None
     for name, change in CHANGES.items():
         rois = [
-            prepare_knees(
-                locator,
-                _radiograph(change(pixels), Contrast.UNKNOWN),
-                RoiSpec(size_px=size),
-                side=side,
-            )[0].roi
+            cut_first(locator, _radiograph(change(pixels), Contrast.UNKNOWN), size, side)
             for pixels, side in zip(pictures, sides, strict=True)
         ]
         graded = [p for i in range(0, len(rois), 32) for p in grader.grade(rois[i : i + 32])]
@@ -84,6 +79,18 @@ def measure_changes(grader: Grader, table_path: Path, split: str, every: int) ->
         first = kappa if first is None else first
         share = np.mean([Flag.CONTRAST_JUDGED_PLAIN in prediction.flags for prediction in graded])
         print(f"| {name} | {kappa:.3f} | {kappa - first:+.3f} | {share:.1%} |", flush=True)
+
+
+def cut_first(
+    locator: KneeLocator, radiograph: Radiograph, size_px: int, side: Side | None = None
+) -> KneeROI:
+    """The first knee on a radiograph, whether it would be refused or not."""
+    knee = prepare_knees(locator, radiograph, RoiSpec(size_px=size_px), side=side)[0]
+    if isinstance(knee, RefusedKnee):
+        if knee.knee is None:
+            raise knee.error
+        return knee.knee.roi
+    return knee.roi
 
 
 def measure_plain_films(grader: Grader, folder: Path) -> None:
@@ -97,7 +104,7 @@ def measure_plain_films(grader: Grader, folder: Path) -> None:
             pixels = read_radiograph(path).pixels
             pixels = pixels[:, ::-1] if mirror else pixels
             film = _radiograph(pixels, Contrast.UNKNOWN)
-            plain = prepare_knees(locator, film, RoiSpec(size_px=size))[0].roi
+            plain = cut_first(locator, film, size)
             grey = np.rint(plain.pixels * 255).astype(np.uint8)
             enhanced = KneeROI(
                 side=plain.side,

@@ -147,7 +147,7 @@ def place_landmarks(
 ) -> Landmarks:
     """The locator's landmarks, or the true ones with noise of a mean radial size."""
     if noise_mm is None:
-        return open_locator().locate(radiograph, hint=side)[0].landmarks
+        return open_locator().locate(radiograph, hint=side).knees[0].landmarks
     spread = noise_mm / np.sqrt(np.pi / 2) / radiograph.spacing_mm[0]
     points = truth + rng.normal(0, spread, truth.shape) if noise_mm else truth
     return Landmarks(side, LandmarkScheme.KNEEL_16, points, np.ones(len(points)))

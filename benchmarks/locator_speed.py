@@ -37,7 +37,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-import kneegrade.knees.locating.locate as locate_module
+import kneegrade.knees.posing.pose as pose_module
 from kneegrade.bundles.manifest import LocatorSpec, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
 from kneegrade.images.geometry import resample
@@ -217,7 +217,7 @@ def split_time(locator: KneeLocator, film: Radiograph) -> tuple[Counter[str], Co
 
     with (
         patch.object(OnnxNetwork, "run", run),
-        patch.object(locate_module, "resample", sample),
+        patch.object(pose_module, "resample", sample),
     ):
         whole = seconds(lambda: locator.locate(film))
     spent["the rest"] = whole - sum(spent.values())
@@ -229,7 +229,7 @@ def measure(
 ) -> tuple[dict[str, np.ndarray], Counter[str]]:
     """Milliseconds per round of everything measured, and calls of each part of the locator."""
     locator = KneeLocator(spec, n_threads=args.threads)
-    if len(locator.locate(film)) != 2:
+    if len(locator.locate(film).knees) != 2:
         raise SystemExit("The locator does not find both knees of the film: nothing to compare.")
     rng = np.random.default_rng(0)
     networks = {

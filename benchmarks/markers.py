@@ -139,7 +139,7 @@ def read_plain(folder: Path, letters: dict[str, Side]) -> Iterator[tuple[str, Fi
     locator = KneeLocator(read_bundle("default").locator, n_threads=1)
     for path in sorted(folder.glob("*.jpg")):
         pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32)
-        landmarks = [knee.landmarks for knee in locator.locate(Radiograph(pixels, "0"))]
+        landmarks = [knee.landmarks for knee in locator.locate(Radiograph(pixels, "0")).knees]
         own = {letters[path.stem]: None} if path.stem in letters else {}
         film = Film(pixels, landmarks, own)
         kind = "plain films, a letter" if own else "plain films, none"

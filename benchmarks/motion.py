@@ -33,11 +33,11 @@ LENGTHS_MM = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 def read_one(locator: KneeLocator, radiograph: Radiograph, side: Side, size_px: int):
     """Landmarks, region of interest, smaller width as a share of bone width, whether flagged."""
-    knee = locator.locate_in_crop(radiograph, side)
-    roi = crop_knee(radiograph, knee.landmarks, RoiSpec(size_px=size_px), inverted=knee.inverted)
-    flags = check_quality(radiograph, knee.landmarks, roi, knee.scores)
-    bright = replace(radiograph, pixels=255 - radiograph.pixels) if knee.inverted else radiograph
-    space = measure_joint_space(bright, knee.landmarks)
+    located = locator.locate_in_crop(radiograph, side)
+    (knee,) = located.knees
+    roi = crop_knee(located.radiograph, knee.landmarks, RoiSpec(size_px=size_px))
+    flags = check_quality(located.radiograph, knee.landmarks, roi, knee.scores)
+    space = measure_joint_space(located.radiograph, knee.landmarks)
     width = min(space.medial.minimum.share, space.lateral.minimum.share)
     return knee.landmarks.points_px, roi, width, Flag.BLURRED in flags
 

@@ -32,10 +32,12 @@ from kneegrade.bundles.manifest import read_bundle
 from kneegrade.cohorts.tables.table import read_knee_table, resolve_image
 from kneegrade.errors import KneegradeError
 from kneegrade.images.read import read_radiograph
-from kneegrade.knees.locating.locate import KneeLocator, LocatedKnee
+from kneegrade.knees.locating.knee_network import LocatedKnee
+from kneegrade.knees.locating.locate import KneeLocator, LocatedKnees
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
-from kneegrade.knees.prepared import prepare_knees
-from kneegrade.knees.quality.checks import QualityMeasures, check_quality, measure_quality
+from kneegrade.knees.prepared import RefusedKnee, prepare_knees
+from kneegrade.knees.quality.checks import check_quality
+from kneegrade.knees.quality.measures import QualityMeasures, measure_quality
 from kneegrade.phantoms.films.films import PhantomFilm, draw_film, draw_hand_film, draw_lateral_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.shape import draw_body
@@ -44,7 +46,7 @@ from kneegrade.phantoms.spoilt.motion import blur_by_motion
 from kneegrade.phantoms.spoilt.not_knees import draw_not_knee
 from kneegrade.phantoms.spoilt.shaft_metal import SHAFT_METAL_KINDS, paint_shaft_metal
 from kneegrade.phantoms.studies.likely_knee import draw_likely_knee
-from kneegrade.pipeline.grader import GradedKnee, KneeGrader, RefusedKnee
+from kneegrade.pipeline.grader import GradedKnee, KneeGrader
 from kneegrade.types import Flag, Radiograph, Side
 
 KNEE_KL_METAL = Path(__file__).with_name("knee_kl_metal.csv")
@@ -67,36 +69,35 @@ METAL = {Flag.IMPLANT, Flag.NOT_A_KNEE}
 Maker = Callable[[GreyImage, LocatedKnee, np.random.Generator], GreyImage]
 
 
-def check_one(radiograph: Radiograph, knee: LocatedKnee) -> set[str]:
-    """All flags of one located knee."""
-    roi = crop_knee(radiograph, knee.landmarks, RoiSpec(), inverted=knee.inverted)
-    return {*roi.flags, *check_quality(radiograph, knee.landmarks, roi, knee.scores)}
+def check_all(located: LocatedKnees) -> set[str]:
+    """All flags of the knees that were located on a radiograph."""
+    flags: set[str] = set()
+    for knee in located.knees:
+        roi = crop_knee(located.radiograph, knee.landmarks, RoiSpec())
+        flags |= roi.flags
+        flags |= check_quality(located.radiograph, knee.landmarks, roi, knee.scores)
+    return flags
 
 
 def check_crop(locator: KneeLocator, radiograph: Radiograph, side: Side) -> set[str]:
-    return check_one(radiograph, locator.locate_in_crop(radiograph, side))
+    return check_all(locator.locate_in_crop(radiograph, side))
 
 
 def check_film(locator: KneeLocator, radiograph: Radiograph) -> set[str]:
     """Flags of all knees on a film, or the code of the error."""
     try:
-        knees = locator.locate(radiograph)
+        located = locator.locate(radiograph)
     except KneegradeError as error:
         return {error.code}
-    if not knees:
-        return {"knee.not-found"}
-    return set.union(*(check_one(radiograph, knee) for knee in knees))
+    return check_all(located) if located.knees else {"knee.not-found"}
 
 
 def find_end(locator: KneeLocator, radiograph: Radiograph, side: Side | None = None) -> str:
     """What a picture ends as: the code of an error or refusal, or graded, flagged for metal."""
-    try:
-        knees = prepare_knees(locator, radiograph, RoiSpec(), side=side)
-    except KneegradeError as error:
-        return error.code
+    knees = prepare_knees(locator, radiograph, RoiSpec(), side=side)
     return " + ".join(
-        knee.refusal.code
-        if knee.refusal
+        knee.error.code
+        if isinstance(knee, RefusedKnee)
         else f"graded, {Flag.METAL_SUSPECTED}"
         if Flag.METAL_SUSPECTED in knee.roi.flags
         else "graded"
@@ -268,7 +269,7 @@ def print_shafts(
         for number, kind in enumerate(SHAFT_METAL_KINDS):
             ends = []
             for i, (film, side) in enumerate(films):
-                (knee,) = locator.locate(film, hint=side)
+                (knee,) = locator.locate(film, hint=side).knees
                 points = knee.landmarks.kneel_points_px
                 rng = np.random.default_rng([SEED, i, number, int(below > 0)])
                 made = paint_shaft_metal(film.pixels, points, rng, kind=kind, below_plateau=below)
@@ -314,13 +315,14 @@ def _cut_middle(pixels: np.ndarray, share: float = 0.65) -> np.ndarray:
 def print_measures(locator: KneeLocator, args: argparse.Namespace) -> None:
     rows, paths = [], []
     for path, radiograph, side in read_knees(args):
-        knee = locator.locate_in_crop(radiograph, side)
-        roi = crop_knee(radiograph, knee.landmarks, RoiSpec(), inverted=knee.inverted)
-        found = measure_quality(radiograph, knee.landmarks, roi)
-        scores = (knee.scores.not_knee, knee.scores.implant, knee.scores.moved)
+        located = locator.locate_in_crop(radiograph, side)
+        (knee,) = located.knees
+        roi = crop_knee(located.radiograph, knee.landmarks, RoiSpec())
+        found = measure_quality(located.radiograph, knee.landmarks, roi)
+        scores = (knee.scores.not_knee, knee.scores.metal, knee.scores.motion)
         rows.append((*astuple(found), *scores))
         paths.append(path)
-    scored = ["score: not a knee", "score: implant", "score: moved"]
+    scored = ["score: not a knee", "score: metal", "score: motion"]
     names = [*(f.name for f in fields(QualityMeasures)), *scored]
     table = pd.DataFrame(rows, columns=names, index=paths)
     shares = [0, 0.001, 0.005, 0.01, 0.5, 0.99, 0.995, 0.998, 0.999, 1]
@@ -376,13 +378,14 @@ def main() -> None:
     told: dict[str, list[str]] = {"cut off": [], "no knee, made": []}
     n_real = 0
     for i, (_, radiograph, side) in enumerate(read_knees(args)):
-        knee = locator.locate_in_crop(radiograph, side)
-        flags = check_one(radiograph, knee)
+        located = locator.locate_in_crop(radiograph, side)
+        (knee,) = located.knees
+        flags = check_all(located)
         n_real += 1
         real.update(flags & set(QUALITY_FLAGS))
         real["any but inverted"] += bool(flags & set(QUALITY_FLAGS) - {Flag.POLARITY_CORRECTED})
         picture = np.clip(radiograph.pixels, 0, 255).astype(np.uint8)
-        picture = 255 - picture if knee.inverted else picture
+        picture = 255 - picture if Flag.POLARITY_CORRECTED in flags else picture
         for number, (kind, (make, signs)) in enumerate(KINDS.items()):
             rng = np.random.default_rng([SEED, i, number])
             failure = replace(radiograph, pixels=make(picture, knee, rng).astype(np.float32))

@@ -19,15 +19,17 @@ import time
 from math import inf
 from pathlib import Path
 
-from kneegrade.pipeline.picture import Picture
-
 from kneegrade.images.find import find_images
 from kneegrade.pipeline.batch import grade_batch
+from kneegrade.pipeline.request import GradeRequest
+from kneegrade.types import RadiographFile
 
 
-def _pictures_of(folder: Path, n_films: int) -> list[Picture]:
+def _requests_of(folder: Path, n_films: int) -> list[GradeRequest]:
     sources = find_images([folder]).sources
-    return [Picture(f"film-{k}", sources[k % len(sources)]) for k in range(n_films)]
+    return [
+        GradeRequest(f"film-{k}", RadiographFile(sources[k % len(sources)])) for k in range(n_films)
+    ]
 
 
 def _processor_s() -> float:
@@ -36,21 +38,21 @@ def _processor_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _time_a_film(pictures: list[Picture], n_workers: int) -> tuple[float, float]:
+def _time_a_film(requests: list[GradeRequest], n_workers: int) -> tuple[float, float]:
     """Seconds by the clock and of the processor."""
     with tempfile.TemporaryDirectory() as out:
         start, used = time.perf_counter(), _processor_s()
-        grade_batch(pictures, folder=Path(out), n_workers=n_workers)
+        grade_batch(requests, folder=Path(out), n_workers=n_workers)
         passed = time.perf_counter() - start
-        return passed / len(pictures), (_processor_s() - used) / len(pictures)
+        return passed / len(requests), (_processor_s() - used) / len(requests)
 
 
-def _measure_speed(pictures: list[Picture], n_workers: int, repeats: int) -> None:
+def _measure_speed(requests: list[GradeRequest], n_workers: int, repeats: int) -> None:
     best = {1: (inf, inf), n_workers: (inf, inf)}
     for _ in range(repeats):
         for n in best:
             load = os.getloadavg()[0]
-            passed_s, used_s = _time_a_film(pictures, n)
+            passed_s, used_s = _time_a_film(requests, n)
             best[n] = min(best[n][0], passed_s), min(best[n][1], used_s)
             print(
                 f"{n} processes: {1 / passed_s:.2f} films/s, {used_s:.3f} s of the processor a "
@@ -70,9 +72,9 @@ def _resident_mib(pid: int) -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def _measure_memory(pictures: list[Picture], n_workers: int) -> None:
+def _measure_memory(requests: list[GradeRequest], n_workers: int) -> None:
     seen: list[tuple[float, float]] = []
-    every = max(len(pictures) // 10, 1)
+    every = max(len(requests) // 10, 1)
 
     def look(done: int, total: int) -> None:
         if done and done % every == 0 and done < total:
@@ -82,7 +84,7 @@ def _measure_memory(pictures: list[Picture], n_workers: int) -> None:
             print(f"{done} films: parent {seen[-1][0]:.0f} MiB, workers {each} MiB", flush=True)
 
     with tempfile.TemporaryDirectory() as out:
-        grade_batch(pictures, folder=Path(out), n_workers=n_workers, on_progress=look)
+        grade_batch(requests, folder=Path(out), n_workers=n_workers, on_progress=look)
     (parent, worker), (late_parent, late_worker) = seen[0], seen[-1]
     print(f"parent late / early = {late_parent / parent:.2f}")
     print(f"largest worker late / early = {late_worker / worker:.2f}")
@@ -96,7 +98,7 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    films = _pictures_of(given.folder, given.films)
+    films = _requests_of(given.folder, given.films)
     if given.what == "speed":
         _measure_speed(films, given.workers, given.repeats)
     else:

@@ -233,13 +233,14 @@ def _write_page(
     n_shown = 0
     for knee in sorted(knees, key=lambda knee: is_synthetic(knee.row)):
         file = knee.file_in(out)
-        n_shown += knee.drawing is not None
-        is_shown = knee.drawing is not None and n_shown <= EMBEDDED_PICTURES and file.is_file()
+        drawing = knee.drawing
+        n_shown += drawing is not None
+        is_shown = drawing is not None and n_shown <= EMBEDDED_PICTURES and file.is_file()
         reported.append(
             ReportedKnee(
                 row=knee.row,
                 picture_png=file.read_bytes() if is_shown else None,
-                drawing=knee.drawing,
+                drawing=drawing if is_shown else None,
                 truth=truth.get((knee.row["source"], knee.row["side"] or "")),
             )
         )

@@ -5,27 +5,27 @@ counts as not written.
 """
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from kneegrade.errors import OutputError
 
 
-def read_journal(path: Path, head: Mapping[str, Any]) -> list[Any]:
+def read_journal(path: Path, head: Mapping[str, Any]) -> Iterator[Any]:
     """Read what an earlier run noted; begin a journal if there is none.
+
+    It must be read to its end: a last line that was cut off is then dropped from the file too.
 
     Parameters
     ----------
     path : Path
-        A last line that was cut off is dropped from the file too.
     head : mapping
         Settings under which what is noted holds.
 
-    Returns
-    -------
-    list
+    Yields
+    ------
+    Any
         The values noted, without the head.
 
     Raises
@@ -33,19 +33,24 @@ def read_journal(path: Path, head: Mapping[str, Any]) -> list[Any]:
     OutputError
         ``output.other-run`` if the file is not a journal, or has other settings.
     """
-    data = path.read_bytes() if path.is_file() else b""
-    whole = data[: data.rfind(b"\n") + 1]
-    try:
-        lines = [json.loads(line) for line in whole.splitlines()]
-    except ValueError as error:
-        raise other_run(path, "was not written by kneegrade") from error
-    if lines and lines[0] != head:
-        raise other_run(path, f"belongs to a run with other settings, or a version: {lines[0]}")
-    if whole != data:
-        os.truncate(path, len(whole))
-    if not lines:
+    n_whole = 0
+    with path.open("a+b") as journal:
+        journal.seek(0)
+        for line in journal:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise other_run(path, "was not written by kneegrade") from error
+            if n_whole:
+                yield value
+            elif value != head:
+                raise other_run(path, f"belongs to another run or version: {value}")
+            n_whole += len(line)
+        journal.truncate(n_whole)
+    if not n_whole:
         path.write_text(_line_of(head), encoding="utf-8")
-    return lines[1:]
 
 
 def note(journal: IO[str], value: Any) -> None:

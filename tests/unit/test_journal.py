@@ -13,7 +13,7 @@ VALUES: list[Any] = [{"a": 0.1}, ["ü", None], {"text": "line\nbreak\u2028"}]
 
 
 def write(path: Path, *values: Any) -> None:
-    read_journal(path, HEAD)
+    list(read_journal(path, HEAD))
     with path.open("a", encoding="utf-8") as journal:
         for value in values:
             note(journal, value)
@@ -21,11 +21,11 @@ def write(path: Path, *values: Any) -> None:
 
 def test_what_was_noted_is_read(tmp_path: Path) -> None:
     path = tmp_path / "j"
-    assert read_journal(path, HEAD) == []
+    assert list(read_journal(path, HEAD)) == []
     write(path, *VALUES)
-    assert read_journal(path, HEAD) == VALUES
+    assert list(read_journal(path, HEAD)) == VALUES
     write(path, 5)
-    assert read_journal(path, HEAD) == [*VALUES, 5]
+    assert list(read_journal(path, HEAD)) == [*VALUES, 5]
 
 
 def test_cut_off_anywhere_it_holds_the_whole_lines_and_goes_on(tmp_path: Path) -> None:
@@ -35,9 +35,9 @@ def test_cut_off_anywhere_it_holds_the_whole_lines_and_goes_on(tmp_path: Path) -
     for n_bytes in range(len(data)):
         path.write_bytes(data[:n_bytes])
         n_whole = max(data[:n_bytes].count(b"\n") - 1, 0)
-        assert read_journal(path, HEAD) == VALUES[:n_whole]
+        assert list(read_journal(path, HEAD)) == VALUES[:n_whole]
         write(path, "more")
-        assert read_journal(path, HEAD) == [*VALUES[:n_whole], "more"]
+        assert list(read_journal(path, HEAD)) == [*VALUES[:n_whole], "more"]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,6 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes) 
     path = tmp_path / "j"
     path.write_bytes(content + b"half a line")
     with pytest.raises(OutputError) as caught:
-        read_journal(path, HEAD)
+        list(read_journal(path, HEAD))
     assert caught.value.code == "output.other-run"
     assert path.read_bytes() == content + b"half a line"

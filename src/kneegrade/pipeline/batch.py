@@ -5,6 +5,7 @@ line names the bundle and the settings, so that two kinds of results never mix. 
 written at the end, in the order of the requests.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,13 +20,16 @@ from kneegrade.grading.predictions import table_columns, write_csv, write_json, 
 from kneegrade.journal import note, other_run, read_journal
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.output import writing_to
+from kneegrade.pipeline.drawing import KneeDrawing
 from kneegrade.pipeline.grader import DEFAULT_BUNDLE
 from kneegrade.pipeline.request import ROIS, GradeRequest, fail, open_grading
-from kneegrade.pipeline.results import KneeRecord, KneeResult, Status
+from kneegrade.pipeline.results import KneeResult, Status
 from kneegrade.workers import LIMIT_S, run_on_workers
 
 JOURNAL: Final = "journal.jsonl"
 
+_Kept = list[tuple[KneeResult, str]]
+"""Results of a request, and their drawings as text."""
 _Key = tuple[str | int, ...]
 """Identity of a request, size and time of its file."""
 
@@ -37,21 +41,25 @@ class BatchKnee:
     Parameters
     ----------
     request : GradeRequest
-    record : KneeRecord
+    result : KneeResult
+    drawing_json : str
+        `drawing` as text, a tenth of its size in memory; "null" where there is no ROI.
     """
 
     request: GradeRequest
-    record: KneeRecord
+    result: KneeResult
+    drawing_json: str
 
     @property
-    def result(self) -> KneeResult:
-        """Its result."""
-        return self.record.result
+    def drawing(self) -> KneeDrawing | None:
+        """What is drawn over the ROI; None where there is none."""
+        values = json.loads(self.drawing_json)
+        return None if values is None else KneeDrawing.from_json(values)
 
     def read_roi(self, folder: Path) -> bytes | None:
         """The ROI as a PNG, from the batch's folder; None where there is none."""
         file = self.request.roi_file(folder, self.result.side)
-        return file.read_bytes() if self.record.drawing is not None and file.is_file() else None
+        return file.read_bytes() if file.is_file() else None
 
 
 def grade_batch(
@@ -60,7 +68,6 @@ def grade_batch(
     folder: Path = Path("kneegrade-output"),
     *,
     kind: InputKind = InputKind.AUTO,
-    keep_rois: bool = True,
     n_workers: int | None = None,
     limit_s: float = LIMIT_S,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -79,8 +86,6 @@ def grade_batch(
     folder : Path
         Made if it is not there.
     kind : InputKind
-    keep_rois : bool
-        Whether to write each knee's ROI into ``knees/``, for the report.
     n_workers : int or None
         Processes, of one thread each; None takes all cores.
     limit_s : float
@@ -102,17 +107,17 @@ def grade_batch(
     finished = _begin(folder, bundle, kind)
     keyed = [(_key_of(request), request) for request in requests]
     todo = {key: request for key, request in keyed if key not in finished}
-    start = partial(open_grading, bundle, kind, folder if keep_rois else None)
+    start = partial(open_grading, bundle, kind, folder)
     n_kept = len({key for key, _ in keyed}) - len(todo)
     on_progress(n_kept, n_kept + len(todo))
     with closing(
         run_on_workers(start, [*todo.values()], n_workers=n_workers, limit_s=limit_s)
     ) as answers:
         noted = _note_answers(answers, todo, bundle, folder)
-        for n_done, (key, records) in enumerate(noted, start=n_kept + 1):
-            finished[key] = records
+        for n_done, (key, knees) in enumerate(noted, start=n_kept + 1):
+            finished[key] = _keep(knees)
             on_progress(n_done, n_kept + len(todo))
-    return [BatchKnee(request, record) for key, request in keyed for record in finished[key]]
+    return [BatchKnee(request, *kept) for key, request in keyed for kept in finished[key]]
 
 
 def write_tables(
@@ -162,23 +167,24 @@ def _key_of(request: GradeRequest) -> _Key:
     return (request.identity, *request.read_state())
 
 
-def _begin(folder: Path, bundle: Bundle, kind: InputKind) -> dict[_Key, list[KneeRecord]]:
+def _keep(knees: Sequence[Mapping[str, Any]]) -> _Kept:
+    return [(KneeResult.of_row(knee["row"]), json.dumps(knee["drawing"])) for knee in knees]
+
+
+def _begin(folder: Path, bundle: Bundle, kind: InputKind) -> dict[_Key, _Kept]:
     """Make the folder, or find in it what an earlier call finished."""
     head = {"kneegrade": __version__, "bundle_id": bundle.bundle_id, "input": kind.value}
-    with writing_to(folder):
-        (folder / ROIS).mkdir(parents=True, exist_ok=True)
-        lines = read_journal(folder / JOURNAL, head)
     try:
-        last = {
-            (line["identity"], *line["state"]): [KneeRecord.of_json(k) for k in line["knees"]]
-            for line in lines
-        }
+        with writing_to(folder):
+            (folder / ROIS).mkdir(parents=True, exist_ok=True)
+            lines = read_journal(folder / JOURNAL, head)
+            last = {(line["identity"], *line["state"]): _keep(line["knees"]) for line in lines}
     except (KeyError, TypeError, ValueError) as error:
         raise other_run(folder / JOURNAL, "was not written by this kneegrade") from error
     return {
-        key: records
-        for key, records in last.items()
-        if all(record.result.status is not Status.FAILED for record in records)
+        key: kept
+        for key, kept in last.items()
+        if all(result.status is not Status.FAILED for result, _ in kept)
     }
 
 
@@ -187,7 +193,7 @@ def _note_answers(
     requests: Mapping[_Key, GradeRequest],
     bundle: Bundle,
     folder: Path,
-) -> Iterator[tuple[_Key, list[KneeRecord]]]:
+) -> Iterator[tuple[_Key, list[dict[str, Any]]]]:
     """Note in the journal what comes of each request, as it comes."""
     keys = list(requests)
     with writing_to(folder):
@@ -199,4 +205,4 @@ def _note_answers(
                 knees = [fail(requests[key], knees, bundle.bundle_id).to_json()]
             with writing_to(folder):
                 note(journal, {"identity": key[0], "state": key[1:], "knees": knees})
-            yield key, [KneeRecord.of_json(knee) for knee in knees]
+            yield key, knees

@@ -70,7 +70,7 @@ class GradeRequest:
 
 
 def open_grading(
-    bundle: Bundle, kind: InputKind, folder: Path | None
+    bundle: Bundle, kind: InputKind, folder: Path
 ) -> Callable[[GradeRequest], list[dict[str, Any]]]:
     """Load the networks, with one thread each; what is returned answers requests in JSON.
 
@@ -78,21 +78,21 @@ def open_grading(
     ----------
     bundle : Bundle
     kind : InputKind
-    folder : Path or None
-        The batch's folder, to write each knee's ROI to; None to write none.
+    folder : Path
+        The batch's, to write each knee's ROI to.
     """
     grader = KneeGrader(bundle, n_threads=1)
     return partial(_answer_in_json, grader=grader, kind=kind, folder=folder)
 
 
 def _answer_in_json(
-    request: GradeRequest, grader: KneeGrader, kind: InputKind, folder: Path | None
+    request: GradeRequest, grader: KneeGrader, kind: InputKind, folder: Path
 ) -> list[dict[str, Any]]:
     return [record.to_json() for record in answer(request, grader, kind, folder)]
 
 
 def answer(
-    request: GradeRequest, grader: KneeGrader, kind: InputKind, folder: Path | None
+    request: GradeRequest, grader: KneeGrader, kind: InputKind, folder: Path
 ) -> list[KneeRecord]:
     """Grade a radiograph: one or two knees. Their ROIs are on disk when this returns.
 
@@ -122,7 +122,7 @@ def fail(request: GradeRequest, error: KneegradeError, bundle_id: str) -> KneeRe
 
 
 def _record(
-    knee: GradedKnee | RefusedKnee, request: GradeRequest, bundle_id: str, folder: Path | None
+    knee: GradedKnee | RefusedKnee, request: GradeRequest, bundle_id: str, folder: Path
 ) -> KneeRecord:
     """A knee's result and drawing; its ROI is written."""
     result = result_of(knee, request.source, request.key or KneeKey(), bundle_id)
@@ -130,7 +130,6 @@ def _record(
     if shown is None:
         return KneeRecord(result)
     space = None if isinstance(knee, RefusedKnee) else knee.joint_space
-    if folder is not None:
-        with writing_to(folder):
-            write_whole(request.roi_file(folder, result.side), encode_png(shown.roi.pixels))
+    with writing_to(folder):
+        write_whole(request.roi_file(folder, result.side), encode_png(shown.roi.pixels))
     return KneeRecord(result, draw_knee(shown.roi, shown.landmarks, space, shown.metal_px))

@@ -208,7 +208,7 @@ class KneeResult:
 
 @dataclass(frozen=True)
 class KneeRecord:
-    """A result, and what is drawn over its ROI, as a batch keeps them.
+    """A result, and what is drawn over its ROI.
 
     Parameters
     ----------
@@ -224,15 +224,6 @@ class KneeRecord:
         """Plain values."""
         drawing = None if self.drawing is None else self.drawing.to_json()
         return {"row": self.result.to_row(), "drawing": drawing}
-
-    @classmethod
-    def of_json(cls, values: Mapping[str, Any]) -> Self:
-        """The record that `to_json` gave; raises as `KneeResult.of_row`."""
-        drawing = values["drawing"]
-        return cls(
-            KneeResult.of_row(values["row"]),
-            None if drawing is None else KneeDrawing.from_json(drawing),
-        )
 
 
 def result_of(

@@ -20,7 +20,7 @@ from kneegrade.errors import KneeNotFoundError, OutputError
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.posing.pictures import read_png
 from kneegrade.pipeline.batch import JOURNAL, BatchKnee, grade_batch, write_tables
-from kneegrade.pipeline.request import ROIS, GradeRequest
+from kneegrade.pipeline.request import GradeRequest
 from kneegrade.pipeline.results import KneeKey, KneeResult
 from kneegrade.types import Contrast, RadiographFile, Side, Task
 
@@ -223,7 +223,7 @@ def test_a_drawing_outlives_the_batch(paths: list[Path], bundle: Path, tmp_path:
         return knee
 
     first = grade_again()
-    drawing = first.record.drawing
+    drawing = first.drawing
     assert drawing is not None
     assert (len(drawing.landmarks), len(drawing.margins)) == (16, 4)
     assert len(drawing.widths) == 2
@@ -257,11 +257,6 @@ def test_a_picture_that_is_given_twice_is_graded_once(
     results, asked = run(requests, bundle, tmp_path / "out", n_workers=2)
     assert sorted(asked) == ["a.png", "b.png"]
     assert results[0] == results[2] != results[1]
-
-
-def test_rois_are_kept_on_request_only(paths: list[Path], bundle: Path, tmp_path: Path) -> None:
-    run(requests_of(paths[:1]), bundle, tmp_path / "out", keep_rois=False)
-    assert list((tmp_path / "out" / ROIS).iterdir()) == []
 
 
 def test_two_readings_of_one_picture_are_two_rows(

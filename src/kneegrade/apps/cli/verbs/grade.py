@@ -247,12 +247,14 @@ def _write_page(
     reported = []
     n_shown = 0
     for knee in sorted(knees, key=lambda knee: is_synthetic(knee.result)):
-        n_shown += knee.record.drawing is not None
+        drawing = knee.drawing
+        n_shown += drawing is not None
+        is_shown = drawing is not None and n_shown <= EMBEDDED_PICTURES
         reported.append(
             ReportedKnee(
                 result=knee.result,
-                picture_png=knee.read_roi(out) if n_shown <= EMBEDDED_PICTURES else None,
-                drawing=knee.record.drawing,
+                picture_png=knee.read_roi(out) if is_shown else None,
+                drawing=drawing if is_shown else None,
                 truth=truth.get((knee.result.source, knee.result.side)),
             )
         )

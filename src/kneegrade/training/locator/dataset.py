@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from kneegrade.arrays import Affine, FloatArray, FloatImage, GreyImage, Points, round_to_grey
+from kneegrade.bundles.manifest import KNEE_SCORES
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.locating.heatmaps import STRIDE
 from kneegrade.knees.posing.contrast import standardise
@@ -40,10 +41,19 @@ class Varied(NamedTuple):
     points_px: Points
     """``(knees, k, 2)``: the same point of several knees; not a number where there is none."""
     is_not_knee: bool
-    is_implant: bool
-    is_moved: bool
+    has_metal: bool
+    has_motion: bool
     metal: FloatImage
     """How plainly metal is seen, 0 to 1, at each pixel of the heat maps."""
+
+    @property
+    def scores(self) -> dict[str, bool]:
+        """What the network ought to say of the picture, by the names of `KNEE_SCORES`."""
+        return {
+            "not_knee": self.is_not_knee,
+            "metal": self.has_metal,
+            "motion": self.has_motion,
+        }
 
 
 class LandmarkDataset(Dataset[tuple[Tensor, ...]]):
@@ -90,7 +100,7 @@ class LandmarkDataset(Dataset[tuple[Tensor, ...]]):
             torch.from_numpy(image[np.newaxis]),
             torch.from_numpy(on_map.astype(np.float32)),
             torch.from_numpy(is_there & (not shown.is_not_knee)),
-            torch.tensor([shown.is_not_knee, shown.is_implant, shown.is_moved]),
+            torch.tensor([shown.scores[name] for name in KNEE_SCORES]),
             torch.from_numpy(shown.metal[np.newaxis]),
         )
 
@@ -152,18 +162,18 @@ def vary_picture(
     if rng is not None and others:
         films = [(p.pixels, p.points_px) for p in (picture, *others)]
         source, points = join_knees([films[i] for i in rng.permutation(len(films))], rng)
-    is_not_knee = is_implant = is_moved = False
+    is_not_knee = has_metal = has_motion = False
     metal = np.zeros((size // STRIDE, size // STRIDE), np.float32)
     if rng is not None and recipe.stage is Stage.KNEE:
         spec, kind = recipe.augment, rng.random()
         if kind < spec.p_not_knee:
             source, is_not_knee = draw_not_knee(source, rng), True
-        elif kind < spec.p_not_knee + spec.p_implant:
-            (source, painted), is_implant = paint_metal(source, points[0], rng), True
-        elif kind < spec.p_not_knee + spec.p_implant + spec.p_motion:
+        elif kind < spec.p_not_knee + spec.p_metal:
+            (source, painted), has_metal = paint_metal(source, points[0], rng), True
+        elif kind < spec.p_not_knee + spec.p_metal + spec.p_motion:
             length_mm = np.exp(rng.uniform(*np.log(MOTIONS_MM)))
             length_px = float(length_mm) * PICTURE_PX / STORED_WIDTHS / PLATEAU_MM
-            source, is_moved = blur_by_motion(source, length_px, rng), True
+            source, has_motion = blur_by_motion(source, length_px, rng), True
         if rng.random() < spec.p_marker:
             source = paint_markers(source, points[0], rng)
     affine = _middle_pose(recipe, size)
@@ -178,7 +188,7 @@ def vary_picture(
         fill = float(rng.uniform(0, 255) ** 2 / 255)
     pixels, _ = resample(source.astype(np.float32), affine, (size, size), fill=fill)
     shown = round_to_grey(pixels)
-    if is_implant:
+    if has_metal:
         there, _ = resample(painted, affine, (size, size), fill=0.0)
         metal = there.reshape(size // STRIDE, STRIDE, -1, STRIDE).mean(axis=(1, 3))
     points = apply_affine(invert_affine(affine), points)
@@ -186,7 +196,7 @@ def vary_picture(
         shown = _vary_look(shown, recipe.augment, rng)
     if rng is not None and recipe.stage is Stage.FILM and rng.random() < 0.5:
         shown, points = _mirror(shown, points)
-    return Varied(shown, points, is_not_knee, is_implant, is_moved, metal)
+    return Varied(shown, points, is_not_knee, has_metal, has_motion, metal)
 
 
 def _middle_pose(recipe: LandmarkRecipe, size: int) -> Affine:

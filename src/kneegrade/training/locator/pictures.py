@@ -124,9 +124,9 @@ def _picture_of(
     else:
         points_px = apply_affine(to_picture, knees[0].landmarks.kneel_points_px)
     picture = np.rint(scale_to_unit(pixels) * 255).astype(np.uint8)
-    if stage is Stage.FILM and rng.random() < recipe.augment.p_implant:
+    if stage is Stage.FILM and rng.random() < recipe.augment.p_metal:
         all_points = apply_affine(to_picture, knees[0].landmarks.kneel_points_px)
-        picture = _implant(picture, all_points, rng)
+        picture = _with_metal(picture, all_points, rng)
     return LandmarkPicture(
         pixels=picture,
         points_px=points_px,
@@ -140,7 +140,7 @@ def _frame_of(ends_px: Points, pixel_size: tuple[float, float] = (1.0, 1.0)) -> 
     return StandardPose.of_plateau(ends_px, pixel_size).square_frame(PICTURE_PX, STORED_WIDTHS)
 
 
-def _implant(film: GreyImage, points: Points, rng: np.random.Generator) -> GreyImage:
+def _with_metal(film: GreyImage, points: Points, rng: np.random.Generator) -> GreyImage:
     """The film with metal in one knee: painted on an enlarged picture of it."""
     to_film = _frame_of(plateau_ends(points))
     to_knee = invert_affine(to_film)

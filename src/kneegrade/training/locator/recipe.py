@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from kneegrade.bundles.manifest import KNEE_SCORES
 from kneegrade.training.recipe_fields import (
     AugmentSpec,
     ScheduleSpec,
@@ -29,8 +30,8 @@ class Stage(StrEnum):
 
     @property
     def n_scores(self) -> int:
-        """Further outputs: "not a knee", "implant" and "moved" of a knee."""
-        return 0 if self is Stage.FILM else 3
+        """Further outputs of a knee: `KNEE_SCORES`."""
+        return 0 if self is Stage.FILM else len(KNEE_SCORES)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class LandmarkAugmentSpec(AugmentSpec):
         By how much a pixel may be higher than wide, or wider than high.
     p_marker : float
         Probability of a lead letter or of steel beads beside the knee.
-    p_not_knee, p_implant, p_motion : float
+    p_not_knee, p_metal, p_motion : float
         Shares of pictures of one knee that are made into a picture of something else, a knee with
         metal, or a knee that moved.
     """
@@ -106,15 +107,15 @@ class LandmarkAugmentSpec(AugmentSpec):
     stretch_share: float
     p_marker: float
     p_not_knee: float
-    p_implant: float
+    p_metal: float
     p_motion: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        made_kinds = ("p_not_knee", "p_implant", "p_motion")
+        made_kinds = ("p_not_knee", "p_metal", "p_motion")
         for name in ("p_invert", "p_cover", "stretch_share", "p_marker", *made_kinds):
             require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
-        made = self.p_not_knee + self.p_implant + self.p_motion
+        made = self.p_not_knee + self.p_metal + self.p_motion
         require(made <= 1, ", ".join(made_kinds), "at most 1 together", made)
 
 

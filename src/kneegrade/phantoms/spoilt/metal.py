@@ -1,4 +1,4 @@
-"""A picture of a knee -> the same knee with metal: prostheses, screws, plates, nails, wires.
+"""An image of a knee -> the same knee with metal: prostheses, screws, plates, nails, wires.
 
 All sizes are in mm of a knee whose plateau is 79 mm wide, in the frame of the knee: rows grow
 distally from the valley between the tubercles (landmark t4), columns from lateral to medial.
@@ -20,9 +20,9 @@ from kneegrade.types import plateau_ends, plateau_width
 PLATEAU_MM: Final = 79.1
 """Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
 _SEEN_WITHIN_MM: Final = 46.0
-"""So far from the joint's centre, along rows and columns, a picture cut to a knee reaches."""
+"""How far an ROI reaches from the joint's centre, along rows and columns."""
 _LEAST_SEEN_MM2, _LEAST_CONTRAST, _MOST_TRIES = 25.0, 30.0, 20
-"""Metal is drawn anew until so much of it is so many grey levels brighter than the bone."""
+"""Metal is drawn again, so often at most, until this area is so much brighter than the bone."""
 _LATERAL, _MEDIAL = -1, 1
 
 
@@ -46,16 +46,16 @@ class _Kind(NamedTuple):
 def paint_metal(
     picture: GreyImage, points: Points, rng: np.random.Generator, kind: str | None = None
 ) -> tuple[GreyImage, FloatImage]:
-    """Paint a prosthesis or what holds a broken bone on a knee, as radiographs show metal.
+    """Paint a prosthesis or an osteosynthesis on a knee, as radiographs show metal.
 
-    It is drawn anew until enough of it stands out where a picture cut to the knee shows it.
+    It is drawn again until enough of it stands out within an ROI.
 
     Parameters
     ----------
     picture : (n, n) array, uint8
         A knee, lateral at column 0.
     points : (16, 2) array, float64
-        Its landmarks in px of the picture: t0..t8 of the tibia, f0..f6 of the femur.
+        Its landmarks in px of the image: t0..t8 of the tibia, f0..f6 of the femur.
     rng : numpy.random.Generator
     kind : str or None
         A key of `METAL_KINDS`; None: drawn by their chances.
@@ -69,7 +69,7 @@ def paint_metal(
     Raises
     ------
     ValueError
-        If ``kind`` is another.
+        If ``kind`` is anything else.
     """
     if kind is None:
         chances = [each.chance for each in METAL_KINDS.values()]
@@ -92,7 +92,7 @@ def paint_metal(
 def _paint_once(
     picture: GreyImage, points: Points, rng: np.random.Generator, kind: str
 ) -> tuple[GreyImage, FloatImage]:
-    """The picture, and by how many grey levels the metal is brighter than what it covers."""
+    """The image, and by how many grey levels the metal is brighter than what it covers."""
     metal = METAL_KINDS[kind].make(rng)
     turn = np.deg2rad(rng.normal(0, 2.5))
     shift_mm = rng.normal(0, 1.5, 2)

@@ -1,4 +1,4 @@
-"""Outlines of metal and a picture -> the picture with metal, as radiographs show it."""
+"""Outlines of metal and an image -> the image with metal, as radiographs show it."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ _SUBPIXELS: Final = 4
 
 
 def fill_outlines(outlines_px: list[Points], n: int) -> FloatImage:
-    """Cover of each pixel of a square picture by outlines (row, col) in px, 0 to 1."""
+    """Cover of each pixel of a square image by outlines (row, col) in px, 0 to 1."""
     mask = np.zeros((n, n), np.uint8)
     for outline in outlines_px:
         xy = np.rint(np.clip(outline[:, ::-1], -4 * n, 5 * n) * 2**_SUBPIXELS).astype(np.int32)
@@ -24,9 +24,9 @@ def fill_outlines(outlines_px: list[Points], n: int) -> FloatImage:
 def burn_in(
     base: FloatImage, mask: FloatImage, opacity: float, rng: np.random.Generator
 ) -> tuple[GreyImage, FloatImage]:
-    """White where the mask is 1, by how much; now and then with a halo, or the rest darker."""
+    """White where the mask is 1, and by how much; at times with a halo, or with the rest darker."""
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.35, 1.0)), np.float32)
-    if rng.random() < 0.4:  # a tube, or edges made sharper
+    if rng.random() < 0.4:  # a tube, or enhanced edges
         within = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(1, 3)), np.float32) ** 2
         mask = mask * (1 - np.float32(rng.uniform(0.1, 0.6)) * within)
     if rng.random() < 0.5:  # a window that goes up to the metal leaves less for the bone

@@ -47,7 +47,7 @@ def paint_shaft_metal(
     Raises
     ------
     ValueError
-        If ``kind`` is another.
+        If ``kind`` is anything else.
     """
     if kind not in SHAFT_METAL_KINDS:
         raise ValueError(f"kind must be one of {', '.join(SHAFT_METAL_KINDS)}. Got {kind!r}.")

@@ -18,8 +18,8 @@ def write_model_card(bundle: Bundle, parity: float, notes: str) -> None:
     parity : float
         Largest difference of a probability between the trained and the exported networks.
     notes : str
-        Markdown with further measurements, or nothing. What stands before its first heading goes
-        right below the measured agreement, the rest to the end.
+        Markdown with further measurements, or nothing. Text before its first heading goes right
+        below the measured agreement, the rest at the end.
     """
     beside, heading, further = f"\n{notes}".partition("\n## ")
     parts = [

@@ -125,7 +125,7 @@ def _count_blocks(encoder: Any) -> list[tuple[int, int]]:
 
 
 def _rename(key: str, published: dict[str, Tensor], blocks: list[tuple[int, int]]) -> str:
-    """Name of timm for a name of efficientnet_lite_pytorch."""
+    """A weight's name in timm, from its name in efficientnet_lite_pytorch."""
     outer = {
         "_conv_stem": "conv_stem",
         "_bn0": "bn1",

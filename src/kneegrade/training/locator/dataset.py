@@ -1,4 +1,4 @@
-"""Pictures with landmarks as tensors, varied in training."""
+"""Images with landmarks as tensors, varied in training."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -24,22 +24,22 @@ from kneegrade.training.locator.pictures import PICTURE_PX, STORED_WIDTHS, Landm
 from kneegrade.training.locator.recipe import LandmarkAugmentSpec, LandmarkRecipe, Stage
 
 PLATEAU_SHARES: Final = (0.13, 0.85)
-"""Plateau width over the film's, as training shows it: from both knees to one that fills it."""
+"""Plateau width as a share of the film's, as training shows it: from both knees to one alone."""
 ZOOMS: Final = (0.4, 2.0)
 MOTIONS_MM: Final = (2.0, 9.0)
-"""How far a knee moved that is taught as one that did."""
+"""Least and largest distance by which a knee moves that is taught as one with motion."""
 JOINED: Final = 0.3
-"""Share of films that are put together from knees of several, so that there may be too many."""
+"""Share of films that are made of knees of several films, so that there may be too many."""
 MARGIN_PX: Final = 1.0
-"""A point so far outside the picture still counts as in it."""
+"""A point up to this far outside the image still counts as in it."""
 
 
 class Varied(NamedTuple):
-    """A picture as one epoch shows it."""
+    """An image as one epoch shows it."""
 
     pixels: GreyImage
     points_px: Points
-    """``(knees, k, 2)``: the same point of several knees; not a number where there is none."""
+    """``(knees, k, 2)``: the same point of several knees; NaN where there is none."""
     is_not_knee: bool
     has_metal: bool
     has_motion: bool
@@ -48,7 +48,7 @@ class Varied(NamedTuple):
 
     @property
     def scores(self) -> dict[str, bool]:
-        """What the network ought to say of the picture, by the names of `KNEE_SCORES`."""
+        """What the network ought to say of the image, by the names of `KNEE_SCORES`."""
         return {
             "not_knee": self.is_not_knee,
             "metal": self.has_metal,
@@ -59,14 +59,14 @@ class Varied(NamedTuple):
 class LandmarkDataset(Dataset[tuple[Tensor, ...]]):
     """Inputs; points ``(knees, k, 2)`` in px of the heat maps; which are there; kinds; metal.
 
-    What a picture looks like in an epoch depends on seed, epoch and position only.
+    What an image looks like in an epoch depends on seed, epoch and position only.
 
     Parameters
     ----------
     pictures : list of LandmarkPicture
     recipe : LandmarkRecipe
     epoch : int or None
-        None shows every picture in its middle pose, unvaried.
+        None shows every image in its middle pose, unvaried.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class LandmarkDataset(Dataset[tuple[Tensor, ...]]):
 
 
 class LandmarkData(lightning.LightningDataModule):
-    """Training and held-out pictures as batches; each epoch draws equally from every table."""
+    """Training and held-out images as batches; each epoch draws equally from every table."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class LandmarkData(lightning.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Batches of the held-out pictures."""
+        """Batches of the held-out images."""
         return DataLoader(LandmarkDataset(self._heldout, self._recipe, epoch=None), batch_size=32)
 
 
@@ -153,7 +153,7 @@ def vary_picture(
     rng: np.random.Generator | None,
     others: Sequence[LandmarkPicture] = (),
 ) -> Varied:
-    """Show a stored picture as the network sees it; at random where a generator is given.
+    """Show a stored image as the network sees it; at random where a generator is given.
 
     A knee of each of ``others`` is put beside one of its own.
     """
@@ -222,7 +222,7 @@ def _draw_knee_pose(
 def _draw_film_pose(
     points: Points, spec: LandmarkAugmentSpec, size: int, rng: np.random.Generator
 ) -> Affine:
-    """A film nearer or farther, so that a plateau spans 13 to 85 % of the picture's width."""
+    """A film nearer or farther, so that a plateau spans 13 to 85 % of the image's width."""
     pairs = points.reshape(-1, 2, 2)
     ends = [pair for pair in pairs if np.isfinite(pair).all()]
     chosen = ends[int(rng.integers(len(ends)))]
@@ -250,14 +250,14 @@ def _vary_look(pixels: GreyImage, spec: LandmarkAugmentSpec, rng: np.random.Gene
         rows, cols = rng.integers(size // 24, size // 5, 2)
         row, col = rng.integers(0, size, 2)
         pixels = pixels.copy()
-        darker = int(np.median(pixels)) + 1  # a bright cover would be metal
+        darker = int(np.median(pixels)) + 1  # a bright cover would look like metal
         pixels[row : row + rows, col : col + cols] = rng.integers(0, darker)
     pixels = vary_contrast(pixels, spec, rng)
     return 255 - pixels if rng.random() < spec.p_invert else pixels
 
 
 def _mirror(pixels: GreyImage, points: Points) -> tuple[GreyImage, Points]:
-    """The same film turned round: right knees become left ones."""
+    """The same film mirrored: right knees become left ones."""
     mirrored = points[:, [2, 3, 0, 1]].copy()
     mirrored[..., 1] = pixels.shape[1] - 1 - mirrored[..., 1]
     return np.ascontiguousarray(pixels[:, ::-1]), mirrored

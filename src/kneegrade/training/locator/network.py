@@ -15,9 +15,9 @@ from kneegrade.bundles.manifest import KNEE_SCORES
 from kneegrade.training.locator.recipe import LandmarkNetworkSpec, Stage
 
 METAL_PX: Final = 32
-"""Metal counts by its plainest so many px of a heat map: about 25 mm2 of a usual knee."""
+"""How many of the plainest px of its map count for the score of metal: about 25 mm2 of a knee."""
 METAL_WEIGHT: Final = 32.0
-"""Of the loss of where metal is, a mean over pixels of which few are metal."""
+"""Weight of the loss of where metal is: a mean over pixels, few of which are metal."""
 _NOT_KNEE, _METAL, _MOTION = (KNEE_SCORES.index(name) for name in ("not_knee", "metal", "motion"))
 
 
@@ -57,12 +57,12 @@ class LandmarkNetwork(nn.Module):
         -------
         heatmaps : (n, k, size / 2, size / 2) tensor
         absent : (n, k) tensor
-            Of the point being outside the picture.
+            That the point is outside the image.
         scores : (n, m) tensor
-            Not there for a stage without scores. From the mean and the maximum of the deepest maps
+            Absent for a stage without scores. From the mean and the maximum of the deepest maps
             (motion is everywhere), and from where metal is seen most plainly.
         metal : (n, 1, size / 2, size / 2) tensor
-            Of metal being there; not there for a stage without scores.
+            That there is metal; absent for a stage without scores.
         """
         levels = [self.stem(images)]
         for down in self.down:
@@ -114,7 +114,7 @@ def compute_landmark_loss(
     points : (n, knees, k, 2) tensor
         ``(row, col)`` in px of the heat maps; the same point of several knees shares a heat map.
     is_there : (n, knees, k) tensor, bool
-        False: the point is not in the picture.
+        False: the point is not in the image.
     kinds : (n, 3) tensor
         In the order of `KNEE_SCORES`, 1 where it is so. Whether something that is not a knee has
         metal is not taught, nor are the points of a knee with metal.

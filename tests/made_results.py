@@ -9,7 +9,7 @@ from kneegrade.knees.measuring.sizes import Area, CompartmentSizes, JointSizes, 
 from kneegrade.pipeline.results import KneeKey, KneeResult, Status, TaskResult
 from kneegrade.types import Flag, Side, SpacingSource, Task
 
-IMPLANT = KneeNotFoundError("knee.implant", "The knee holds metal.", "Leave this one out.")
+IMPLANT = KneeNotFoundError("knee.implant", "The knee contains metal.", "Leave this one out.")
 EMPTY = ImageError("image.empty", "The file must hold a picture. Got 0 bytes.", "Copy it again.")
 
 

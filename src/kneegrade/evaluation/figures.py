@@ -1,6 +1,7 @@
 """Figures of an evaluation and of a study, as the text of an SVG file; some as PNG too."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import BytesIO, StringIO
 from textwrap import fill
 from typing import Any, Final, NamedTuple
@@ -14,7 +15,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from kneegrade.cohorts.releases.flow import FlowStep
-from kneegrade.evaluation.metrics import Reliability
+from kneegrade.evaluation.metrics import compute_confusion, compute_reliability
+from kneegrade.evaluation.tables import GradedTask
 from kneegrade.types import Task
 
 PNG_DOTS_PER_INCH: Final = 150
@@ -35,20 +37,20 @@ class Picture(NamedTuple):
     png: bytes
 
 
-def draw_confusion(confusion: NDArray[np.int64]) -> str:
+def draw_confusion(graded: GradedTask) -> str:
     """Draw a confusion matrix: counts, shaded by the share of the reader's grade.
 
     Parameters
     ----------
-    confusion : (n_grades, n_grades) array of int
-        Rows by the reader's grade, columns by the predicted grade.
+    graded : GradedTask
 
     Returns
     -------
     str
-        SVG.
+        SVG: rows by the reader's grade, columns by the predicted grade.
     """
-    n_grades = len(confusion)
+    n_grades = graded.task.n_grades
+    confusion = compute_confusion(graded.true, graded.predicted, n_grades=n_grades)
     of_row = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     figure, axes = _begin_figure()
     axes.imshow(of_row, cmap="Blues", vmin=0, vmax=1)
@@ -70,19 +72,21 @@ def draw_confusion(confusion: NDArray[np.int64]) -> str:
     return _write_svg(figure)
 
 
-def draw_reliability(reliability: Reliability) -> str:
+def draw_reliability(graded: GradedTask) -> str | None:
     """Draw a reliability diagram: how often the most probable grade was the reader's.
 
     Parameters
     ----------
-    reliability : Reliability
-        The area of a point is the number of its knees.
+    graded : GradedTask
 
     Returns
     -------
-    str
-        SVG.
+    str or None
+        SVG, where the area of a point is the number of its knees; None without probabilities.
     """
+    if graded.probabilities is None:
+        return None
+    reliability = compute_reliability(graded.true, graded.probabilities)
     figure, axes = _begin_figure()
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--")
     axes.plot(reliability.confidence, reliability.accuracy, color=_BLUE, linewidth=1, alpha=0.5)
@@ -103,6 +107,39 @@ def draw_reliability(reliability: Reliability) -> str:
     axes.set_xlabel("Probability of the most probable grade")
     axes.set_ylabel("Share where it was the reader's")
     return _write_svg(figure)
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure that the report shows of every task.
+
+    Parameters
+    ----------
+    name : str
+        What it is, as its alternative text says it.
+    caption : str
+    draw : callable
+        Its SVG; None where the predictions don't hold what it needs.
+    """
+
+    name: str
+    caption: str
+    draw: Callable[[GradedTask], str | None]
+
+
+REPORT_FIGURES: Final = (
+    ReportFigure(
+        "Confusion matrix",
+        "Knees by the reader's and the reported grade. Per cent of the row.",
+        draw_confusion,
+    ),
+    ReportFigure(
+        "Reliability diagram",
+        "Below the dashed line: more sure than right. Large points hold many knees.",
+        draw_reliability,
+    ),
+)
+"""In the order of the page."""
 
 
 def draw_distribution(counts: pd.DataFrame, tasks: Sequence[Task]) -> Picture:

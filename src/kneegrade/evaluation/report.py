@@ -3,14 +3,14 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
 from kneegrade.agreement_words import METRIC_LABELS, USE_LABELS, USE_SENTENCES, format_interval
 from kneegrade.evaluation.bootstrap import COVERAGE
-from kneegrade.evaluation.figures import draw_confusion, draw_reliability
-from kneegrade.evaluation.metrics import compute_confusion, compute_reliability
+from kneegrade.evaluation.figures import REPORT_FIGURES
+from kneegrade.evaluation.metrics import compute_confusion
 from kneegrade.evaluation.subject_use import find_bundle_ids
 from kneegrade.evaluation.tables import (
     Outcome,
@@ -53,7 +53,7 @@ def write_report(
         ``output.not-writable``.
     """
     metrics = summarise_agreement(joined, agreement, rounds=rounds, seed=seed)
-    page = render_page(metrics, _draw_figures(joined))
+    page = _render_page(metrics, _draw_figures(joined))
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
@@ -91,33 +91,21 @@ def summarise_agreement(
     }
 
 
-def render_page(metrics: dict[str, Any], figures: dict[tuple[str, str], dict[str, str]]) -> str:
-    """Render the page of a report.
+class _Shown(NamedTuple):
+    """A figure as the page embeds it."""
 
-    Parameters
-    ----------
-    metrics : dict
-        From `summarise_agreement`.
-    figures : dict
-        By (use, task): SVG text by the figure's name, ``confusion`` and perhaps ``reliability``.
+    name: str
+    caption: str
+    source: str
 
-    Returns
-    -------
-    str
-        HTML that refers to nothing outside itself.
-    """
-    images = {
-        place: {
-            name: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
-            for name, svg in by_name.items()
-        }
-        for place, by_name in figures.items()
-    }
+
+def _render_page(metrics: dict[str, Any], figures: dict[tuple[str, str], list[_Shown]]) -> str:
+    """HTML that refers to nothing outside itself; ``figures`` by (use, task)."""
     return fill_template(
         "kneegrade.evaluation",
         "report.html.jinja",
         metrics=metrics,
-        images=images,
+        figures=figures,
         metric_labels=METRIC_LABELS,
         use_sentences=USE_SENTENCES,
         task_labels={task.value: task.label for task in Task},
@@ -153,18 +141,19 @@ def _summarise_group(
     }
 
 
-def _draw_figures(joined: pd.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
-    figures: dict[tuple[str, str], dict[str, str]] = {}
+def _draw_figures(joined: pd.DataFrame) -> dict[tuple[str, str], list[_Shown]]:
+    figures: dict[tuple[str, str], list[_Shown]] = {}
     for use in SubjectUse:
         if use is SubjectUse.TRAINED:
             continue
         for graded in iterate_tasks(select_group(joined, use)):
-            confusion = compute_confusion(
-                graded.true, graded.predicted, n_grades=graded.task.n_grades
-            )
-            drawn = {"confusion": draw_confusion(confusion)}
-            if graded.probabilities is not None:
-                reliability = compute_reliability(graded.true, graded.probabilities)
-                drawn["reliability"] = draw_reliability(reliability)
-            figures[use.value, graded.task.value] = drawn
+            figures[use.value, graded.task.value] = [
+                _Shown(figure.name, figure.caption, _embed(svg))
+                for figure in REPORT_FIGURES
+                if (svg := figure.draw(graded)) is not None
+            ]
     return figures
+
+
+def _embed(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

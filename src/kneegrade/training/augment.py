@@ -1,4 +1,4 @@
-"""Random changes of a training picture: pose and contrast."""
+"""Random changes of a training image: pose and contrast."""
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ def augment(pixels: GreyImage, spec: AugmentSpec, rng: np.random.Generator) -> G
     Parameters
     ----------
     pixels : (n, n) array, uint8
-        A picture with the look that the network asks for.
+        An image with the look that the network asks for.
     spec : AugmentSpec
     rng : numpy.random.Generator
     """
@@ -65,7 +65,7 @@ def _change_scale(pixels: GreyImage, spec: AugmentSpec, rng: np.random.Generator
 
 
 def _blur_wide(pixels: GreyImage, sigma_px: float) -> FloatImage:
-    """Gaussian blur of many pixels, done on a quarter of the size: the same to the eye, quicker."""
+    """Gaussian blur of many pixels at a quarter of the size: it looks the same, but is faster."""
     small = cv2.resize(pixels, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small.astype(np.float32), (0, 0), sigma_px / 4)
     return np.asarray(cv2.resize(small, pixels.shape[::-1], interpolation=cv2.INTER_LINEAR))

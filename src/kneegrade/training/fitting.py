@@ -76,7 +76,7 @@ class FittedModule(lightning.LightningModule):
 
 
 def begin_run(folder: Path, recipe_text: str, about: Mapping[str, Any], *, seed: int) -> bool:
-    """Write the recipe and what it runs on, or check that they are the ones of this folder.
+    """Write the recipe and what it runs on, or check that this folder holds the same.
 
     Returns
     -------
@@ -113,9 +113,9 @@ def begin_run(folder: Path, recipe_text: str, about: Mapping[str, Any], *, seed:
 
 
 def finish_run(folder: Path, facts: Mapping[str, Any], subjects: Subjects) -> None:
-    """Write whose knees made the network, and ``run.json``.
+    """Write whose knees the network was trained on, and ``run.json``.
 
-    It holds the facts, how many the subjects are, the hash of the weights and the versions of the
+    It holds the facts, the number of subjects, the hash of the weights and the versions of the
     libraries.
     """
     write_subjects(subjects, folder)
@@ -155,7 +155,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def load_weights(network: nn.Module, folder: Path) -> None:
-    """Give a network the weights of a finished run, and set it to evaluate."""
+    """Load the weights of a finished run into a network, and set it to evaluation mode."""
     network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     network.eval()
 
@@ -170,7 +170,7 @@ def fit_module(
 ) -> float:
     """Train, or continue from ``last.ckpt``, and write the weights.
 
-    The network ends with their exponential moving average (EMA), set to evaluate.
+    The network ends with their exponential moving average (EMA), in evaluation mode.
     ``log/metrics.csv`` gets what the module logs.
 
     Returns
@@ -237,7 +237,7 @@ def _set_log_aside(folder: Path) -> None:
 
 
 def _join_logs(folder: Path) -> None:
-    """Make one log of the logs of every call; an epoch that was run twice stands as it ended."""
+    """Make one log of the logs of every call; an epoch that was run twice keeps its last values."""
     parts = [*sorted(folder.glob("metrics-*.csv")), *folder.glob("metrics.csv")]
     rows = pd.concat([pd.read_csv(path) for path in parts])
     rows = rows.groupby(["epoch", "step"], as_index=False).last()

@@ -56,7 +56,7 @@ class ScheduleSpec:
 
 @dataclass(frozen=True)
 class AugmentSpec:
-    """Random changes of a training picture.
+    """Random changes of a training image.
 
     Parameters
     ----------

@@ -8,36 +8,48 @@ import pytest
 
 from kneegrade.cohorts.releases.flow import FlowStep
 from kneegrade.evaluation.figures import (
+    REPORT_FIGURES,
+    ReportFigure,
     draw_confusion,
     draw_distribution,
     draw_flow,
     draw_reliability,
 )
 from kneegrade.evaluation.grade_counts import compute_table_1
-from kneegrade.evaluation.metrics import Reliability
+from kneegrade.evaluation.tables import GradedTask
 from kneegrade.types import Task
 
-CONFUSION = np.array([[30, 2, 0], [5, 10, 1], [0, 0, 0]])
-RELIABILITY = Reliability(np.array([0.5, 0.9]), np.array([0.4, 0.95]), np.array([10, 50]))
+COUNTS = {(0, 0): 30, (0, 1): 2, (1, 0): 5, (1, 1): 10, (1, 2): 1}
+TRUE, PREDICTED = (
+    np.repeat([grades[i] for grades in COUNTS], list(COUNTS.values())) for i in (0, 1)
+)
+GRADED = GradedTask(
+    Task.JSN_M,
+    TRUE,
+    PREDICTED,
+    0.1 + 0.6 * np.eye(4)[PREDICTED],
+    np.array([str(i) for i in range(len(TRUE))]),
+)
 
 
-def test_figures_are_svg_and_the_same_every_time() -> None:
-    for draw in (lambda: draw_confusion(CONFUSION), lambda: draw_reliability(RELIABILITY)):
-        assert ElementTree.fromstring(draw().encode()).tag == "{http://www.w3.org/2000/svg}svg"
-        assert draw() == draw()
+@pytest.mark.parametrize("figure", REPORT_FIGURES, ids=lambda figure: figure.name)
+def test_a_figure_of_the_report_is_svg_and_the_same_every_time(figure: ReportFigure) -> None:
+    svg = figure.draw(GRADED)
+    assert svg is not None
+    assert ElementTree.fromstring(svg.encode()).tag == "{http://www.w3.org/2000/svg}svg"
+    assert svg == figure.draw(GRADED)
+    turned = GRADED._replace(true=PREDICTED, predicted=TRUE)
+    assert svg != figure.draw(turned), "it changes with the numbers"
 
 
 def test_confusion_writes_the_counts() -> None:
-    svg = draw_confusion(CONFUSION)
+    svg = draw_confusion(GRADED)
     for text in ("30", "94%", "0"):
         assert f"<!-- {text} -->" in svg
 
 
-def test_the_figure_changes_with_the_numbers() -> None:
-    assert draw_confusion(CONFUSION) != draw_confusion(CONFUSION.T)
-    assert draw_reliability(RELIABILITY) != draw_reliability(
-        RELIABILITY._replace(accuracy=np.array([0.6, 0.95]))
-    )
+def test_no_reliability_without_probabilities() -> None:
+    assert draw_reliability(GRADED._replace(probabilities=None)) is None
 
 
 SVG = "{http://www.w3.org/2000/svg}"

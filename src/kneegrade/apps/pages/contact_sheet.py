@@ -33,7 +33,7 @@ def write_contact_sheet(store: Path) -> list[Path]:
     """Write ``sheet.html``, ``sheet-002.html`` ... into an ROI store, in place of earlier ones.
 
     Refused knees come first, then the others by the mean confidence of their landmarks, least
-    first. A knee is named by its picture and its row in the index, never by a participant's id.
+    first. A knee is named by its image and its row in the index, never by a participant's id.
 
     Parameters
     ----------

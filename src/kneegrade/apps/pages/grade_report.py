@@ -1,4 +1,4 @@
-"""The page ``report.html`` of a batch: each knee's picture beside its grades, in one file."""
+"""The page ``report.html`` of a batch: each knee's image beside its grades, in one file."""
 
 import base64
 import math
@@ -26,7 +26,7 @@ from kneegrade.terms import SubjectUse
 from kneegrade.types import Flag, Grades, Side, SpacingSource, Task
 
 EMBEDDED_PICTURES: Final = 200
-"""Only the pictures of so many knees stand in the page, which would grow too big otherwise."""
+"""Only so many knees are shown with their image: with more the page would grow too large."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class ReportedKnee:
     ----------
     result : KneeResult
     picture_png : bytes or None
-        The ROI in standard pose (lateral at the left) as an 8-bit grey PNG; None where there is
+        The ROI in standard pose (lateral on the left) as an 8-bit grey PNG; None where there is
         none.
     drawing : KneeDrawing or None
-        What is drawn over the picture.
+        What is drawn over the image.
     truth : Grades or None
-        The known grades: what a synthetic film was made with, a reader's of any other
-        film; empty where there is nothing to grade, as an implant. None where nothing is known.
+        The known grades: those that a synthetic film was drawn with, a reader's of any other film;
+        empty where there is nothing to grade, as with a prosthesis. None where nothing is known.
     """
 
     result: KneeResult
@@ -105,14 +105,14 @@ def write_grade_report(
         Replaced where it exists.
     knees : sequence of ReportedKnee
         In the order of the page, but that synthetic films come last, under a heading of their
-        own; neighbours of one file stand under its name, the right knee first. The pictures of
+        own; neighbours of one file stand under its name, the right knee first. The images of
         the first `EMBEDDED_PICTURES` knees are embedded.
     bundle : Bundle
-        What graded them. What its manifest does not tell is left out of the page.
+        What graded them. What its manifest does not state is left out of the page.
     version : str
         Version of kneegrade.
     attribution : str
-        A line that stands with the pictures, as their licence asks; or nothing.
+        A line that is shown with the images, as their licence asks; or nothing.
 
     Raises
     ------
@@ -263,7 +263,7 @@ def _decodings(bundle: Bundle) -> list[str]:
 
 
 def _network(bundle: Bundle) -> dict[str, Any]:
-    """What the manifest tells about the network's making and limits."""
+    """What the manifest states about the network's training and limits."""
     training = bundle.training
     with_real_grades = training.get("tasks_with_real_grades")
     tasks = [spec.task for spec in bundle.tasks]

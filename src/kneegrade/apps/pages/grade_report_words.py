@@ -31,10 +31,10 @@ SPACING_WORDS: Final = {
     "magnification that the header estimates.",
     SpacingSource.DETECTOR_PLANE: "Millimetres: at the detector, not calibrated: larger than in "
     "the patient.",
-    SpacingSource.KIND_UNKNOWN: "Millimetres: by the header, which does not tell in which plane.",
+    SpacingSource.KIND_UNKNOWN: "Millimetres: by the header, which does not say in which plane.",
     SpacingSource.CALLER: "Millimetres: by the size of a pixel that was given.",
     SpacingSource.TABLE: "Millimetres: by the size of a pixel in the knee table.",
-    SpacingSource.LANDMARK_FRAME: "Millimetres: fitted to known landmarks on the picture.",
+    SpacingSource.LANDMARK_FRAME: "Millimetres: fitted to known landmarks on the image.",
     SpacingSource.UNKNOWN: "Millimetres: none, the size of a pixel is not known.",
 }
 DECODING_WORDS: Final = {

@@ -20,7 +20,7 @@ from kneegrade.text_table import (
 from kneegrade.types import Grades, Side, Task
 
 FILE_COLUMNS: Final = ("file", "image_path", "source")
-"""Any of them names the picture; the first that is there is taken."""
+"""Any of them names the image; the first that is there is taken."""
 
 _PARTS: Final = re.compile(r"[/\\]|::")
 
@@ -57,7 +57,7 @@ class TruthTable:
 
 
 def read_truth(path: Path) -> TruthTable:
-    """Read a table of known grades: the picture (`FILE_COLUMNS`), ``side``, and one column a task.
+    """Read a table of known grades: the image (`FILE_COLUMNS`), ``side``, and one column a task.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def read_truth(path: Path) -> TruthTable:
     ------
     TableError
         table.not-found, table.unreadable, table.column-missing, table.empty (no grade at all),
-        table.value-invalid (a side or grade that is none, a row that names no picture) or
+        table.value-invalid (an invalid side or grade, a row that names no image) or
         table.key-duplicate (two grades of one knee).
     MissingExtraError
         For .xlsx and Parquet without the extra.
@@ -87,7 +87,7 @@ def match_truth(
 ) -> tuple[GradesByKnee, list[str]]:
     """Find the known grades of the knees of a run.
 
-    By file name and side. Where a name comes more than once, in the run or in the table, the path
+    By file name and side. Where a name occurs more than once, in the run or in the table, the path
     decides: the last two parts or more must agree, up to the beginning of one of the two.
 
     Parameters
@@ -102,7 +102,7 @@ def match_truth(
     grades : dict
         See `GradesByKnee`; knees without a known grade are not there.
     notes : list of str
-        Those of the table, and one that says how many of its rows are of no knee of the run.
+        Those of the table, and one that says how many of its rows match no knee of the run.
     """
     if table is None:
         return {}, []
@@ -139,7 +139,7 @@ def _tell_unused(table: TruthTable, unused: Sequence[int], n_ambiguous: int) -> 
             f"found, by file name and side: first, row {unused[0]}."
         )
     if n_ambiguous:
-        note += " A file name is there several times: write the folder in front of it too."
+        note += " A file name occurs several times: put the folder in front of it too."
     return [note]
 
 
@@ -177,7 +177,7 @@ def _read_knees(table: TextTable) -> tuple[KnownKnee, ...]:
             continue
         parts = _split_path(row[file_column])
         if not parts:
-            raise _invalid(row_number, file_column, "the name of a picture", "")
+            raise _invalid(row_number, file_column, "the name of an image", "")
         try:
             side = Side.parse(row["side"])
         except ValueError as error:
@@ -186,7 +186,7 @@ def _read_knees(table: TextTable) -> tuple[KnownKnee, ...]:
         if any(knee.grades.get(task, grade) != grade for task, grade in grades.items()):
             raise TableError(
                 "table.key-duplicate",
-                f"Rows {knee.row_number} and {row_number} are of the same picture and side. Got "
+                f"Rows {knee.row_number} and {row_number} are of the same image and side. Got "
                 "two grades.",
                 "Keep the row that counts.",
             )
@@ -210,7 +210,7 @@ def _read_grade(cell: str, task: Task, row_number: int) -> int | None:
 
 
 def _pair_up(knees: Sequence[KnownKnee], sources: Sequence[str]) -> dict[str, KnownKnee]:
-    """Rows and pictures of one file name and side: which belongs to which, where that is clear."""
+    """Rows and images of one file name and side: which belongs to which, where that is clear."""
     if len(knees) == len(sources) == 1:
         return {sources[0]: knees[0]}
     parts = {source: _split_path(source) for source in sources}
@@ -231,7 +231,7 @@ def _ends_alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _split_path(text: str) -> tuple[str, ...]:
-    """Folders and file of a path, written on Windows or POSIX, or inside of an archive."""
+    """Folders and file of a path, written on Windows or POSIX, or inside an archive."""
     plain = unicodedata.normalize("NFC", text.strip())
     return tuple(part for part in _PARTS.split(plain) if part not in {"", "."})
 

@@ -112,7 +112,7 @@ _SPUR_DEPTH: Final = 0.5
 
 
 def compute_bone(anatomy: KneeAnatomy, grid: FilmGrid, rng: np.random.Generator) -> FloatImage:
-    """Attenuation of a knee's bones over the soft tissue in whose place they are.
+    """Attenuation of a knee's bones beyond that of the soft tissue that they replace.
 
     Parameters
     ----------

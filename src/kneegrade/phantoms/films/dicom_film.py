@@ -34,7 +34,7 @@ def write_dicom_film(
 ) -> None:
     """Write a film as a DICOM image for presentation.
 
-    A film of one knee has its laterality in the header, a film of both none, as real ones;
+    A film of one knee has its laterality in the header, a film of both none, as in real ones;
     ImagerPixelSpacing is the size of a pixel at the detector. The same film, name and header give
     the same bytes.
 
@@ -44,9 +44,9 @@ def write_dicom_film(
         Overwritten where it exists.
     film : PhantomFilm
     header : mapping of str to object
-        DICOM keyword to value, over those written otherwise; None leaves the attribute out.
+        DICOM keyword to value, in place of the default; None leaves the attribute out.
     inverted : bool
-        True stores the negative as MONOCHROME1; it shows the same picture.
+        True stores the negative as MONOCHROME1; it shows the same image.
     transfer_syntax : pydicom.uid.UID
         Explicit VR Little Endian, or a lossless compression that pydicom can write.
     """
@@ -66,7 +66,7 @@ def write_dicom_film(
     if transfer_syntax != ExplicitVRLittleEndian:
         ds.compress(transfer_syntax, stored.astype(np.uint16), generate_instance_uid=False)
     with warnings.catch_warnings():
-        # A misspelt character set is written as it was asked for; readers are to meet it.
+        # A misspelt character set is written as asked: readers must cope with it.
         warnings.filterwarnings("ignore", "Incorrect value for Specific Character Set")
         ds.save_as(path, enforce_file_format=True)
 

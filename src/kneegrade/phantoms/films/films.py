@@ -33,7 +33,7 @@ BOTH_KNEES_MM: Final = (350.0, 430.0)
 """Height and width of a film of both knees."""
 ONE_KNEE_MM: Final = (240.0, 180.0)
 LEAST_EDGE_MM: Final = 50.0
-"""No knee's centre lies nearer to an edge of its film, and no two nearer than twice that."""
+"""Least distance of a knee's centre from the edges of its film; twice that between two knees."""
 _BEAD_STEP_MM: Final = 20.0
 _BEAD_RADIUS_MM: Final = 1.3
 _MARKER_MM: Final = 11.0
@@ -51,8 +51,8 @@ class FilmKnee:
     severity : Severity or None
         None for an implant: there is nothing to grade.
     landmarks_px : (16, 2) array
-        ``(row, col)`` on the film, in the order of `types.LANDMARK_NAMES`; read-only. Of an
-        implant they tell where it lies, no more.
+        ``(row, col)`` on the film, in the order of `types.LANDMARK_NAMES`; read-only. Of an implant
+        they only say where it lies.
     joint_space_mm : mapping of Task to float
         Smallest lateral and medial gap at the detector, along the rows, plateau level. Empty for an
         implant.
@@ -68,7 +68,7 @@ class FilmKnee:
 
 @dataclass(frozen=True, eq=False)
 class PhantomFilm:
-    """One film and the truth that it was made with.
+    """One film and the truth that it was drawn from.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class PhantomFilm:
 
     @property
     def bits_stored(self) -> int:
-        """Bits that a pixel takes."""
+        """Bits of a pixel."""
         return self.scanner.bits
 
 
@@ -191,7 +191,7 @@ def draw_lateral_film(
     body : Body
         The person's legs.
     side : Side
-        A right knee looks to the film's left edge, a left one to its right edge.
+        A right knee faces the film's left edge, a left one its right edge.
     scanner : Scanner
     spacing_mm : float or None
         Size of a pixel, 0.05 to 2 mm; None: the scanner's.
@@ -219,7 +219,7 @@ def draw_lateral_film(
 
 
 def check_film_size(size_mm: tuple[float, float], spacing_mm: float, *, n_knees: int) -> None:
-    """Check that a film holds its knees and has a sane number of pixels.
+    """Check that a film holds its knees and has a reasonable number of pixels.
 
     Raises
     ------

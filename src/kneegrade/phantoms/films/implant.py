@@ -13,7 +13,7 @@ from kneegrade.terms import N_TIBIAL
 from kneegrade.types import Side, plateau_ends
 
 _INSERT_MM: Final = 9.0
-"""Gap between the metals: the polyethylene insert lets the beam through."""
+"""Gap between the metal parts: the polyethylene insert lets the beam through."""
 _TRAY_MM: Final = 4.0
 _SHIELD_MM: Final = 8.0
 _KEEL: Final = ((0, -8), (6, -7), (34, -4.5), (37, 0), (34, 4.5), (6, 7), (0, 8))

@@ -1,7 +1,7 @@
 """A person's leg -> how much of the beam a knee seen from the side takes away.
 
 Each bone is drawn as `attenuation` draws it from the front, as deep along the beam as it is wide
-there. The outlines are a guess by hand, of a mean knee: ``(row, col)`` in mm, the middle of the
+there. The outlines are guessed by hand, for a mean knee: ``(row, col)`` in mm, the middle of the
 plateau at the origin, rows grow distally, the patella is at negative columns.
 """
 
@@ -85,11 +85,11 @@ def compute_lateral_knee(
     (rows, cols) array, float32, in nepers
     """
     bend, lean = np.deg2rad(np.clip([rng.normal(22, 11), rng.normal(0, 4)], -10, 50))
-    parts = _draw_parts(rng)  # before any noise, whose amount hangs on the grid
+    parts = _draw_parts(rng)  # before any noise, whose amount depends on the grid
     size = np.array([1.0, 1.0 if side is Side.RIGHT else -1.0]) * shape.scale
 
     def place(points: Points, follows: Points | float) -> Points:
-        """Bend so far as a point goes with the tibia, turn the leg as a whole, then scale."""
+        """Bend as far as a point moves with the tibia, turn the leg as a whole, then scale."""
         bent = _turn(points, np.asarray(bend * follows))
         return _turn(bent, np.asarray(lean - bend / 2)) * size
 

@@ -1,4 +1,4 @@
-"""Detectors and the looks of their pictures; a train and a test study can differ by them.
+"""Detectors and the looks of their images; a training and a test study can differ in them.
 
 None imitates a product: each is a guess at a kind of device of the studies' years, between them
 the range of spacings, depths and contrasts that `OAI_SCANNERS` and `MOST_SCANNERS` films have.
@@ -29,7 +29,7 @@ class Scanner:
     scatter_share : float
         Share of the signal behind the patient that is scattered, in [0, 1).
     curve : str
-        ``film``: s-shaped, as film and the pictures that imitate it; ``log``: straight.
+        ``film``: s-shaped, as film and the images that imitate it; ``log``: straight.
     contrast : float
         Slope of the curve in its middle.
     sharpening : float

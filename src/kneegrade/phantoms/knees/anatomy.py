@@ -50,7 +50,7 @@ class Positioning:
     tilt_deg : float
         Plateau in the film; positive: medial edge lower.
     rim_mm : (lateral, medial)
-        How far below the plateau's near rim its far rim is seen: the beam's mistake in mm.
+        How far below the plateau's near rim its far rim is seen: by how much the beam is off, mm.
     patella_mm : (rows, cols)
         Shift of the patella.
     """
@@ -62,7 +62,7 @@ class Positioning:
 
 @dataclass(frozen=True, eq=False)
 class DenseLine:
-    """A line along which bone is denser (a subchondral plate, a growth scar) or looser.
+    """A line along which bone is denser (a subchondral plate, a growth scar) or less dense.
 
     Parameters
     ----------
@@ -308,7 +308,7 @@ def compute_smallest_gap(femur: Points, tibia: Points, task: Task, scale: float)
 
 
 def _spurs(joint: _Joint, shape: KneeShape, severity: Severity) -> dict[Task, Points]:
-    """The osteophytes: areas in the ratio of `compute_spur_share`, each knee's a little its own."""
+    """The osteophytes: areas in the ratio of `compute_spur_share`, varied by knee."""
     rng = np.random.default_rng([shape.contour_seed, 1])
     spurs = {}
     for (task, (corner, away)), size in zip(_SPUR_CORNERS.items(), shape.spur_size, strict=True):
@@ -343,7 +343,7 @@ def _dense_lines(
         ("femur", condyles[3 * PER_NODE - 6 :], 5.0 * hard[Task.SCL_FM], 0.8 * hard[Task.SCL_FM]),
     ]
     for part in (plateau[: 2 * PER_NODE], plateau[6 * PER_NODE :]):
-        parts.append(("tibia", part + np.array([11.0, 0.0]), -3.0, 4.0))  # looser below the plate
+        parts.append(("tibia", part + np.array([11.0, 0.0]), -3.0, 4.0))  # thinner below it
     parts.append(("tibia", joint.tibia[first_t + 3 * PER_NODE : first_t + 5 * PER_NODE], 4.0, 5.0))
     inner = (
         ("tibia", joint.on_tibia, template.TIBIAL_SCAR, 5.0, 0.7),

@@ -61,7 +61,7 @@ class KneeShape:
     coarseness : float
         How much the struts of the spongy bone stand out: SD as a share of its attenuation.
     contour_seed : int
-        Of the roughness of the bones' edges.
+        Seed of the roughness of the bones' edges.
     """
 
     landmarks_mm: Points
@@ -118,7 +118,7 @@ def draw_body(*, sex: Sex, bmi: float, rng: np.random.Generator) -> Body:
     Raises
     ------
     ValueError
-        If ``sex`` or ``bmi`` is none of these.
+        If ``sex`` or ``bmi`` is anything else.
     """
     if sex not in _WIDTH_MM or not 14 <= bmi <= 60:
         raise ValueError(f"sex must be female or male and bmi in [14, 60]. Got {sex!r}, {bmi!r}.")

@@ -1,1 +1,1 @@
-"""A picture of a knee -> A SPOILT ONE: metal, motion, letters, too many knees, no knee."""
+"""AN IMAGE OF A KNEE -> A SPOILT ONE: metal, motion, letters, too many knees, no knee."""

@@ -1,6 +1,6 @@
-"""A picture of a knee -> the same knee with lead letters or steel beads beside it.
+"""An image of a knee -> the same knee with lead letters or steel beads beside it.
 
-They are as white as metal in a knee, and no reason to refuse it.
+They are as white as metal in a knee, but not a reason to refuse it.
 """
 
 from typing import Final

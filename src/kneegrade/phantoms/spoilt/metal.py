@@ -1,33 +1,29 @@
-"""A picture of a knee -> the same knee with metal: prostheses, screws, plates, nails, wires.
+"""An image of a knee -> the same knee with metal: prostheses, screws, plates, nails, wires.
 
 All sizes are in mm of a knee whose plateau is 79 mm wide, in the frame of the knee: rows grow
 distally from the valley between the tubercles (landmark t4), columns from lateral to medial.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 
-from kneegrade.arrays import FloatImage, GreyImage, Points, round_to_grey
-from kneegrade.knees.posing.contrast import enhance
+from kneegrade.arrays import FloatImage, GreyImage, Points
+from kneegrade.phantoms.spoilt.metal_look import burn_in, fill_outlines
 from kneegrade.phantoms.spoilt.metal_outlines import box, graft_screw, rod, screw, wire
 from kneegrade.types import plateau_ends, plateau_width
 
 PLATEAU_MM: Final = 79.1
 """Mean width of the plateau (t0 to t8) of KNEEL's annotated knees, mm."""
-METAL_KINDS: Final = ("total knee", "half knee", "screws", "plate", "nail", "staples", "wires")
-"""What `paint_metal` paints."""
-_CHANCES: Final = (0.06, 0.06, 0.29, 0.08, 0.21, 0.07, 0.23)
-"""Thin metal oftener than it is met: it is what is easily missed."""
 _SEEN_WITHIN_MM: Final = 46.0
-"""So far from the joint's centre, along rows and columns, a picture cut to a knee reaches."""
+"""How far an ROI reaches from the joint's centre, along rows and columns."""
 _LEAST_SEEN_MM2, _LEAST_CONTRAST, _MOST_TRIES = 25.0, 30.0, 20
-"""Metal is drawn anew until so much of it is so many grey levels brighter than the bone."""
+"""Metal is drawn again, so often at most, until this area is so much brighter than the bone."""
 _LATERAL, _MEDIAL = -1, 1
-_SUBPIXELS: Final = 4
-"""Binary digits of a pixel that outlines are drawn with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,22 +36,29 @@ class _Metal:
     """Where plastic stands between metals: the joint space of a replaced knee."""
 
 
+class _Kind(NamedTuple):
+    """A kind of metal: its share of all, and what makes one."""
+
+    chance: float
+    make: Callable[[np.random.Generator], _Metal]
+
+
 def paint_metal(
     picture: GreyImage, points: Points, rng: np.random.Generator, kind: str | None = None
 ) -> tuple[GreyImage, FloatImage]:
-    """Paint a prosthesis or what holds a broken bone on a knee, as radiographs show metal.
+    """Paint a prosthesis or an osteosynthesis on a knee, as radiographs show metal.
 
-    It is drawn anew until enough of it stands out where a picture cut to the knee shows it.
+    It is drawn again until enough of it stands out within an ROI.
 
     Parameters
     ----------
     picture : (n, n) array, uint8
         A knee, lateral at column 0.
     points : (16, 2) array, float64
-        Its landmarks in px of the picture: t0..t8 of the tibia, f0..f6 of the femur.
+        Its landmarks in px of the image: t0..t8 of the tibia, f0..f6 of the femur.
     rng : numpy.random.Generator
     kind : str or None
-        One of `METAL_KINDS`; None: drawn, as often as each is met.
+        A key of `METAL_KINDS`; None: drawn by their chances.
 
     Returns
     -------
@@ -66,10 +69,11 @@ def paint_metal(
     Raises
     ------
     ValueError
-        If ``kind`` is another.
+        If ``kind`` is anything else.
     """
     if kind is None:
-        kind = METAL_KINDS[int(rng.choice(len(METAL_KINDS), p=_CHANCES))]
+        chances = [each.chance for each in METAL_KINDS.values()]
+        kind = list(METAL_KINDS)[int(rng.choice(len(METAL_KINDS), p=chances))]
     elif kind not in METAL_KINDS:
         raise ValueError(f"kind must be one of {', '.join(METAL_KINDS)}. Got {kind!r}.")
     px_per_mm = plateau_width(points) / PLATEAU_MM
@@ -88,8 +92,8 @@ def paint_metal(
 def _paint_once(
     picture: GreyImage, points: Points, rng: np.random.Generator, kind: str
 ) -> tuple[GreyImage, FloatImage]:
-    """The picture, and by how many grey levels the metal is brighter than what it covers."""
-    metal = _make_metal(kind, rng)
+    """The image, and by how many grey levels the metal is brighter than what it covers."""
+    metal = METAL_KINDS[kind].make(rng)
     turn = np.deg2rad(rng.normal(0, 2.5))
     shift_mm = rng.normal(0, 1.5, 2)
     px_per_mm = plateau_width(points) / PLATEAU_MM
@@ -111,34 +115,6 @@ def _paint_once(
         base += gap * (np.float32(plastic) + 0.15 * (base - base.mean()) - base)
     mask = fill_outlines([to_px(outline) for outline in metal.outlines], len(picture))
     return burn_in(base, mask, metal.opacity, rng)
-
-
-def _make_metal(kind: str, rng: np.random.Generator) -> _Metal:
-    makers = (_total_knee, _half_knee, _screws, _plate, _nail, _staples, _wires)
-    return makers[METAL_KINDS.index(kind)](rng)
-
-
-def burn_in(
-    base: FloatImage, mask: FloatImage, opacity: float, rng: np.random.Generator
-) -> tuple[GreyImage, FloatImage]:
-    """White where the mask is 1, by how much; now and then with a halo, or the rest darker."""
-    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.35, 1.0)), np.float32)
-    if rng.random() < 0.4:  # a tube, or edges made sharper
-        within = np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(1, 3)), np.float32) ** 2
-        mask = mask * (1 - np.float32(rng.uniform(0.1, 0.6)) * within)
-    if rng.random() < 0.5:  # a window that goes up to the metal leaves less for the bone
-        base = base * np.float32(rng.uniform(0.6, 1))
-    white = max(rng.uniform(225, 256), float(np.percentile(base, 98)))
-    level = white + (base - base.mean()) * np.float32(rng.uniform(0, 0.08))
-    gain = (level - base) * mask * np.float32(opacity)
-    painted = base + gain
-    if rng.random() < 0.4:
-        halo = np.maximum(cv2.GaussianBlur(mask, (0, 0), rng.uniform(3, 9)) - mask, 0)
-        painted = painted - halo * np.float32(rng.uniform(20, 90))
-    grey = round_to_grey(painted)
-    if rng.random() < 0.4:
-        grey = enhance(grey, tiles=int(rng.integers(4, 10)), clip_limit=rng.uniform(1.2, 3))
-    return grey, gain
 
 
 def _total_knee(rng: np.random.Generator) -> _Metal:
@@ -378,10 +354,16 @@ def _lone_wire(radius: float, rng: np.random.Generator) -> list[Points]:
     return outlines
 
 
-def fill_outlines(outlines_px: list[Points], n: int) -> FloatImage:
-    """Cover of each pixel of a square picture by outlines (row, col) in px, 0 to 1."""
-    mask = np.zeros((n, n), np.uint8)
-    for outline in outlines_px:
-        xy = np.rint(np.clip(outline[:, ::-1], -4 * n, 5 * n) * 2**_SUBPIXELS).astype(np.int32)
-        cv2.fillPoly(mask, [xy], 255, lineType=cv2.LINE_AA, shift=_SUBPIXELS)
-    return mask.astype(np.float32) / np.float32(255)
+METAL_KINDS: Final[Mapping[str, _Kind]] = MappingProxyType(
+    {
+        "total knee": _Kind(0.06, _total_knee),
+        "half knee": _Kind(0.06, _half_knee),
+        "screws": _Kind(0.29, _screws),
+        "plate": _Kind(0.08, _plate),
+        "nail": _Kind(0.21, _nail),
+        "staples": _Kind(0.07, _staples),
+        "wires": _Kind(0.23, _wires),
+    }
+)
+"""What `paint_metal` paints. The chances add up to 1; thin metal is drawn more often than it
+occurs, as it is easily missed. Their order is part of what a seed draws."""

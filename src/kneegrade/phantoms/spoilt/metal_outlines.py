@@ -54,7 +54,7 @@ def screw(
 def graft_screw(
     start: tuple[float, float], angle_deg: float, rng: np.random.Generator
 ) -> list[Points]:
-    """A short thick screw without a head, threaded all along; through a hollow one bone shows."""
+    """A short thick screw, headless and fully threaded; a hollow one lets bone show through."""
     way = np.array([np.sin(np.deg2rad(angle_deg)), np.cos(np.deg2rad(angle_deg))])
     beside = np.array([-way[1], way[0]])
     first, length = np.array(start), rng.uniform(14, 32)

@@ -1,4 +1,4 @@
-"""A picture of a knee -> the same knee, moved while it was exposed."""
+"""An image of a knee -> the same knee, moved while it was exposed."""
 
 import cv2
 import numpy as np
@@ -7,13 +7,13 @@ from kneegrade.arrays import GreyImage, round_to_grey
 
 
 def blur_by_motion(picture: GreyImage, length_px: float, rng: np.random.Generator) -> GreyImage:
-    """Move the picture steadily along a line while it is exposed; fresh grain on top.
+    """Move the image steadily along a line while it is exposed; fresh grain on top.
 
     Parameters
     ----------
     picture : (n, n) array, uint8
     length_px : float
-        Way of the motion.
+        Length of the motion.
     rng : numpy.random.Generator
         Draws its direction and the grain.
 
@@ -21,7 +21,7 @@ def blur_by_motion(picture: GreyImage, length_px: float, rng: np.random.Generato
     -------
     (n, n) array, uint8
     """
-    fine = 8  # the kernel is drawn so many times as fine as the picture
+    fine = 8  # the kernel is drawn this many times as fine as the image
     n = 2 * int(np.ceil(length_px / 2)) + 5
     angle = rng.uniform(0, np.pi)
     half = np.array([np.cos(angle), np.sin(angle)]) * length_px * fine / 2

@@ -1,4 +1,4 @@
-"""A picture of a knee -> one of no PA or AP knee: the same out of shape, or something else."""
+"""An image of a knee -> one that is not a PA or AP knee: the same distorted, or something else."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -11,9 +11,9 @@ from kneegrade.phantoms.spoilt.other_pictures import draw_other_picture
 
 
 def draw_not_knee(picture: GreyImage, rng: np.random.Generator) -> GreyImage:
-    """Make a picture that is no PA or AP knee in its usual pose.
+    """Make an image that is not a PA or AP knee in its usual pose.
 
-    Half of the time the picture itself is spoilt (turned, one part of it enlarged, shuffled,
+    Half of the time the image itself is spoilt (turned, one part of it enlarged, shuffled,
     warped, two parts joined), else another one is drawn: other parts of the body, a knee from the
     side, text, noise.
 
@@ -67,7 +67,7 @@ def _shuffle_tiles(picture: GreyImage, rng: np.random.Generator) -> GreyImage:
 
 
 def _join_halves(picture: GreyImage, rng: np.random.Generator) -> GreyImage:
-    """One half twice, or the halves changed over."""
+    """One half twice, or the halves swapped."""
     n, half = len(picture), len(picture) // 2
     kind = int(rng.integers(4))
     if kind == 0:
@@ -82,7 +82,7 @@ def _join_halves(picture: GreyImage, rng: np.random.Generator) -> GreyImage:
 
 
 def _warp(picture: GreyImage, rng: np.random.Generator) -> GreyImage:
-    """Bend the picture by a smooth random field of a tenth of its width and more."""
+    """Bend the image by a smooth random field of a tenth of its width and more."""
     n = len(picture)
     rows, cols = np.indices((n, n), dtype=np.float32)
     coarse = rng.normal(0, 1, (2, *rng.integers(3, 7, 2))).astype(np.float32)
@@ -95,7 +95,7 @@ def _warp(picture: GreyImage, rng: np.random.Generator) -> GreyImage:
 
 
 def _blend(picture: GreyImage, rng: np.random.Generator) -> GreyImage:
-    """Lay a turned copy, or another picture, over it."""
+    """Lay a turned copy, or another image, over it."""
     other = draw_other_picture(len(picture), rng) if rng.random() < 0.5 else _turn(picture, rng)
     share = rng.uniform(0.4, 0.6)
     turned = _turn(picture, rng)

@@ -1,8 +1,8 @@
-"""Nothing -> rough pictures that a radiograph's reader would never take for a PA or AP knee.
+"""Nothing -> rough images that no reader of radiographs would take for a PA or AP knee.
 
 Chests, spines, pelves, hands, skulls, ankles, hips, knees from the side, text, noise, gradients:
-no realism is sought but that of the look (grey levels, edges, grain, contrast enhancement).
-Coordinates are (row, col) as shares of the picture's width.
+only the look is meant to be realistic (grey levels, edges, grain, contrast enhancement).
+Coordinates are (row, col) as shares of the image's width.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _SUBPIXELS: Final = 4
 
 
 def draw_other_picture(n_px: int, rng: np.random.Generator) -> GreyImage:
-    """Draw a picture of something else.
+    """Draw an image of something else.
 
     Parameters
     ----------

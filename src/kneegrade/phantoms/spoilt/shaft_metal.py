@@ -1,5 +1,7 @@
 """A film of a whole knee -> the same film with metal in a shaft, away from the joint."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -8,12 +10,10 @@ from numpy.typing import NDArray
 from kneegrade.arrays import FloatImage, Points
 from kneegrade.knees.measuring.bone_sides import SHAFTS
 from kneegrade.knees.measuring.margins import Bone
-from kneegrade.phantoms.spoilt.metal import burn_in, fill_outlines
+from kneegrade.phantoms.spoilt.metal_look import burn_in, fill_outlines
 from kneegrade.phantoms.spoilt.metal_outlines import rod, screw
 from kneegrade.types import plateau_ends
 
-SHAFT_METAL_KINDS: Final = ("staples", "screws", "plate", "nail")
-"""What `paint_shaft_metal` paints."""
 _WIDTH_MM: Final = 80.0
 
 
@@ -35,7 +35,7 @@ def paint_shaft_metal(
         Landmarks of the knee, in px of the film.
     rng : numpy.random.Generator
     kind : str
-        One of `SHAFT_METAL_KINDS`.
+        A key of `SHAFT_METAL_KINDS`.
     below_plateau : float
         How far below the plateau, in its widths; negative: above it, in the femur.
 
@@ -47,15 +47,14 @@ def paint_shaft_metal(
     Raises
     ------
     ValueError
-        If ``kind`` is another.
+        If ``kind`` is anything else.
     """
-    makers = dict(zip(SHAFT_METAL_KINDS, (_staples, _screws, _plate, _nail), strict=True))
-    if kind not in makers:
-        raise ValueError(f"kind must be one of {', '.join(makers)}. Got {kind!r}.")
+    if kind not in SHAFT_METAL_KINDS:
+        raise ValueError(f"kind must be one of {', '.join(SHAFT_METAL_KINDS)}. Got {kind!r}.")
     row_mm = below_plateau * _WIDTH_MM
     down, lateral, medial = SHAFTS[Bone.TIBIA if row_mm > 0 else Bone.FEMUR]
     first, last = (float(np.interp(row_mm, down, side)) for side in (lateral, medial))
-    outlines = makers[kind](row_mm, first, last, rng)
+    outlines = SHAFT_METAL_KINDS[kind](row_mm, first, last, rng)
     ends = plateau_ends(points)
     across = (ends[1] - ends[0]) / _WIDTH_MM
     distal = np.array([across[1], -across[0]]) * (1 if across[1] >= 0 else -1)
@@ -118,3 +117,10 @@ def _nail(row: float, first: float, last: float, rng: np.random.Generator) -> li
 def _choose_side(first: float, last: float, rng: np.random.Generator) -> tuple[float, int]:
     """Column of the cortex that metal enters by, and which way it goes."""
     return (first, 1) if rng.random() < 0.5 else (last, -1)
+
+
+SHAFT_METAL_KINDS: Final[
+    Mapping[str, Callable[[float, float, float, np.random.Generator], list[Points]]]
+] = MappingProxyType({"staples": _staples, "screws": _screws, "plate": _plate, "nail": _nail})
+"""What `paint_shaft_metal` paints: its outlines from the row, the first and the last column of the
+shaft there, mm."""

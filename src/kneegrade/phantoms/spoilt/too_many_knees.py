@@ -16,13 +16,13 @@ PLATEAU_SHARES: Final = (0.5, 0.75)
 def join_knees(
     films: Sequence[tuple[GreyImage, Points]], rng: np.random.Generator
 ) -> tuple[GreyImage, Points]:
-    """Put one knee of each film side by side, in strips of one width, the plateaus alike.
+    """Put one knee of each film side by side, in strips and with plateaus of one width.
 
     Parameters
     ----------
     films : sequence of (pixels, points)
-        2 or 3 pictures of whole films, (n, n) uint8, with the ends of their plateaus, (4, 2):
-        lateral and medial of the right, then of the left knee; not a number where there is none.
+        2 or 3 images of whole films, (n, n) uint8, with the ends of their plateaus, (4, 2):
+        lateral and medial of the right, then of the left knee; NaN where there is none.
     rng : numpy.random.Generator
 
     Returns

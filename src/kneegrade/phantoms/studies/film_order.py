@@ -24,7 +24,7 @@ class FilmKind(StrEnum):
     HAND = "hand"
     """A film of a hand: no knee."""
     OTHER = "other"
-    """A small picture that is no radiograph, as the previews beside packed series. Ends in .jpg."""
+    """A small image that is not a radiograph, like a preview beside a packed series; .jpg."""
     BROKEN = "broken"
     """A film of knees whose file ends halfway."""
 
@@ -85,7 +85,7 @@ class FilmOrder:
         if (self.archive_member is not None) != path.name.endswith(".tar.gz"):
             raise ValueError(f"archive_member goes with a .tar.gz. Got {self.path!r}.")
         if self.kind is FilmKind.OTHER and path.suffix != ".jpg":
-            raise ValueError(f"A picture that is no film must end in .jpg. Got {self.path!r}.")
+            raise ValueError(f"An image that is not a film must end in .jpg. Got {self.path!r}.")
         if self.kind in {FilmKind.KNEES, FilmKind.BROKEN} and not self.sides:
             raise ValueError("A film of knees must show one. Got no side.")
 

@@ -1,4 +1,4 @@
-"""A knee with some grades asked for and the others as they go with them in a study."""
+"""A knee with some grades asked for, and the others as they go with these in a study."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice

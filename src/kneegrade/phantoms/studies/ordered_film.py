@@ -137,7 +137,7 @@ def describe_knee(knee: FilmKnee) -> dict[str, Any]:
 
 
 def _draw_preview() -> bytes:
-    """A small grey ramp as JPEG: no radiograph."""
+    """A small grey ramp as JPEG: not a radiograph."""
     ramp = np.tile(np.linspace(40, 215, 96).astype(np.uint8), (96, 1))
     return bytes(cv2.imencode(".jpg", ramp)[1].tobytes())
 

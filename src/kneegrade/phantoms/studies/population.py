@@ -260,7 +260,7 @@ def _place(deviate: float, mean: float, spread: float, least: float, most: float
 
 
 def _draw_attended(design: _Design, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which visits took place: the first always; who misses one misses others."""
+    """Which visits took place: the first always; whoever misses one misses others."""
     person, visits = rng.standard_normal(), rng.standard_normal(len(design.attendance))
     mood = np.sqrt(_FAITHFUL) * person + np.sqrt(1 - _FAITHFUL) * visits
     limits = [np.inf if p == 1 else _NORMAL.inv_cdf(p) for p in design.attendance.values()]

@@ -91,7 +91,7 @@ def fit_cuts(task: Task, shares: FloatArray, kept: FloatArray) -> FloatArray:
     task : Task
         One of `FEATURES`.
     shares : (3,) array
-        Of knees that shall be read as at least 1, 2 and 3; falling, in (0, 1).
+        Of knees that are to be read as at least 1, 2 and 3; falling, in (0, 1).
     kept : (4,) array
         Of knees of each true grade that are there to be read; the others were replaced.
 

@@ -27,5 +27,5 @@ def write_sas_file(path: Path, table: pd.DataFrame, *, name: str) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     pyreadstat.write_xport(table, path, table_name=name, file_format_version=8)
-    # The time of writing stands in the file's head: the same study shall be the same bytes.
+    # The time of writing is in the file's header: the same study must give the same bytes.
     path.write_bytes(_STAMP.sub(_FIXED_STAMP, path.read_bytes()))

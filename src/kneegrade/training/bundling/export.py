@@ -73,7 +73,7 @@ def export_bundle(
         The locator's runs for films and for knees; None copies the embedded bundle's locator.
     version : str
     data_card : Path or None
-        TOML that tells what the training data are; None takes the shipped card of the store's
+        TOML that states what the training data are; None takes the shipped card of the store's
         readings.
     notes : Path or None
         Markdown that goes into the model card: further measurements.
@@ -84,7 +84,7 @@ def export_bundle(
         ``run.other-recipe`` if the runs' recipes differ.
     BundleError
         ``bundle.parity`` if a probability of the exported network differs by 1e-4 or more from
-        the trained one's; ``bundle.invalid`` if no whole data card is known.
+        the trained one's; ``bundle.invalid`` if there is no complete data card.
     OutputError
         ``output.not-writable``.
     """
@@ -172,7 +172,7 @@ def _parity_rows(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def _join_subjects(runs: Sequence[FinishedRun], locator: LocatorSpec) -> Subjects:
-    """Those of all runs, and of the locator's making."""
+    """Those of all runs and of the locator's training."""
     parts = [read_subjects(run.folder) for run in runs]
     return reduce(or_, parts, Subjects.from_lists(locator.facts["subjects"]))
 
@@ -225,7 +225,7 @@ def _manifest(
 
 
 def _agreement(runs: Sequence[FinishedRun], index: pd.DataFrame) -> dict[str, Any]:
-    """Agreement of the held-out predictions, as ``kneegrade evaluate`` would tell it."""
+    """Agreement of the held-out predictions, as ``kneegrade evaluate`` would report it."""
     predictions = pd.concat([read_predictions(run.folder / "heldout.parquet") for run in runs])
     predictions["bundle_id"] = predictions["bundle_id"].iloc[0]
     use = choose_subject_use(predictions, None, None)
@@ -254,14 +254,14 @@ def _read_data_card(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BundleError(
             "bundle.invalid",
-            f"A bundle must tell what it was trained on. There is no data card {path.name!r}.",
+            f"A bundle must state what it was trained on. There is no data card {path.name!r}.",
             hint,
         )
     try:
         card = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BundleError(
-            "bundle.invalid", f"The data card {path.name!r} is no TOML: {error}.", hint
+            "bundle.invalid", f"The data card {path.name!r} is not TOML: {error}.", hint
         ) from error
     texts = [name for name in CARD_TEXTS if not isinstance(card.get(name), str)]
     lists = [name for name in CARD_LISTS if not isinstance(card.get(name), list)]

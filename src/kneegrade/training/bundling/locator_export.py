@@ -43,7 +43,7 @@ def export_locator(film_run: Path, knee_run: Path, folder: Path) -> LocatorSpec:
     film_run, knee_run : Path
         Finished landmark runs of the two stages.
     folder : Path
-        The bundle; it must be there.
+        The bundle; it must exist.
 
     Raises
     ------

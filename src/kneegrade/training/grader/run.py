@@ -70,7 +70,7 @@ def fit_run(
     fold : int or None
         The fold to hold out; None keeps a published split, else holds out fold 0.
     n_workers : int
-        Processes that augment pictures.
+        Processes that augment images.
     show_progress : bool
         Whether to draw a progress bar.
 

@@ -1,4 +1,4 @@
-"""Pictures with landmarks as tensors, varied in training."""
+"""Images with landmarks as tensors, varied in training."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from kneegrade.arrays import Affine, FloatArray, FloatImage, GreyImage, Points, round_to_grey
+from kneegrade.bundles.manifest import KNEE_SCORES
 from kneegrade.images.geometry import apply_affine, invert_affine, resample
 from kneegrade.knees.locating.heatmaps import STRIDE
 from kneegrade.knees.posing.contrast import standardise
@@ -23,40 +24,49 @@ from kneegrade.training.locator.pictures import PICTURE_PX, STORED_WIDTHS, Landm
 from kneegrade.training.locator.recipe import LandmarkAugmentSpec, LandmarkRecipe, Stage
 
 PLATEAU_SHARES: Final = (0.13, 0.85)
-"""Plateau width over the film's, as training shows it: from both knees to one that fills it."""
+"""Plateau width as a share of the film's, as training shows it: from both knees to one alone."""
 ZOOMS: Final = (0.4, 2.0)
 MOTIONS_MM: Final = (2.0, 9.0)
-"""How far a knee moved that is taught as one that did."""
+"""Least and largest distance by which a knee moves that is taught as one with motion."""
 JOINED: Final = 0.3
-"""Share of films that are put together from knees of several, so that there may be too many."""
+"""Share of films that are made of knees of several films, so that there may be too many."""
 MARGIN_PX: Final = 1.0
-"""A point so far outside the picture still counts as in it."""
+"""A point up to this far outside the image still counts as in it."""
 
 
 class Varied(NamedTuple):
-    """A picture as one epoch shows it."""
+    """An image as one epoch shows it."""
 
     pixels: GreyImage
     points_px: Points
-    """``(knees, k, 2)``: the same point of several knees; not a number where there is none."""
+    """``(knees, k, 2)``: the same point of several knees; NaN where there is none."""
     is_not_knee: bool
-    is_implant: bool
-    is_moved: bool
+    has_metal: bool
+    has_motion: bool
     metal: FloatImage
     """How plainly metal is seen, 0 to 1, at each pixel of the heat maps."""
+
+    @property
+    def scores(self) -> dict[str, bool]:
+        """What the network ought to say of the image, by the names of `KNEE_SCORES`."""
+        return {
+            "not_knee": self.is_not_knee,
+            "metal": self.has_metal,
+            "motion": self.has_motion,
+        }
 
 
 class LandmarkDataset(Dataset[tuple[Tensor, ...]]):
     """Inputs; points ``(knees, k, 2)`` in px of the heat maps; which are there; kinds; metal.
 
-    What a picture looks like in an epoch depends on seed, epoch and position only.
+    What an image looks like in an epoch depends on seed, epoch and position only.
 
     Parameters
     ----------
     pictures : list of LandmarkPicture
     recipe : LandmarkRecipe
     epoch : int or None
-        None shows every picture in its middle pose, unvaried.
+        None shows every image in its middle pose, unvaried.
     """
 
     def __init__(
@@ -90,13 +100,13 @@ class LandmarkDataset(Dataset[tuple[Tensor, ...]]):
             torch.from_numpy(image[np.newaxis]),
             torch.from_numpy(on_map.astype(np.float32)),
             torch.from_numpy(is_there & (not shown.is_not_knee)),
-            torch.tensor([shown.is_not_knee, shown.is_implant, shown.is_moved]),
+            torch.tensor([shown.scores[name] for name in KNEE_SCORES]),
             torch.from_numpy(shown.metal[np.newaxis]),
         )
 
 
 class LandmarkData(lightning.LightningDataModule):
-    """Training and held-out pictures as batches; each epoch draws equally from every table."""
+    """Training and held-out images as batches; each epoch draws equally from every table."""
 
     def __init__(
         self,
@@ -133,7 +143,7 @@ class LandmarkData(lightning.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Batches of the held-out pictures."""
+        """Batches of the held-out images."""
         return DataLoader(LandmarkDataset(self._heldout, self._recipe, epoch=None), batch_size=32)
 
 
@@ -143,7 +153,7 @@ def vary_picture(
     rng: np.random.Generator | None,
     others: Sequence[LandmarkPicture] = (),
 ) -> Varied:
-    """Show a stored picture as the network sees it; at random where a generator is given.
+    """Show a stored image as the network sees it; at random where a generator is given.
 
     A knee of each of ``others`` is put beside one of its own.
     """
@@ -152,18 +162,18 @@ def vary_picture(
     if rng is not None and others:
         films = [(p.pixels, p.points_px) for p in (picture, *others)]
         source, points = join_knees([films[i] for i in rng.permutation(len(films))], rng)
-    is_not_knee = is_implant = is_moved = False
+    is_not_knee = has_metal = has_motion = False
     metal = np.zeros((size // STRIDE, size // STRIDE), np.float32)
     if rng is not None and recipe.stage is Stage.KNEE:
         spec, kind = recipe.augment, rng.random()
         if kind < spec.p_not_knee:
             source, is_not_knee = draw_not_knee(source, rng), True
-        elif kind < spec.p_not_knee + spec.p_implant:
-            (source, painted), is_implant = paint_metal(source, points[0], rng), True
-        elif kind < spec.p_not_knee + spec.p_implant + spec.p_motion:
+        elif kind < spec.p_not_knee + spec.p_metal:
+            (source, painted), has_metal = paint_metal(source, points[0], rng), True
+        elif kind < spec.p_not_knee + spec.p_metal + spec.p_motion:
             length_mm = np.exp(rng.uniform(*np.log(MOTIONS_MM)))
             length_px = float(length_mm) * PICTURE_PX / STORED_WIDTHS / PLATEAU_MM
-            source, is_moved = blur_by_motion(source, length_px, rng), True
+            source, has_motion = blur_by_motion(source, length_px, rng), True
         if rng.random() < spec.p_marker:
             source = paint_markers(source, points[0], rng)
     affine = _middle_pose(recipe, size)
@@ -178,7 +188,7 @@ def vary_picture(
         fill = float(rng.uniform(0, 255) ** 2 / 255)
     pixels, _ = resample(source.astype(np.float32), affine, (size, size), fill=fill)
     shown = round_to_grey(pixels)
-    if is_implant:
+    if has_metal:
         there, _ = resample(painted, affine, (size, size), fill=0.0)
         metal = there.reshape(size // STRIDE, STRIDE, -1, STRIDE).mean(axis=(1, 3))
     points = apply_affine(invert_affine(affine), points)
@@ -186,7 +196,7 @@ def vary_picture(
         shown = _vary_look(shown, recipe.augment, rng)
     if rng is not None and recipe.stage is Stage.FILM and rng.random() < 0.5:
         shown, points = _mirror(shown, points)
-    return Varied(shown, points, is_not_knee, is_implant, is_moved, metal)
+    return Varied(shown, points, is_not_knee, has_metal, has_motion, metal)
 
 
 def _middle_pose(recipe: LandmarkRecipe, size: int) -> Affine:
@@ -212,7 +222,7 @@ def _draw_knee_pose(
 def _draw_film_pose(
     points: Points, spec: LandmarkAugmentSpec, size: int, rng: np.random.Generator
 ) -> Affine:
-    """A film nearer or farther, so that a plateau spans 13 to 85 % of the picture's width."""
+    """A film nearer or farther, so that a plateau spans 13 to 85 % of the image's width."""
     pairs = points.reshape(-1, 2, 2)
     ends = [pair for pair in pairs if np.isfinite(pair).all()]
     chosen = ends[int(rng.integers(len(ends)))]
@@ -240,14 +250,14 @@ def _vary_look(pixels: GreyImage, spec: LandmarkAugmentSpec, rng: np.random.Gene
         rows, cols = rng.integers(size // 24, size // 5, 2)
         row, col = rng.integers(0, size, 2)
         pixels = pixels.copy()
-        darker = int(np.median(pixels)) + 1  # a bright cover would be metal
+        darker = int(np.median(pixels)) + 1  # a bright cover would look like metal
         pixels[row : row + rows, col : col + cols] = rng.integers(0, darker)
     pixels = vary_contrast(pixels, spec, rng)
     return 255 - pixels if rng.random() < spec.p_invert else pixels
 
 
 def _mirror(pixels: GreyImage, points: Points) -> tuple[GreyImage, Points]:
-    """The same film turned round: right knees become left ones."""
+    """The same film mirrored: right knees become left ones."""
     mirrored = points[:, [2, 3, 0, 1]].copy()
     mirrored[..., 1] = pixels.shape[1] - 1 - mirrored[..., 1]
     return np.ascontiguousarray(pixels[:, ::-1]), mirrored

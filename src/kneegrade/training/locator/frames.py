@@ -1,9 +1,9 @@
-"""Where a known shape lies in a picture whose frame is not known: two scales and a translation.
+"""Where a known shape lies in an image whose frame is not known: two scales and a translation.
 
-KNEEL's landmarks are published without their films; pictures of the same knees are published
+KNEEL's landmarks are published without their films; images of the same knees are published
 without their frame. What is missing is a scale along rows, one along columns and a translation per
-knee: neither turns the knee, but the pictures were cut as oblong boxes and made square. A network's
-points on the picture give it: robustly, for single points may be wrong.
+knee: nothing is rotated, but the images were cut as oblong boxes and made square. These are
+fitted to a network's points on the image, robustly, since single points may be wrong.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from kneegrade.arrays import FloatArray, Points
 
 ROUNDS: Final = 15
 TOLERANCE_MM: Final = 1.0
-"""A point that misses by so much counts half."""
+"""A point that misses by this much counts half."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Scales and translation from mm to a picture, and what they leave unexplained.
+    """Scales and translation from mm to an image, and what they leave unexplained.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def fit_frame(shape_mm: Points, points_px: Points, *, robust: bool = True) -> Fr
     shape_mm, points_px : (k, 2) array
         ``(row, col)`` of the same points.
     robust : bool
-        Reweight iteratively (Cauchy), so that single wrong points have little say.
+        Reweight iteratively (Cauchy), so that single wrong points have little influence.
     """
     weights = np.ones(len(shape_mm))
     scale, shift, misses = np.ones(2), np.zeros(2), np.zeros(len(shape_mm))

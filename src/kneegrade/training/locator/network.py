@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from kneegrade.bundles.manifest import KNEE_SCORES
 from kneegrade.training.locator.recipe import LandmarkNetworkSpec, Stage
 
 METAL_PX: Final = 32
-"""Metal counts by its plainest so many px of a heat map: about 25 mm2 of a usual knee."""
+"""How many of the plainest px of its map count for the score of metal: about 25 mm2 of a knee."""
 METAL_WEIGHT: Final = 32.0
-"""Of the loss of where metal is, a mean over pixels of which few are metal."""
+"""Weight of the loss of where metal is: a mean over pixels, few of which are metal."""
+_NOT_KNEE, _METAL, _MOTION = (KNEE_SCORES.index(name) for name in ("not_knee", "metal", "motion"))
 
 
 class LandmarkNetwork(nn.Module):
@@ -55,12 +57,12 @@ class LandmarkNetwork(nn.Module):
         -------
         heatmaps : (n, k, size / 2, size / 2) tensor
         absent : (n, k) tensor
-            Of the point being outside the picture.
+            That the point is outside the image.
         scores : (n, m) tensor
-            Not there for a stage without scores. From the mean and the maximum of the deepest maps
+            Absent for a stage without scores. From the mean and the maximum of the deepest maps
             (motion is everywhere), and from where metal is seen most plainly.
         metal : (n, 1, size / 2, size / 2) tensor
-            Of metal being there; not there for a stage without scores.
+            That there is metal; absent for a stage without scores.
         """
         levels = [self.stem(images)]
         for down in self.down:
@@ -112,10 +114,10 @@ def compute_landmark_loss(
     points : (n, knees, k, 2) tensor
         ``(row, col)`` in px of the heat maps; the same point of several knees shares a heat map.
     is_there : (n, knees, k) tensor, bool
-        False: the point is not in the picture.
+        False: the point is not in the image.
     kinds : (n, 3) tensor
-        1 where the picture is no knee: then it is not taught whether it has metal; where it has an
-        implant: then its points are not taught; where it moved.
+        In the order of `KNEE_SCORES`, 1 where it is so. Whether something that is not a knee has
+        metal is not taught, nor are the points of a knee with metal.
     metal : (n, 1, rows, cols) tensor
         How plainly metal is seen at each pixel of the heat maps, 0 to 1.
     sigma_px : float
@@ -134,7 +136,7 @@ def compute_landmark_loss(
     target = torch.cat([gaussian * there, 1 - there], dim=2)
     logits = torch.cat([heatmaps.float().flatten(2), absent.float()[..., None]], dim=2)
     per_point = -(target * logits.log_softmax(dim=2)).sum(dim=2)
-    taught = 1 - kinds[:, 1:2].float().expand(n, k)
+    taught = 1 - kinds[:, _METAL, None].float().expand(n, k)
     loss = (per_point * taught).sum() / taught.sum().clamp_min(1)
     if len(outputs) > 2:
         per_score = nn.functional.binary_cross_entropy_with_logits(
@@ -143,7 +145,7 @@ def compute_landmark_loss(
         per_pixel = nn.functional.binary_cross_entropy_with_logits(
             outputs[3].float(), metal, reduction="none"
         )
-        is_knee = 1 - kinds[:, 0].float()
-        of_metal = is_knee * (per_score[:, 1] + METAL_WEIGHT * per_pixel.mean(dim=(1, 2, 3)))
-        loss = loss + (per_score[:, 0] + per_score[:, 2] + of_metal).mean()
+        is_knee = 1 - kinds[:, _NOT_KNEE].float()
+        of_metal = is_knee * (per_score[:, _METAL] + METAL_WEIGHT * per_pixel.mean(dim=(1, 2, 3)))
+        loss = loss + (per_score[:, _NOT_KNEE] + per_score[:, _MOTION] + of_metal).mean()
     return loss

@@ -1,4 +1,4 @@
-"""Landmark tables -> pictures in memory, each with its points, for landmark networks to learn."""
+"""Landmark tables -> images in memory, each with its points, for landmark networks to learn."""
 
 import logging
 from collections.abc import Sequence
@@ -25,26 +25,26 @@ from kneegrade.types import Radiograph, Side, plateau_ends
 log = logging.getLogger(__name__)
 
 PICTURE_PX: Final = 384
-"""Rows and columns of a stored picture: more than the network sees, so that it can be varied."""
+"""Rows and columns of a stored image: more than the network sees, so that it can be varied."""
 STORED_WIDTHS: Final = 2.0
-"""Width of a stored picture of one knee in plateau widths."""
+"""Width of a stored image of one knee in plateau widths."""
 
 
 @dataclass(frozen=True)
 class LandmarkPicture:
-    """One picture and its points.
+    """One image and its points.
 
     Parameters
     ----------
     pixels : (384, 384) array, uint8
     points_px : (k, 2) array
-        ``(row, col)`` on it; not a number where the knee is not there.
+        ``(row, col)`` on it; NaN where the knee is not there.
     subject : str
         Hash of cohort and id.
     knee : TabledKnee
         Where it comes from; of a film, the first knee.
     to_radiograph : (2, 3) array
-        Affine from the picture to the radiograph.
+        Affine from the image to the radiograph.
     """
 
     pixels: GreyImage
@@ -55,7 +55,7 @@ class LandmarkPicture:
 
 
 def read_pictures(paths: Sequence[Path], recipe: LandmarkRecipe) -> list[list[LandmarkPicture]]:
-    """Read at most ``knees_per_table`` pictures of each landmark table that can be read.
+    """Read at most ``knees_per_table`` images of each landmark table that can be read.
 
     Raises
     ------
@@ -92,9 +92,9 @@ def _read_table(path: Path, recipe: LandmarkRecipe) -> list[LandmarkPicture]:
             continue
         pictures += [_picture_of(radiograph, knees, recipe, rng) for knees in group]
     if unreadable:
-        log.warning("%s: %d pictures cannot be read and are left out.", path.name, unreadable)
+        log.warning("%s: %d images cannot be read and are left out.", path.name, unreadable)
     if not pictures:
-        raise TableError("table.empty", f"No picture of {path.name} can be read.", "Check paths.")
+        raise TableError("table.empty", f"No image of {path.name} can be read.", "Check paths.")
     return pictures
 
 
@@ -124,9 +124,9 @@ def _picture_of(
     else:
         points_px = apply_affine(to_picture, knees[0].landmarks.kneel_points_px)
     picture = np.rint(scale_to_unit(pixels) * 255).astype(np.uint8)
-    if stage is Stage.FILM and rng.random() < recipe.augment.p_implant:
+    if stage is Stage.FILM and rng.random() < recipe.augment.p_metal:
         all_points = apply_affine(to_picture, knees[0].landmarks.kneel_points_px)
-        picture = _implant(picture, all_points, rng)
+        picture = _with_metal(picture, all_points, rng)
     return LandmarkPicture(
         pixels=picture,
         points_px=points_px,
@@ -140,8 +140,8 @@ def _frame_of(ends_px: Points, pixel_size: tuple[float, float] = (1.0, 1.0)) -> 
     return StandardPose.of_plateau(ends_px, pixel_size).square_frame(PICTURE_PX, STORED_WIDTHS)
 
 
-def _implant(film: GreyImage, points: Points, rng: np.random.Generator) -> GreyImage:
-    """The film with metal in one knee: painted on an enlarged picture of it."""
+def _with_metal(film: GreyImage, points: Points, rng: np.random.Generator) -> GreyImage:
+    """The film with metal in one knee: painted on an enlarged image of it."""
     to_film = _frame_of(plateau_ends(points))
     to_knee = invert_affine(to_film)
     size = (PICTURE_PX, PICTURE_PX)

@@ -1,8 +1,8 @@
-"""Landmarks published without their films, and pictures of the same knees -> landmark tables.
+"""Landmarks published without their films, and images of the same knees -> landmark tables.
 
 KNEEL publishes sixteen landmarks of 748 knees; 529 of these knees are in the open set of knee
-pictures, in a frame that is not published (`frames` fits it to what a network finds). Where a frame
-is certain, the published points are put on the picture and can be taught.
+images, in a frame that is not published (`frames` fits it to what a network finds). Where a frame
+is certain, the published points are put on the image and can be taught.
 """
 
 import csv
@@ -26,16 +26,16 @@ from kneegrade.types import Contrast, Landmarks, LandmarkScheme, Radiograph, Sid
 COHORT: Final = "oai"
 """The study that both sets come from."""
 CERTAIN_MM: Final = 1.6
-"""A frame is certain where half of the points miss it by less: four numbers hang on 32."""
+"""A frame is certain where half of the points miss it by less: four numbers are fitted to 32."""
 SURE, CLEAN = 0.95, 0.9
-"""Least mean confidence and largest score of a knee whose landmarks a network alone tells."""
+"""Least mean confidence and largest score of a knee whose landmarks come from a network alone."""
 _ORDER_SEED: Final = 2019
 _N_POINTS: Final = LandmarkScheme.KNEEL_16.n_points
 
 
 @dataclass(frozen=True, eq=False)
 class PublishedKnee:
-    """One knee with published landmarks and a picture.
+    """One knee with published landmarks and an image.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class PublishedKnee:
         Absolute; inside an archive as ``a.zip::member``.
     radiograph : Radiograph
     shape_mm : (16, 2) array
-        As the picture shows it: a left knee's columns are turned.
+        As the image shows it: a left knee's columns are mirrored.
     subject : str
         Hash of cohort and id.
     split : str
@@ -60,7 +60,7 @@ class PublishedKnee:
 
 
 def read_published_knees(kneel: Path, knee_table: Path) -> list[PublishedKnee]:
-    """Read the knees of KNEEL's table that have a picture in a knee table.
+    """Read the knees of KNEEL's table that have an image in a knee table.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def read_published_knees(kneel: Path, knee_table: Path) -> list[PublishedKnee]:
 
 
 def find_points(locator: KneeLocator, knees: Sequence[PublishedKnee]) -> FloatArray:
-    """Points ``(n, 16, 2)`` that a locator finds, in px of the pictures."""
+    """Points ``(n, 16, 2)`` that a locator finds, in px of the images."""
     found = np.empty((len(knees), _N_POINTS, 2))
     for i, knee in enumerate(knees):
         (located,) = locator.locate_in_crop(knee.radiograph, knee.kneel.side).knees
@@ -114,12 +114,12 @@ def write_usable_landmarks(
     ----------
     folder : Path
         Gets ``landmarks.csv``, a landmark table; ``landmarks-train.csv``, those of the split
-        "train" alone; ``spacing.csv``. It is made.
+        "train" alone; ``spacing.csv``. It is created if needed.
     knees : sequence of PublishedKnee
     frames : sequence of Frame
         One of each knee.
     left_out : set of str
-        Names of pictures, without their suffix, that are not used: those that show metal.
+        Names of images, without their suffix, that are not used: those that show metal.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def write_further_landmarks(
     """Write a landmark table of at most ``n`` other knees, as a locator sees them.
 
     They are drawn from the split "train"; one that the locator isn't sure of, or that shows metal,
-    motion or no knee, is passed over, and so are the pictures ``left_out`` (names without suffix).
+    motion or no knee, is passed over, and so are the images ``left_out`` (names without suffix).
     """
     table = read_knee_table(knee_table)
     table = table[table["split"] == "train"].sample(frac=1, random_state=_ORDER_SEED)
@@ -183,6 +183,6 @@ def _table_knee(knee: PublishedKnee, frame: Frame) -> TabledKnee:
 
 
 def _find_image(knee_table: Path, image_path: str) -> str:
-    """A picture's path that holds from any folder."""
+    """An image's path that is valid from any folder."""
     file, mark, member = resolve_image(knee_table, image_path).partition("::")
     return f"{Path(file).resolve()}{mark}{member}"

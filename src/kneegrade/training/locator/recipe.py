@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from kneegrade.bundles.manifest import KNEE_SCORES
 from kneegrade.training.recipe_fields import (
     AugmentSpec,
     ScheduleSpec,
@@ -20,7 +21,7 @@ class Stage(StrEnum):
     FILM = "film"
     """The whole film: the two ends of each knee's tibial plateau."""
     KNEE = "knee"
-    """One knee, lateral first, about level: sixteen points, and what spoils the picture."""
+    """One knee, lateral first, about level: sixteen points, and what spoils the image."""
 
     @property
     def n_points(self) -> int:
@@ -29,8 +30,8 @@ class Stage(StrEnum):
 
     @property
     def n_scores(self) -> int:
-        """Further outputs: "not a knee", "implant" and "moved" of a knee."""
-        return 0 if self is Stage.FILM else 3
+        """Further outputs of a knee: `KNEE_SCORES`."""
+        return 0 if self is Stage.FILM else len(KNEE_SCORES)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class LandmarkInputSpec:
     size_px : int
         Rows and columns; a multiple of 32.
     field_of_view_plateau_widths : float
-        Width of the picture of one knee; of a film it says nothing.
+        Width of the image of one knee; ignored for a film.
     clip_percentiles : (low, high)
         Grey values outside are clipped before mean and standard deviation are set to 0 and 1.
     """
@@ -84,21 +85,21 @@ class LandmarkNetworkSpec:
 
 @dataclass(frozen=True)
 class LandmarkAugmentSpec(AugmentSpec):
-    """Random changes of a picture with landmarks.
+    """Random changes of an image with landmarks.
 
     Parameters
     ----------
     p_invert : float
         Probability of dark bone.
     p_cover : float
-        Probability of a patch, as of burnt-in text, over part of the picture.
+        Probability of a patch, as of burnt-in text, over part of the image.
     stretch_share : float
         By how much a pixel may be higher than wide, or wider than high.
     p_marker : float
         Probability of a lead letter or of steel beads beside the knee.
-    p_not_knee, p_implant, p_motion : float
-        Shares of pictures of one knee that are made into a picture of something else, a knee with
-        metal, or a knee that moved.
+    p_not_knee, p_metal, p_motion : float
+        Shares of images of one knee that are made into an image of something else, a knee with
+        metal, or a knee with motion.
     """
 
     p_invert: float
@@ -106,15 +107,15 @@ class LandmarkAugmentSpec(AugmentSpec):
     stretch_share: float
     p_marker: float
     p_not_knee: float
-    p_implant: float
+    p_metal: float
     p_motion: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        made_kinds = ("p_not_knee", "p_implant", "p_motion")
+        made_kinds = ("p_not_knee", "p_metal", "p_motion")
         for name in ("p_invert", "p_cover", "stretch_share", "p_marker", *made_kinds):
             require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
-        made = self.p_not_knee + self.p_implant + self.p_motion
+        made = self.p_not_knee + self.p_metal + self.p_motion
         require(made <= 1, ", ".join(made_kinds), "at most 1 together", made)
 
 
@@ -128,10 +129,10 @@ class LandmarkRecipe:
     stage : Stage
     seed : int
     n_folds : int
-        Subjects are dealt to so many folds by the hash of their id.
+        Subjects are dealt to this many folds by the hash of their id.
     knees_per_table : int
-        Pictures of an epoch that each landmark table gives; of a larger table a random part is
-        used, a smaller one is gone through more than once.
+        Images of an epoch that each landmark table gives; of a larger table a random part is
+        used, a smaller one is used more than once.
     """
 
     name: str

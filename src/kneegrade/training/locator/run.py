@@ -1,6 +1,6 @@
 """A training run of a landmark network on disk: begin, continue, finish.
 
-The folder holds what a grading run's does, but ``heldout.csv`` (error of every held-out point)
+The folder holds what a grading run's does, but with ``heldout.csv`` (error of every held-out point)
 instead of predictions.
 """
 
@@ -37,12 +37,12 @@ from kneegrade.training.locator.recipe import LandmarkRecipe
 from kneegrade.training.locator.start import find_locator_file, load_onnx_weights
 
 N_MEASURED: Final = 64
-"""Pictures over which batch normalisation is measured where a bundle is the start."""
+"""Images over which batch normalisation is measured where training starts from a bundle."""
 
 
 @dataclass(frozen=True)
 class FinishedLandmarkRun:
-    """What a finished run left."""
+    """What a finished run left behind."""
 
     folder: Path
     recipe: LandmarkRecipe
@@ -107,7 +107,7 @@ def fit_landmark_run(
         A finished run of the same network, or a bundle (``default``: the embedded one), whose
         weights this one starts from.
     n_workers : int
-        Processes that vary pictures.
+        Processes that vary images.
     show_progress : bool
 
     Raises
@@ -146,7 +146,7 @@ def fit_landmark_run(
 def _split(
     pictures: list[list[LandmarkPicture]], recipe: LandmarkRecipe, held: int
 ) -> tuple[list[list[LandmarkPicture]], list[LandmarkPicture]]:
-    """Each table's pictures to train on, and the held-out ones of all."""
+    """Each table's images to train on, and the held-out ones of all."""
     n = recipe.n_folds
     train = [[p for p in table if fold_of(p.subject, n) != held] for table in pictures]
     if not all(train):
@@ -174,12 +174,12 @@ def read_landmark_run(folder: Path) -> FinishedLandmarkRun:
 def predict_points(
     network: LandmarkNetwork, pictures: Sequence[LandmarkPicture], recipe: LandmarkRecipe
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Points found, points taught, and confidence, of pictures in their middle pose.
+    """Points found, points taught, and confidence, of images in their middle pose.
 
     Returns
     -------
     found, taught : (n, k, 2) array
-        ``(row, col)`` in px of the network's input; taught is not a number where there is none.
+        ``(row, col)`` in px of the network's input; taught is NaN where there is none.
     confidence : (n, k) array
     """
     dataset = LandmarkDataset(list(pictures), recipe, epoch=None)
@@ -221,7 +221,7 @@ def _find_start(folder: Path, recipe: LandmarkRecipe) -> FinishedLandmarkRun | P
     if (run.recipe.stage, run.recipe.network) != (recipe.stage, recipe.network):
         raise RecipeError(
             "run.other-recipe",
-            f"The run in {str(folder)!r} has another network than recipe {recipe.name!r}.",
+            f"The network of the run in {str(folder)!r} is not that of recipe {recipe.name!r}.",
             "Start from a run whose recipe has the same stage and [network].",
         )
     return run
@@ -244,7 +244,7 @@ def _is_bundle(folder: Path) -> bool:
 
 
 def _read_start_subjects(start: Path | None) -> Subjects:
-    """Whom a run, or a bundle's locator, was taught or tried on."""
+    """Subjects that a run, or a bundle's locator, was trained or selected on."""
     if start is None:
         return Subjects()
     if _is_bundle(start):
@@ -267,5 +267,5 @@ def _about(
 
 
 def _people(pictures: Iterable[LandmarkPicture]) -> frozenset[str]:
-    """Hashed ids; a phantom is nobody."""
+    """Hashed ids; a phantom is not a person."""
     return frozenset(p.subject for p in pictures if p.knee.cohort != PHANTOM_COHORT)

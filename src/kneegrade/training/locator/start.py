@@ -1,7 +1,7 @@
 """A bundle's locator -> weights that a landmark network starts from.
 
 In an ONNX file each convolution holds its batch normalisation too. The two are taken apart again,
-so that who has a bundle, but not the run that it came from, can teach its locator further.
+so that whoever has a bundle, but not the run that it came from, can train its locator further.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def find_locator_file(bundle: str | Path, stage: Stage) -> Path:
 
 
 def load_onnx_weights(network: LandmarkNetwork, path: Path, images: Tensor) -> None:
-    """Give a network the weights of an ONNX file that was written of one like it.
+    """Give a network the weights of an ONNX file that was written from one like it.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def load_onnx_weights(network: LandmarkNetwork, path: Path, images: Tensor) -> N
     Raises
     ------
     RecipeError
-        ``run.other-recipe`` if the file is of another network.
+        ``run.other-recipe`` if the file is of a different network.
     """
     weights = read_onnx_weights(path)
     for convolution, norm in _pair_norms(network).items():
@@ -60,7 +60,7 @@ def load_onnx_weights(network: LandmarkNetwork, path: Path, images: Tensor) -> N
     if {k: v.shape for k, v in fitting.items()} != {k: v.shape for k, v in state.items()}:
         raise RecipeError(
             "run.other-recipe",
-            f"{path} is of another network than the recipe's.",
+            f"{path} is of a different network from the recipe's.",
             "Start from a bundle whose locator has the recipe's stage and [network].",
         )
     network.load_state_dict(fitting)

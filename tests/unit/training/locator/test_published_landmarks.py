@@ -1,6 +1,4 @@
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +9,9 @@ from made_rois import enhanced_pixels
 from kneegrade.bundles.subjects import hash_subject
 from kneegrade.cohorts.tables.table import write_knee_table
 from kneegrade.knees.landmarks.table import read_landmark_table
+from kneegrade.knees.locating.knee_network import LocatedKnee
+from kneegrade.knees.locating.locate import LocatedKnees
+from kneegrade.knees.quality.scores import KneeScores
 from kneegrade.training.locator.frames import Frame, fit_frame
 from kneegrade.training.locator.published_landmarks import (
     PublishedKnee,
@@ -31,11 +32,11 @@ FEMUR = "12,8,60,10,110,4,160,-6,210,5,270,9,318,10"
 class FakeLocator:
     """Finds every knee's points at one place; sure of a knee by how bright its picture is."""
 
-    def locate_in_crop(self, radiograph: Radiograph, side: Side) -> Any:
+    def locate_in_crop(self, radiograph: Radiograph, side: Side) -> LocatedKnees:
         sure = np.full(16, 0.99 if radiograph.pixels.mean() > 60 else 0.5)
         landmarks = Landmarks(side, LandmarkScheme.KNEEL_16, np.full((16, 2), 7.0), sure)
-        scores = SimpleNamespace(not_knee=0.0, implant=0.1, moved=0.0)
-        return SimpleNamespace(landmarks=landmarks, scores=scores)
+        found = LocatedKnee(landmarks, KneeScores(not_knee=0.0, metal=0.1, motion=0.0))
+        return LocatedKnees(radiograph, (found,))
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_values_are_read() -> None:
         ("p_invert", "-0.1"),
         ("p_cover", "1.5"),
         ("p_not_knee", "2.0"),
-        ("p_implant", "1.5"),
+        ("p_metal", "1.5"),
         ("p_motion", "-1.0"),
         ("p_marker", "1.1"),
         ("stretch_share", "2.0"),
@@ -85,8 +85,8 @@ def test_a_value_out_of_range(name: str, value: str) -> None:
     assert code_of(landmark_recipe_text(Stage.KNEE, **{name: value})) == "recipe.invalid"
 
 
-def test_not_knees_and_implants_are_no_more_than_all_pictures() -> None:
-    text = landmark_recipe_text(Stage.KNEE, p_not_knee="0.6", p_implant="0.6")
+def test_not_knees_and_metal_are_no_more_than_all_pictures() -> None:
+    text = landmark_recipe_text(Stage.KNEE, p_not_knee="0.6", p_metal="0.6")
     assert code_of(text) == "recipe.invalid"
 
 

@@ -1,6 +1,6 @@
 """What an OAI of phantoms notes of its films: x-ray metadata, indexes, measured joint spaces.
 
-Quality and faults of a film are drawn by chance (Guess: how often): its picture shows none, but a
+Quality and faults of a film are drawn by chance (Guess: how often): its image shows none, but a
 film that ends halfway is noted as poor.
 """
 
@@ -50,7 +50,7 @@ _VERSION: Final = "1.5"  # Guess
 
 
 def describe_films(subjects: Sequence[PhantomSubject], months: int, *, seed: int) -> list[Row]:
-    """Rows of ``XRay00`` of one visit: its films, and a row without one for who did not come.
+    """Rows of ``XRay00`` of one visit: its films, and a row without one for whoever did not come.
 
     Parameters
     ----------

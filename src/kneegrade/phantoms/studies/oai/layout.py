@@ -1,4 +1,4 @@
-"""Who and where in an OAI release of phantoms: ids, barcodes, dates, folders, and whose is odd.
+"""Who and where in an OAI release of phantoms: ids, barcodes, dates, folders, and whose are odd.
 
 Ids have 7 digits: a 1 and the subject's number in six; the release's begin with 9 (Guess: no source
 says that none begins with 1). Barcodes: `write_series`. All follow from number and seed.
@@ -81,7 +81,7 @@ def list_exams(subject: PhantomSubject, visit: PhantomVisit) -> list[Exam]:
 
 
 def write_subject_id(number: int) -> str:
-    """Id of a subject: a 1 and six digits, which is nobody's.
+    """Id of a subject: a 1 and six digits, which no real person has.
 
     Parameters
     ----------

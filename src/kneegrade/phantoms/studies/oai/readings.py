@@ -129,7 +129,7 @@ def reread_knees(subjects: Sequence[PhantomSubject], *, seed: int, unread: str) 
 
 
 def _list_projects(subject: PhantomSubject, months: int) -> Iterator[str]:
-    """Who read a visit. Guess: who came late was in the sample, one in eight in project 42."""
+    """Who read a visit. Guess: whoever came late was in the sample, one in eight in project 42."""
     if months <= _FIRST_PROJECT_MONTHS:
         yield FIRST_PROJECT
     is_late = any(visit.visit_months > _FIRST_PROJECT_MONTHS for visit in subject.visits)

@@ -2,11 +2,11 @@
 
 Tables are written as text divided by ``|`` and as SAS transport files (`tables`), those of films
 and enrolment as an NDA export too (`export`). What is in them: `readings`, `people`,
-`film_records`; ids and who is odd: `layout`.
+`film_records`; ids, and what is odd: `layout`.
 
 What a public source shows of the release is followed; what none shows is marked "Guess" where it is
 made. Odd films and barcodes (`Odd`) come at fixed subject numbers: a study of as many subjects has
-all; who reads worse narrowing at follow-up follows from the knees.
+all; whose narrowing is read as worse at follow-up follows from the knees.
 """
 
 import csv

@@ -381,7 +381,7 @@ def test_a_film_that_says_so_is_synthetic_in_rows_and_page(bundle: Path, tmp_pat
     (row,) = read_rows(out)
     assert "synthetic" in row["flags"].split(";")
     page = (out / "report.html").read_text(encoding="utf-8")
-    for words in ("SYNTHETIC film.", "made with KL 1", "By us"):
+    for words in ("SYNTHETIC film.", "drawn with KL 1", "By us"):
         assert words in page
 
 
@@ -537,7 +537,7 @@ def test_refused_knees_stand_apart_from_failed_pictures() -> None:
     counts = "1 knee graded, 3 refused (2 knee.implant, 1 knee.cut-off), "
     assert f"{counts}1 file failed (1 image.empty)." in lines
     refused, failed = lines.index("Refused:"), lines.index("Failed:")
-    told = "    knee.implant: The knee holds metal. Leave this one out."
+    told = "    knee.implant: The knee contains metal. Leave this one out."
     assert lines[refused + 1 : refused + 3] == ["  both.dcm, left", told]
     assert [line for line in lines[refused:failed] if line.startswith("  ") and line[2] != " "] == [
         "  both.dcm, left",

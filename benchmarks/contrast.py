@@ -24,7 +24,7 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.contrast import enhance
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.prepared import RefusedKnee, prepare_knees
+from kneegrade.knees.prepare import RefusedKnee, prepare_knees
 from kneegrade.types import Contrast, Flag, KneeROI, Radiograph, Side, Task
 
 

@@ -14,7 +14,7 @@ from kneegrade.bundles.runner import OnnxRunner
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.prepared import prepare_knees
+from kneegrade.knees.prepare import prepare_knees
 from kneegrade.pipeline.grader import KneeGrader
 
 

@@ -42,7 +42,7 @@ from kneegrade.bundles.manifest import LocatorSpec, read_bundle
 from kneegrade.bundles.runner import OnnxNetwork
 from kneegrade.images.geometry import resample
 from kneegrade.knees.locating.locate import KneeLocator
-from kneegrade.phantoms.films.films import BOTH_KNEES_MM, draw_film
+from kneegrade.phantoms.films.film import BOTH_KNEES_MM, draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body

@@ -26,7 +26,7 @@ import numpy as np
 from kneegrade.bundles.manifest import read_bundle
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.locating.markers import read_markers
-from kneegrade.phantoms.films import films
+from kneegrade.phantoms.films import film as films
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body

@@ -31,7 +31,7 @@ from kneegrade.cohorts.tables.table import (
 from kneegrade.images.geometry import resample
 from kneegrade.images.read import read_radiograph
 from kneegrade.knees.posing.contrast import enhance_to, scale_to_unit
-from kneegrade.phantoms.films.films import PhantomFilm, draw_film
+from kneegrade.phantoms.films.film import PhantomFilm, draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from kneegrade.phantoms.films.dicom_film import write_dicom_film
-from kneegrade.phantoms.films.films import PhantomFilm, draw_film
+from kneegrade.phantoms.films.film import PhantomFilm, draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.phantoms.studies.population import Study, draw_subject

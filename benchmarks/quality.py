@@ -35,10 +35,10 @@ from kneegrade.images.read import read_radiograph
 from kneegrade.knees.locating.knee_network import LocatedKnee
 from kneegrade.knees.locating.locate import KneeLocator, LocatedKnees
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
-from kneegrade.knees.prepared import RefusedKnee, prepare_knees
+from kneegrade.knees.prepare import RefusedKnee, prepare_knees
 from kneegrade.knees.quality.checks import check_quality
 from kneegrade.knees.quality.measures import QualityMeasures, measure_quality
-from kneegrade.phantoms.films.films import PhantomFilm, draw_film, draw_hand_film, draw_lateral_film
+from kneegrade.phantoms.films.film import PhantomFilm, draw_film, draw_hand_film, draw_lateral_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.shape import draw_body
 from kneegrade.phantoms.spoilt.metal import METAL_KINDS, PLATEAU_MM, paint_metal

@@ -16,7 +16,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from kneegrade.images.raster import SYNTHETIC_TEXT
 from kneegrade.phantoms.films.dicom_film import write_dicom_film
-from kneegrade.phantoms.films.films import PhantomFilm, draw_film
+from kneegrade.phantoms.films.film import PhantomFilm, draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import NARROWING, OSTEOPHYTES, Severity
 from kneegrade.phantoms.knees.shape import Sex, draw_body

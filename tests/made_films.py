@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kneegrade.phantoms.films.films import PhantomFilm, draw_film
+from kneegrade.phantoms.films.film import PhantomFilm, draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, Severity
 from kneegrade.phantoms.knees.shape import draw_body

@@ -8,7 +8,7 @@ import numpy as np
 from made_films import FILM_MM, write_picture
 
 from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
-from kneegrade.phantoms.films.films import PhantomFilm, draw_film
+from kneegrade.phantoms.films.film import PhantomFilm, draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import NARROWING, OSTEOPHYTES, Severity
 from kneegrade.phantoms.knees.shape import draw_body

@@ -7,7 +7,7 @@ import numpy as np
 
 from kneegrade.errors import KneegradeError
 from kneegrade.grading.predictions import SPACE_COLUMNS, SPUR_COLUMNS
-from kneegrade.knees.prepared import RefusedKnee
+from kneegrade.knees.prepare import RefusedKnee
 from kneegrade.pipeline.grader import GradedKnee, KneeGrader
 from kneegrade.pipeline.results import KneeKey, result_of
 

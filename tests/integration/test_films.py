@@ -14,7 +14,7 @@ from tiny_bundle import write_tiny_bundle
 
 from kneegrade.knees.landmarks.table import write_landmark_table
 from kneegrade.knees.store import read_index, read_rois
-from kneegrade.phantoms.films.films import PhantomFilm
+from kneegrade.phantoms.films.film import PhantomFilm
 from kneegrade.types import Side
 
 DEMO = Path(__file__).parents[2] / "demo" / "films"

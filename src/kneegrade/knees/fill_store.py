@@ -23,7 +23,7 @@ from kneegrade.journal import note, read_journal
 from kneegrade.knees.landmarks.folder import LandmarkFolder
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.pictures import encode_png
-from kneegrade.knees.prepared import PreparedKnee, RefusedKnee, prepare_knees, prepare_landmarks
+from kneegrade.knees.prepare import PreparedKnee, RefusedKnee, prepare_knees, prepare_landmarks
 from kneegrade.knees.store import (
     AFFINE_COLUMNS,
     RESULT_COLUMNS,

@@ -14,7 +14,7 @@ from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.measuring.joint_space import JointSpace, measure_joint_space
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.prepared import PreparedKnee, RefusedKnee, prepare_knees
+from kneegrade.knees.prepare import PreparedKnee, RefusedKnee, prepare_knees
 from kneegrade.types import (
     Contrast,
     KneePrediction,

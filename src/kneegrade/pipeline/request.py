@@ -13,7 +13,7 @@ from kneegrade.bundles.manifest import Bundle
 from kneegrade.errors import InternalError, KneegradeError, OutputError
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.posing.pictures import encode_png
-from kneegrade.knees.prepared import RefusedKnee
+from kneegrade.knees.prepare import RefusedKnee
 from kneegrade.output import write_whole, writing_to
 from kneegrade.pipeline.drawing import draw_knee
 from kneegrade.pipeline.grader import GradedKnee, KneeGrader

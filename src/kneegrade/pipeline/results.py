@@ -14,7 +14,7 @@ from kneegrade.errors import KneegradeError
 from kneegrade.grading.grader import expected_grade
 from kneegrade.grading.predictions import KEY_COLUMNS, Row, task_columns
 from kneegrade.knees.measuring.sizes import Area, CompartmentSizes, JointSizes, Length
-from kneegrade.knees.prepared import RefusedKnee
+from kneegrade.knees.prepare import RefusedKnee
 from kneegrade.pipeline.drawing import KneeDrawing
 from kneegrade.pipeline.grader import GradedKnee
 from kneegrade.types import Flag, KneePrediction, Side, SpacingSource, Task

@@ -23,7 +23,7 @@ from kneegrade.knees.landmarks.table import TabledKnee, write_landmark_table
 from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.prepared import PreparedKnee, prepare_knees
+from kneegrade.knees.prepare import PreparedKnee, prepare_knees
 from kneegrade.knees.store import (
     AFFINE_COLUMNS,
     StoreSettings,

@@ -10,7 +10,7 @@ from tiny_bundle import write_tiny_bundle
 from kneegrade.errors import KneeNotFoundError, OutputError
 from kneegrade.images.read import read_file
 from kneegrade.knees.locating.find import InputKind
-from kneegrade.knees.prepared import PreparedKnee, RefusedKnee
+from kneegrade.knees.prepare import PreparedKnee, RefusedKnee
 from kneegrade.pipeline.grader import KneeGrader
 from kneegrade.pipeline.request import ROIS, GradeRequest, answer
 from kneegrade.pipeline.results import KneeRecord, Status

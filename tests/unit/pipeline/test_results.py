@@ -19,7 +19,7 @@ from kneegrade.grading.predictions import (
 from kneegrade.knees.measuring.joint_space import JointSpace, measure_joint_space
 from kneegrade.knees.measuring.sizes import CompartmentSizes, JointSizes
 from kneegrade.knees.posing.crop import RoiSpec, crop_knee
-from kneegrade.knees.prepared import PreparedKnee, RefusedKnee
+from kneegrade.knees.prepare import PreparedKnee, RefusedKnee
 from kneegrade.pipeline.grader import GradedKnee
 from kneegrade.pipeline.results import KneeKey, KneeResult, Status, result_of
 from kneegrade.types import (

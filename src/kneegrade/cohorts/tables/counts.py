@@ -4,7 +4,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from kneegrade.paper import PAPER_COUNTS, PAPER_KNEES
+from kneegrade.published_counts import PAPER_COUNTS, PAPER_KNEES
 from kneegrade.types import Task
 
 PAPER_TASKS: Final = tuple(PAPER_COUNTS["oai"])

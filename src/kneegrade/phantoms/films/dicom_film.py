@@ -18,7 +18,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from kneegrade.phantoms.films.films import PhantomFilm
+from kneegrade.phantoms.films.film import PhantomFilm
 from kneegrade.phantoms.films.scanners import Scanner
 
 NO_CHANGES: Final[Mapping[str, object]] = MappingProxyType({})

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from kneegrade.phantoms.films.dicom_film import write_dicom_film
-from kneegrade.phantoms.films.films import FilmKnee, draw_film, draw_hand_film
+from kneegrade.phantoms.films.film import FilmKnee, draw_film, draw_hand_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.shape import Body, draw_body
 from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder

@@ -35,9 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.arrays import FloatArray
-from kneegrade.paper import PAPER_COUNTS
 from kneegrade.phantoms.knees.severity import FEATURES, NARROWING, OSTEOPHYTES, SCLEROSIS, Severity
 from kneegrade.phantoms.studies.readers import bring_to_scale, fit_cuts, scale_severity
+from kneegrade.published_counts import PAPER_COUNTS
 from kneegrade.types import Side, Task
 
 Sex = Literal["female", "male"]

@@ -11,7 +11,7 @@ from kneegrade.cohorts.tables.counts import (
     compare_with_paper,
     count_grades,
 )
-from kneegrade.paper import PAPER_COUNTS, PAPER_KNEES
+from kneegrade.published_counts import PAPER_COUNTS, PAPER_KNEES
 from kneegrade.types import Task
 
 COHORTS = ["oai", "most"]

@@ -14,7 +14,7 @@ from kneegrade.knees.locating.knee_network import LocatedKnee
 from kneegrade.knees.locating.locate import KneeLocator, LocatedKnees
 from kneegrade.knees.locating.markers import SideMarker
 from kneegrade.knees.quality.scores import KneeScores
-from kneegrade.phantoms.films.films import PhantomFilm
+from kneegrade.phantoms.films.film import PhantomFilm
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side
 
 BOTH = (Side.RIGHT, Side.LEFT)

@@ -14,7 +14,7 @@ from kneegrade.knees.posing.contrast import (
     scale_to_unit,
 )
 from kneegrade.knees.posing.crop import RoiSpec
-from kneegrade.knees.prepared import PreparedKnee, prepare_knees
+from kneegrade.knees.prepare import PreparedKnee, prepare_knees
 from kneegrade.types import Contrast, Radiograph
 
 RNG_PIXELS = np.random.default_rng(5).normal(1000, 300, (60, 60)).astype(np.float32)

@@ -37,7 +37,7 @@ from kneegrade.knees.quality.shape_model import (
     place_average_knee,
     read_shape_model,
 )
-from kneegrade.phantoms.films.films import draw_film
+from kneegrade.phantoms.films.film import draw_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.severity import FEATURES, Severity
 from kneegrade.phantoms.knees.shape import draw_body

@@ -4,7 +4,7 @@ import pytest
 
 from kneegrade.phantoms.films import lateral_film
 from kneegrade.phantoms.films.attenuation import FilmGrid
-from kneegrade.phantoms.films.films import ONE_KNEE_MM, draw_lateral_film
+from kneegrade.phantoms.films.film import ONE_KNEE_MM, draw_lateral_film
 from kneegrade.phantoms.films.lateral_film import compute_lateral_knee
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.shape import Body, draw_body

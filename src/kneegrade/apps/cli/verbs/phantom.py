@@ -15,7 +15,7 @@ from kneegrade.output import writing_to
 from kneegrade.types import Side, Task
 
 if TYPE_CHECKING:
-    from kneegrade.phantoms.films.films import PhantomFilm
+    from kneegrade.phantoms.films.film import PhantomFilm
     from kneegrade.phantoms.knees.severity import Severity
 
 SCHEMA_VERSION: Final = 1
@@ -103,7 +103,7 @@ def film(
     """Draw one radiograph and write it with its truth."""
     import numpy as np
 
-    from kneegrade.phantoms.films.films import draw_film
+    from kneegrade.phantoms.films.film import draw_film
     from kneegrade.phantoms.films.scanners import SCANNERS
     from kneegrade.phantoms.knees.shape import draw_body
     from kneegrade.phantoms.studies.population import Study, draw_subject
@@ -242,7 +242,7 @@ def _draw_asked(
 
 
 def _parse_size(text: str, n_knees: int) -> tuple[float, float]:
-    from kneegrade.phantoms.films.films import check_film_size
+    from kneegrade.phantoms.films.film import check_film_size
 
     rows, _, cols = text.lower().partition("x")
     try:

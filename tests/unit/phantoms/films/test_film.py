@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kneegrade.phantoms.films.films import (
+from kneegrade.phantoms.films.film import (
     BOTH_KNEES_MM,
     LEAST_EDGE_MM,
     draw_film,

@@ -15,14 +15,14 @@ from kneegrade.knees.locating.find import InputKind
 from kneegrade.knees.locating.locate import KneeLocator
 from kneegrade.knees.measuring.joint_space import measure_joint_space
 from kneegrade.knees.posing.crop import PAPER_ROI, RoiSpec
-from kneegrade.knees.prepared import (
+from kneegrade.knees.prepare import (
     PreparedKnee,
     RefusedKnee,
     prepare_knees,
     prepare_landmarks,
 )
 from kneegrade.knees.quality.checks import REFUSED_FLAGS
-from kneegrade.phantoms.films.films import draw_hand_film
+from kneegrade.phantoms.films.film import draw_hand_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.spoilt.shaft_metal import paint_shaft_metal
 from kneegrade.types import Flag, Landmarks, LandmarkScheme, Radiograph, Side

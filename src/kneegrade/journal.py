@@ -5,6 +5,7 @@ counts as not written.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -48,7 +49,8 @@ def read_journal(path: Path, head: Mapping[str, Any]) -> Iterator[Any]:
             elif value != head:
                 raise other_run(path, f"belongs to another run or version: {value}")
             n_whole += len(line)
-        journal.truncate(n_whole)
+        if journal.seek(0, os.SEEK_END) > n_whole:
+            journal.truncate(n_whole)
     if not n_whole:
         path.write_text(_line_of(head), encoding="utf-8")
 

@@ -22,7 +22,7 @@ def writing_to(place: Path) -> Iterator[None]:
         raise OutputError(
             "output.not-writable",
             f"{str(place)!r} cannot be written to: {error.strerror or type(error).__name__}.",
-            "Choose another place, or free space.",
+            "Choose another --out, or free space.",
         ) from error
 
 

@@ -20,14 +20,15 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from kneegrade.knees.drawing import KneeDrawing, draw_knee
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
 from kneegrade import Radiograph, Side, Task
 from kneegrade.images.geometry import apply_affine
 from kneegrade.images.read import read_radiograph
-from kneegrade.pipeline.grader import GradedKnee, KneeGrader, RefusedKnee
+from kneegrade.knees.prepare import RefusedKnee
+from kneegrade.pipeline.drawing import KneeDrawing, draw_knee
+from kneegrade.pipeline.grader import GradedKnee, KneeGrader
 
 FOLDER = Path(__file__).parent
 DEMO = FOLDER.parent / "demo"

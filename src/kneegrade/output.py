@@ -1,5 +1,6 @@
 """Writing results: a file is whole or absent; a folder that cannot be written to is reported."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
     Text is UTF-8 with line feeds.
     """
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
         part.replace(path)

@@ -76,6 +76,8 @@ def run_on_workers(
     Exception
         Whatever ``start`` or the work raises; it ends all work.
     """
+    if n_workers is not None and n_workers < 1:
+        raise ValueError(f"n_workers must be 1 or more. Got {n_workers}.")
     crew = _Crew(start, items, n_workers or _count_cores(), limit_s)
     try:
         while crew.has_work():

@@ -16,10 +16,16 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
 
 
-def test_what_is_stopped_halfway_leaves_the_old_file(tmp_path: Path) -> None:
+def test_what_is_stopped_halfway_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "table.csv"
     write_whole(path, "old")
-    (tmp_path / "table.csv.part").mkdir()
+
+    def fail(part: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
     with (
         pytest.raises(OutputError, match=r"table\.csv' cannot be written to") as raised,
         writing_to(path),

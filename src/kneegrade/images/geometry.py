@@ -59,11 +59,6 @@ def invert_affine(affine: ArrayLike) -> Affine:
     return np.column_stack([inverse, -inverse @ matrix[:, 2]])
 
 
-def mirror_columns_affine(columns: int) -> Affine:
-    """Affine (2, 3) that reverses the columns of an image ``columns`` px wide; its own inverse."""
-    return np.array([[1.0, 0.0, 0.0], [0.0, -1.0, columns - 1.0]])
-
-
 def resample(
     pixels: FloatImage,
     to_source_affine: ArrayLike,

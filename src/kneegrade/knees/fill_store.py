@@ -100,7 +100,7 @@ def write_rois(
             on_progress(len(results), len(names))
     with writing_to(folder):
         index = _write_index(table, names, results, folder)
-        (folder / JOURNAL).unlink()
+        (folder / JOURNAL).unlink(missing_ok=True)
     return index
 
 

@@ -15,7 +15,6 @@ from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph, Side
 
 CHECKED_ROI: Final = RoiSpec(size_px=224, plateau_widths=1.25)
 """The ROI on which quality is judged, whatever ROI is asked for."""
-NOT_A_KNEE: Final = "knee.not-a-knee"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +88,8 @@ def prepare_knees(
     except KneeNotFoundError as error:
         return [RefusedKnee(side, error)]
     knees = [_prepare(knee, located.radiograph, spec) for knee in located.knees]
-    is_knee = not all(isinstance(k, RefusedKnee) and k.error.code == NOT_A_KNEE for k in knees)
-    if located.missing is not None and is_knee:
+    refusals = [knee.error.code for knee in knees if isinstance(knee, RefusedKnee)]
+    if located.missing is not None and refusals != ["knee.not-a-knee"]:
         knees.append(RefusedKnee(located.missing, not_found_on_film_of_both(located.missing)))
     return knees
 
@@ -126,7 +125,7 @@ def _refuse(flags: frozenset[Flag]) -> KneeNotFoundError | None:
         return None
     if Flag.NOT_A_KNEE in flags:
         return KneeNotFoundError(
-            NOT_A_KNEE,
+            "knee.not-a-knee",
             "What was found is not a knee in a PA or AP view.",
             "Give a PA or AP radiograph of the knee.",
         )

@@ -243,8 +243,8 @@ def test_a_table_made_by_hand(tmp_path: Path, encoding: str) -> None:
     assert table["kl"].fillna(-1).tolist() == [3, 1, -1, 2, 2]
     assert table["kl_p1"].fillna(-1).tolist() == [0.1, 0.5, -1, 0, -1]
     assert [note for note in notes if "status" in note and "rows" in note] == [
-        "2 of 5 rows have a status that is none of ok, refused, failed, first in row 5: they count "
-        "as failed."
+        "2 of 5 rows have a status that is not one of ok, refused, failed, first in row 5: they "
+        "count as failed."
     ]
     assert "Column 'KL' was read as 'kl'." in notes
 

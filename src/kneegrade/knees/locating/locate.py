@@ -261,8 +261,8 @@ class KneeLocator:
         sure = plateau.side_confidence + AVERAGE_KNEE_WEIGHT * likeness
         if hint is plateau.side.other or (hint is None and sure < 0):
             ends_px = plateau.ends_px[::-1]
-            plateau = replace(plateau, side=plateau.side.other, ends_px=ends_px)
-            view, sure = view.mirror(), -sure
+            sure = float(np.clip(-sure, -1, 1))
+            return replace(plateau, side=plateau.side.other, ends_px=ends_px, side_confidence=sure)
         return replace(plateau, side_confidence=float(np.clip(sure, -1, 1)), view=view)
 
     def _refine(self, radiograph: Radiograph, plateau: _Plateau) -> SeenKnee:

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 
 from kneegrade.errors import ImageError
+from kneegrade.images.geometry import resample
 from kneegrade.knees.posing.contrast import SCALE_PERCENTILES, scale_to_unit
-from kneegrade.knees.posing.pose import StandardPose, take_picture
+from kneegrade.knees.posing.pose import StandardPose
 from kneegrade.types import Flag, KneeROI, Landmarks, Radiograph
 
 
@@ -64,7 +65,8 @@ def crop_knee(radiograph: Radiograph, landmarks: Landmarks, spec: RoiSpec) -> Kn
     """
     pose = StandardPose.of_plateau(landmarks.plateau_px, radiograph.pixel_size)
     frame = pose.square_frame(spec.size_px, _plateau_widths(radiograph, pose, spec))
-    pixels, inside_fraction = take_picture(radiograph, frame, spec.size_px)
+    source, size = radiograph.pixels, (spec.size_px, spec.size_px)
+    pixels, inside_fraction = resample(source, frame, size, fill=float(source.min()))
     spacing = radiograph.spacing_mm
     return KneeROI(
         side=landmarks.side,

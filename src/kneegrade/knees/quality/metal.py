@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kneegrade.arrays import Affine, FloatImage, Mask, Points
-from kneegrade.images.geometry import apply_affine, compose_affines, mirror_columns_affine
+from kneegrade.images.geometry import apply_affine
 from kneegrade.knees.measuring.bone_sides import SHAFTS
 from kneegrade.knees.measuring.margins import Bone
 from kneegrade.knees.posing.pose import CENTRE_ABOVE_PLATEAU
@@ -106,11 +106,6 @@ class LegView:
     def invert(self) -> Self:
         """The negative."""
         return replace(self, pixels=-self.pixels)
-
-    def mirror(self) -> Self:
-        """The same leg taken for one of the other side."""
-        affine = compose_affines(self.to_radiograph, mirror_columns_affine(len(self.pixels)))
-        return replace(self, pixels=self.pixels[:, ::-1], to_radiograph=affine)
 
     def rows_below_joint(self) -> NDArray[np.float64]:
         """How far each row lies below the joint's centre, in plateau widths: ``(n,)``."""

@@ -16,13 +16,13 @@ the version is in its metadata as `schema_version`) or CSV. Excel (`.xlsx`, the 
 [other text tables](#text-tables) are read too, not written.
 
 Your own table needs `image_path` and `side` only. Where they are missing, `cohort` becomes `own`,
-`visit_months` 0, `reading` empty, and `subject_id` the `image_path`: then two pictures count as two
+`visit_months` 0, `reading` empty, and `subject_id` the `image_path`: then two images count as two
 people, so give `subject_id` before you train or evaluate. `kneegrade cohort table FILE --out TABLE`
 checks a table and writes it in its normal form.
 
 The key `{", ".join(KEY_COLUMNS)}` names a row and must not
 repeat. Columns that are not listed here pass through. `<task>_raw` (such as `kl_raw`) holds what a
-study wrote where it is no grade.
+study wrote where it is not a grade.
 
 | column | type | always | a cell holds | meaning |
 | --- | --- | --- | --- | --- |"""
@@ -32,19 +32,19 @@ An empty cell is missing; in a column of numbers so are `NA`, `NaN`, `null`, `no
 number rows as in a file whose header is row 1.
 
 A spreadsheet changes ids: `0012` becomes 12, and a long number, once saved as CSV, `9.0E+06`.
-Format the column as text before you fill it. The second is refused; of the first a note is printed
-where most ids are longer.
+Format the column as text before you fill it. The second is refused; for the first a note is printed
+if most ids are longer.
 
-A backslash in `image_path` is read as `/`, unless there is a file of just that name.
+A backslash in `image_path` is read as `/`, unless there is a file with exactly that name.
 
 ## Text tables
 
 Every table that you give as text (`.csv`, `.tsv`, `.txt`), also to `--truth` and `evaluate`, may
-have commas, semicolons, tabs or bars, a first line `sep=;`, and UTF-8 or UTF-16 (Excel's "Unicode
-text"). Other text is read as Windows-1252, with a note: a name may come out wrong, a grade cannot.
-Columns are found in any case, with blanks or hyphens for `_`; `0,5` is a half; a nameless first
-column of row numbers, as pandas writes it, is left out. A row of another length than the header is
-refused.
+use commas, semicolons, tabs or bars, have a first line `sep=;`, and be in UTF-8 or UTF-16
+(Excel's "Unicode text"). Other text is read as Windows-1252, with a note: a name may come out
+wrong, a grade cannot. Columns are found in any case, with blanks or hyphens for `_`; `0,5` is a
+half; an unnamed first column of row numbers, as pandas writes it, is left out. A row that is not
+as long as the header is refused.
 """
 
 DOCS = Path(__file__).parents[4] / "docs"

@@ -181,3 +181,18 @@ def test_flags_of_film_and_landmarks_go_with_the_roi() -> None:
     told = replace(landmarks, flags=frozenset({Flag.SIDE_FROM_PICTURE}))
     roi = crop_knee(corrected, told, RoiSpec(plateau_widths=1.0))
     assert roi.flags == {Flag.POLARITY_CORRECTED, Flag.SIDE_FROM_PICTURE}
+
+
+def test_beyond_the_film_an_roi_is_as_dark_as_the_darkest_pixel_of_all() -> None:
+    radiograph, landmarks = film_of()
+    pixels = radiograph.pixels.copy()
+    pixels[3, 5] = pixels.min() - 100  # in a row that a coarse look would miss
+    film = replace(radiograph, pixels=pixels)
+    wide = RoiSpec(size_px=64, plateau_widths=8.0, clip_percentiles=(0.0, 100.0))
+    roi = crop_knee(film, landmarks, wide)
+    assert roi.inside_fraction < 0.5
+    expected, _ = resample(pixels, roi.to_radiograph, (64, 64), fill=float(pixels.min()))
+    scaled = (expected - expected.min()) / (expected.max() - expected.min())
+    np.testing.assert_allclose(roi.pixels, scaled, atol=0.01)
+    assert roi.pixels[0, 0] == 0
+    assert roi.pixels[roi.pixels > 0].min() > 0.01, "the film is brighter than what lies beyond"

@@ -71,7 +71,7 @@ def test_the_plateau_lies_where_a_view_of_the_leg_has_it(
     assert first + view.plateau[0, 0] * (second - first) == pytest.approx(CENTRE_ABOVE_PLATEAU)
 
 
-def test_a_mirrored_view_is_the_view_of_the_other_side() -> None:
+def test_the_view_of_the_other_side_is_mirrored() -> None:
     rng = np.random.default_rng(0)
     film = Radiograph(rng.normal(size=(500, N_COLS)), "id")
 
@@ -80,10 +80,9 @@ def test_a_mirrored_view_is_the_view_of_the_other_side() -> None:
         pixels, _ = take_picture(film, frame, 64)
         return LegView(pixels, frame, film.pixels.shape, 1.4)
 
-    turned, other = take(ENDS).mirror(), take(ENDS[::-1])
-    np.testing.assert_allclose(turned.to_radiograph, other.to_radiograph, atol=1e-9)
-    np.testing.assert_allclose(turned.pixels, other.pixels, atol=1e-3)
-    np.testing.assert_array_equal(turned.invert().pixels, -turned.pixels)
+    one, other = take(ENDS), take(ENDS[::-1])
+    np.testing.assert_allclose(one.pixels[:, ::-1], other.pixels, atol=1e-3)
+    np.testing.assert_array_equal(one.invert().pixels, -one.pixels)
 
 
 def test_beyond_the_film_it_is_as_dark_as_the_film_is() -> None:

@@ -95,7 +95,7 @@ def test_what_cannot_be_read_is_left_out_and_told(
 ) -> None:
     pictures = read(landmark_table, stage)
     assert [picture.knee.image_path for picture in pictures] == [f"{i}.png" for i in range(6)]
-    assert "1 pictures cannot be read" in caplog.text
+    assert "1 images cannot be read" in caplog.text
     people = {hash_subject("own", subject) for subject in PEOPLE}
     assert people == {p.subject for p in pictures if p.knee.cohort == "own"}
     for picture in pictures:

@@ -82,7 +82,7 @@ def test_figures_on_stdout_and_report_folder(
     ]["quadratic_kappa"]
     lines = [" ".join(line.split()) for line in stdout.splitlines()]
     assert "kl quadratic kappa {estimate:.3f} ({low:.3f}-{high:.3f})".format(**kappa) in lines
-    assert "40 knees compared, 0 failed, 0 without truth, 0 not predicted" in lines
+    assert "40 knees compared, 0 failed, 0 without a reader's grade, 0 not predicted" in lines
     assert any(line.startswith("not known whether the network was trained") for line in lines)
     assert sorted(path.name for path in out.iterdir()) == [
         "metrics.csv",

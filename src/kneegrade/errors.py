@@ -65,9 +65,9 @@ CODES: Final = MappingProxyType(
         "phantom.size-invalid": "The phantom film is too small for its knees.",
         "phantom.subjects-invalid": "A phantom study needs at least one subject.",
         "internal.error": "kneegrade itself failed on this radiograph: a bug.",
-        "worker.died": "The process that worked on this radiograph ended.",
-        "worker.timeout": "Work on this radiograph took too long, and was stopped.",
-        "worker.no-start": "No process could be started to work in.",
+        "worker.died": "The process working on this radiograph ended.",
+        "worker.timeout": "The work on this radiograph took too long and was stopped.",
+        "worker.no-start": "No worker process could be started.",
         "extra.missing": "An optional part of kneegrade is not installed.",
     }
 )

@@ -239,13 +239,13 @@ def _failure_of(news: _News, limit_s: float, exit_code: int | None) -> WorkerErr
     if news is _News.LATE:
         return WorkerError(
             "worker.timeout",
-            f"This took longer than {limit_s:g} s, and was stopped.",
-            "Look whether the file can be read; the same command tries it again.",
+            f"The work took longer than {limit_s:g} s and was stopped.",
+            "Check that the file can be read; the same command tries it again.",
         )
     return WorkerError(
         "worker.died",
-        f"The process that worked on this ended (exit code {exit_code}).",
-        "Too little memory? Take fewer --workers; the same command tries it again.",
+        f"The process doing the work ended (exit code {exit_code}).",
+        "If memory is short, use fewer --workers; the same command tries it again.",
     )
 
 
@@ -253,8 +253,8 @@ def _no_start(failure: Exception | None) -> WorkerError:
     why = "" if failure is None else f" ({type(failure).__name__}: {failure})"
     return WorkerError(
         "worker.no-start",
-        f"The processes that were started to work in ended, or hung, before they could{why}.",
-        "Free memory, or take fewer --workers; what is done is kept.",
+        f"The worker processes ended or hung before they could begin{why}.",
+        "Free memory, or use fewer --workers; what is done is kept.",
     )
 
 

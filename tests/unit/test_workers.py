@@ -123,8 +123,8 @@ def test_any_error_comes_back(item: str, error: type[Exception], words: str | No
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        (made_work.start_exits, "before they could[.]"),
-        (made_work.start_raises, "could .ImportError: no such library"),
+        (made_work.start_exits, "before they could begin[.]"),
+        (made_work.start_raises, "begin .ImportError: no such library"),
     ],
 )
 def test_processes_that_cannot_start(start: Callable[[], made_work.Work], words: str) -> None:

@@ -34,7 +34,7 @@ _SUFFIX: Final = re.compile(r"\.(?=[0-9]*[a-z])[a-z0-9]{1,8}")
 _SUFFIXES_TOLD: Final = 6
 _JOURNAL: Final = "journal.jsonl"
 _RESULT: Final = re.compile(
-    r"journal\.jsonl|report\.html|predictions\.(json|csv|parquet)|knees/knee-[0-9a-f]{16}\.png(\.\d+\.part)?"
+    r"journal\.jsonl|report\.html|predictions\.(json|csv|parquet)|knees/knee-[0-9a-f]{16}\.png(\.part)?"
 )
 """What ``kneegrade grade`` writes into its folder, beside the journal."""
 

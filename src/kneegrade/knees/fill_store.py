@@ -1,6 +1,7 @@
 """Knee table and radiographs -> an ROI store, on all cores, continued where it stopped."""
 
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -264,9 +265,9 @@ def _write_index(
     present = [result is not None for result in made]
     rows = table[present].drop(columns=["contrast"], errors="ignore").reset_index(drop=True)
     index = rows.join(pd.DataFrame([r for r in made if r is not None], columns=RESULT_COLUMNS))
-    temporary = folder / "index.parquet.part"
-    index.to_parquet(temporary, index=False)
-    temporary.replace(folder / "index.parquet")
+    content = io.BytesIO()
+    index.to_parquet(content, index=False)
+    write_whole(folder / "index.parquet", content.getvalue())
     return index
 
 

@@ -192,7 +192,7 @@ RESULTS = {
     "predictions.json": b"{}",
     "report.html": b"",
     "knees/knee-0123456789abcdef.png": b"",
-    "knees/knee-0123456789abcdee.png.4711.part": b"",
+    "knees/knee-0123456789abcdee.png.part": b"",
 }
 
 

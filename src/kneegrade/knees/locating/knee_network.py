@@ -99,7 +99,7 @@ class KneeNetwork:
         size, widths = self._spec.knee_size_px, self._spec.knee_field_of_view_plateau_widths
         pose = StandardPose.of_plateau(ends_px, radiograph.pixel_size)
         frame = pose.square_frame(size, widths, below_joint)
-        pixels, _ = take_picture(radiograph, frame, size)
+        pixels = take_picture(radiograph, frame, size)
         return LegView(pixels, frame, radiograph.pixels.shape, widths, below_joint)
 
     def judge(self, view: LegView) -> Orientation:

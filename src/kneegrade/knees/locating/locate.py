@@ -177,7 +177,7 @@ class KneeLocator:
     def _find_plateaus(self, radiograph: Radiograph) -> list[_Plateau]:
         size = self._spec.film_size_px
         affine = film_affine(radiograph.pixels.shape, size, radiograph.pixel_size)
-        picture, _ = take_picture(radiograph, affine, size)
+        picture = take_picture(radiograph, affine, size)
         plateaus = self._see_plateaus(radiograph, affine, picture)
         if not any(p.is_found for p in plateaus):
             negative = self._see_plateaus(radiograph, affine, -picture)

@@ -92,8 +92,8 @@ class StandardPose:
         return self.frame(px_per_width, (row, middle))
 
 
-def take_picture(radiograph: Radiograph, frame: Affine, size_px: int) -> tuple[FloatImage, float]:
-    """A square picture of a radiograph, and the share of it that lies on the film.
+def take_picture(radiograph: Radiograph, frame: Affine, size_px: int) -> FloatImage:
+    """Sample a square picture of a radiograph: ``(size_px, size_px)``, float32.
 
     What lies beyond the film is as dark as the darkest of its rows, every eighth of them.
 
@@ -106,7 +106,7 @@ def take_picture(radiograph: Radiograph, frame: Affine, size_px: int) -> tuple[F
         Rows and columns of the picture.
     """
     fill = float(radiograph.pixels[::8].min())
-    return resample(radiograph.pixels, frame, (size_px, size_px), fill=fill)
+    return resample(radiograph.pixels, frame, (size_px, size_px), fill=fill)[0]
 
 
 def film_affine(

@@ -6,20 +6,18 @@ import zlib
 from collections.abc import Mapping
 from gzip import GzipFile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np
 
+from kneegrade.output import PART
 from kneegrade.phantoms.films.dicom_film import write_dicom_film
 from kneegrade.phantoms.films.film import FilmKnee, draw_film, draw_hand_film
 from kneegrade.phantoms.films.scanners import SCANNERS
 from kneegrade.phantoms.knees.shape import Body, draw_body
 from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject
-
-PART: Final = ".part"
-"""At the end of the name of a file that is being written."""
 
 FilmTruth = Mapping[str, Any]
 """``image_path`` and ``knees``: side to `describe_knee`."""

@@ -26,12 +26,12 @@ from kneegrade import __version__
 from kneegrade.errors import ImageError, OutputError, WorkerError
 from kneegrade.journal import note, read_journal
 from kneegrade.knees.landmarks.table import LANDMARK_COLUMNS
-from kneegrade.output import write_whole, writing_to
+from kneegrade.output import PART, write_whole, writing_to
 from kneegrade.phantoms.knees.severity import NARROWING
 from kneegrade.phantoms.studies.film_order import FilmKind, FilmOrder
 from kneegrade.phantoms.studies.most import release as most_release
 from kneegrade.phantoms.studies.oai import release as oai_release
-from kneegrade.phantoms.studies.ordered_film import PART, FilmTruth, write_film
+from kneegrade.phantoms.studies.ordered_film import FilmTruth, write_film
 from kneegrade.phantoms.studies.population import PhantomSubject, Study, draw_subject
 from kneegrade.terms import LANDMARK_NAMES
 from kneegrade.types import Side, Task

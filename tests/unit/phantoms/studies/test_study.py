@@ -135,7 +135,7 @@ def test_a_film_that_cannot_be_drawn_in_time_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorkerError) as caught:
         write(tmp_path, spacing_mm=0.05, limit_s=0.01)
     assert caught.value.code == "worker.timeout"
-    assert ".dcm: This took longer" in str(caught.value)
+    assert ".dcm: The work took longer" in str(caught.value)
 
 
 def test_a_whole_study_is_left_alone_and_a_lost_film_comes_back(

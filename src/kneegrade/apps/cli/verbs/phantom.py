@@ -11,7 +11,7 @@ import typer
 from kneegrade import __version__
 from kneegrade.apps.cli.options import WorkersOption
 from kneegrade.errors import MissingExtraError, OutputError
-from kneegrade.output import writing_to
+from kneegrade.output import PART, writing_to
 from kneegrade.types import Side, Task
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def _write_film(out: Path, picture: "PhantomFilm", truth: Mapping[str, Any]) -> 
     from kneegrade.phantoms.films.dicom_film import write_dicom_film
 
     beside = out.with_suffix(".json")
-    parts = [path.with_name(f"{path.name}.part") for path in (out, beside)]
+    parts = [path.with_name(path.name + PART) for path in (out, beside)]
     with writing_to(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_dicom_film(parts[0], picture)
